@@ -1,0 +1,57 @@
+# One place that says how Julaba is set up, checked and run. `make demo` and `make test` need nothing before them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary :all: --require-hashes
+
+.PHONY: help setup demo test lint types bench bench-gate soak lock clean
+
+help:
+	@echo "make demo   show everything: a simulated exchange and a phone page, no token, no internet"
+	@echo "make test   ruff, mypy --strict, pytest"
+	@echo "make lint   ruff and mypy alone"
+	@echo "make bench  timings and the gate's error rates (long)"
+	@echo "make lock   resolve the dependencies anew into requirements*.lock"
+
+$(BIN)/python:
+	@echo "setting up $(VENV) ..."
+	@$(PYTHON) -c 'import sys; sys.exit("Julaba needs Python 3.11 or newer, found " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv $(VENV)
+
+# A stamp per lock file: nothing is installed again until the lock changes.
+$(VENV)/.product: requirements.lock pyproject.toml | $(BIN)/python
+	@echo "installing what Julaba needs (about a minute) ..."
+	@$(PIP) -r requirements.lock
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.product
+	@echo "installing what the tests need ..."
+	@$(PIP) -r requirements-dev.lock
+	@touch $@
+
+setup: $(VENV)/.product
+
+demo: $(VENV)/.product
+	$(BIN)/julaba demo
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/pytest
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m tests.bench
+
+bench-gate: $(VENV)/.dev
+	$(BIN)/python -m tests.bench_gate
+
+lock: $(VENV)/.dev
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet uv
+	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet --extra build pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet --extra build --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

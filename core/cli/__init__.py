@@ -1,0 +1,153 @@
+"""The command line: parsing, exit codes and output rules. Each command is a function in a module beside this one.
+
+stdout carries results only (with ``--json`` exactly one object); progress and logs go to stderr; an error is one
+line ``error: ...``. Exit 0 success, 1 data, network or model failure, 2 wrong use or settings, 130 Ctrl-C.
+Modules are imported when their command is named, so that ``julaba --help`` stays quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NoReturn
+
+from core import __version__
+from core.config import DEFAULT_DATA_DIR, Secrets, Settings, load_secrets, load_settings
+from core.domain.candles import Pair
+from core.errors import JulabaError, UsageError
+
+Run = Callable[[argparse.Namespace, "Context"], int]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every command is given: where the settings and data are, and how to answer."""
+
+    config_path: Path | None
+    data_dir: Path
+    json: bool
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Read when first asked for; raises SettingsError."""
+        return load_settings(self.config_path)
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        return load_secrets()
+
+    def result(self, data: Mapping[str, object], text: str) -> None:
+        """The command's answer: ``data`` as one JSON object with ``--json``, else ``text`` for a person."""
+        print(json.dumps(data, allow_nan=False, default=str) if self.json else text)
+
+    def pairs(self, text: str | None) -> tuple[Pair, ...]:
+        """``--pairs A,B`` or all configured pairs. Raises UsageError naming what is no pair."""
+        if text is None:
+            return self.settings.traded
+        return tuple(dict.fromkeys(Pair.parse(part) for part in text.split(",") if part.strip()))
+
+
+def say(text: str) -> None:
+    """A line of progress for the person: stderr, so that stdout stays clean."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@dataclass(frozen=True)
+class Command:
+    """One entry of the table: ``module`` has ``arguments(parser)`` and ``run(args, context)`` of these names."""
+
+    name: str
+    help: str
+    module: str
+    arguments: str
+    run: str
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command("fetch", "download candles, only what is missing", "core.cli.candles", "fetch_arguments", "fetch"),
+    Command("candles", "import, check or export candles", "core.cli.candles", "candles_arguments", "candles"),
+    Command("indicators", "write every indicator as CSV", "core.cli.research", "indicators_arguments", "indicators"),
+    Command("backtest", "signals and their outcomes", "core.cli.research", "backtest_arguments", "backtest"),
+    Command("train", "train a model and evaluate it honestly", "core.cli.learn", "train_arguments", "train"),
+    Command("predict", "what the champion says about a pair now", "core.cli.learn", "predict_arguments", "predict"),
+    Command("pipeline", "fetch, indicators, backtest, training", "core.cli.learn", "pipeline_arguments", "pipeline"),
+    Command("replay", "the live loop on stored candles", "core.cli.replay", "replay_arguments", "replay"),
+    Command("export", "trades, decisions or audit as CSV", "core.cli.ledger", "export_arguments", "export"),
+    Command("doctor", "check settings, disk, exchange, chat and more", "core.cli.doctor", "doctor_arguments", "doctor"),
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, but an error is one line and raised, so that one place decides how to end."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see `{self.prog} --help`)")
+
+
+def shared_options() -> _Parser:
+    """The options every command takes."""
+    parent = _Parser(add_help=False)
+    parent.add_argument("--config", type=Path, metavar="FILE", help="settings (default ./config.yaml)")
+    parent.add_argument(
+        "--data-dir", type=Path, default=DEFAULT_DATA_DIR, metavar="DIR", help="everything written lies here (./data)"
+    )
+    parent.add_argument("--json", action="store_true", help="print exactly one JSON object on stdout")
+    parent.add_argument("--verbose", "-v", action="store_true", help="show the log on stderr")
+    return parent
+
+
+def build_parser(commands: Sequence[Command], wanted: str | None) -> argparse.ArgumentParser:
+    """A parser for all commands; only ``wanted`` gets its arguments, so only its module is imported."""
+    parser = _Parser(prog="julaba", description="Paper trading with a model that must earn its say.")
+    parser.add_argument("--version", action="version", version=f"julaba {__version__}")
+    sub = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    parent = shared_options()
+    for command in commands:
+        child = sub.add_parser(command.name, help=command.help, description=command.help, parents=[parent])
+        if command.name == wanted:
+            getattr(importlib.import_module(command.module), command.arguments)(child)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None, extra: Sequence[Command] = ()) -> int:
+    """Runs one command and gives the exit code; never raises but for SystemExit of ``--help``."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    commands = [*COMMANDS, *extra]
+    names = {c.name: c for c in commands}
+    wanted = next((a for a in arguments if a in names), None)
+    try:
+        parser = build_parser(commands, wanted)
+        args = parser.parse_args(arguments)
+        if args.command is None:
+            parser.print_help(sys.stderr)
+            return 2
+        logging.basicConfig(
+            level=logging.INFO if args.verbose else logging.WARNING,
+            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+            stream=sys.stderr,
+        )
+        context = Context(args.config, args.data_dir, args.json)
+        command = names[args.command]
+        run: Run = getattr(importlib.import_module(command.module), command.run)
+        return run(args, context)
+    except JulabaError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe went away (`julaba ... | head`): nothing is wrong and nobody is left to be told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        print(f"error: {error.strerror or error}" + (f": {error.filename}" if error.filename else ""), file=sys.stderr)
+        return 1

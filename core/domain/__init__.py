@@ -1,0 +1,1 @@
+"""Nouns: candles, trading, account, messages. Nothing here computes or touches the outside."""

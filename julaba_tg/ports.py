@@ -1,0 +1,100 @@
+"""What the chat needs from the engine: questions with views as answers, commands that say what they did, an outbox.
+
+``core.services.desk.Desk`` and ``core.services.outbox.Outbox`` are the real ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from core.domain.messages import Event
+from core.services.views import (
+    Actor,
+    ApprovalView,
+    MlView,
+    PairView,
+    PositionView,
+    Progress,
+    StatusView,
+    TradesView,
+    TrainingView,
+    WeightAnswer,
+)
+
+
+class DeskLike(Protocol):
+    """Use cases. Every command raises a JulabaError with a sentence for the user when it cannot be done."""
+
+    def now(self) -> datetime: ...
+
+    async def status(self) -> StatusView: ...
+    async def positions(self) -> tuple[PositionView, ...]: ...
+    async def trades(self, count: int) -> TradesView: ...
+    async def pairs(self) -> tuple[PairView, ...]: ...
+    async def ml(self) -> MlView: ...
+    async def chart(self, pair: str, trade_id: int | None = None) -> bytes:
+        """A PNG of the pair's last candles, with the trade's levels when one is named."""
+        ...
+
+    async def switch_pair(self, pair: str, enabled: bool, actor: Actor) -> PairView: ...
+    async def pause(self, actor: Actor) -> StatusView: ...
+    async def resume(self, actor: Actor) -> StatusView: ...
+    async def ask_weight(self, weight: float, actor: Actor) -> WeightAnswer:
+        """0 takes effect at once; more becomes an approval when the gate is ready, else the reasons why not."""
+        ...
+
+    async def retrain(self, actor: Actor, progress: Progress) -> TrainingView:
+        """Runs in a worker; one at a time, a second call raises UsageError."""
+        ...
+
+    async def approval(self, approval_id: int) -> ApprovalView | None: ...
+    async def answer_approval(self, approval_id: int, yes: bool, actor: Actor) -> ApprovalView:
+        """Once only: answering what is no longer pending raises UsageError saying who answered and when."""
+        ...
+
+    async def record_command(self, update_id: int, user_id: int, user_name: str, text: str, allowed: bool) -> bool:
+        """Writes the audit entry before anything is done. False: this update was handled before, do nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRef:
+    chat_id: int
+    message_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxItem:
+    item_id: int
+    event: Event
+    created_at: datetime
+    attempts: int
+
+
+class OutboxLike(Protocol):
+    """Alerts that wait to be sent: stored, in order, urgent first."""
+
+    async def pending(self, limit: int) -> Sequence[OutboxItem]: ...
+    async def sent(self, item_id: int, message: MessageRef | None) -> None:
+        """Sent (or, with None, wanted by nobody): never shown again."""
+        ...
+
+    async def failed(self, item_id: int, error: str) -> None:
+        """Counts the attempt; the item stays pending."""
+        ...
+
+    async def changed(self, timeout: float) -> None:
+        """Returns when something new may be pending, at the latest after ``timeout`` seconds."""
+        ...
+
+    async def remember(self, subject: str, message: MessageRef) -> None:
+        """Which message shows ``trade:12`` or ``approval:3``; a newer one replaces it."""
+        ...
+
+    async def message_of(self, subject: str) -> MessageRef | None: ...
+    async def subject_of(self, message: MessageRef) -> str | None:
+        """The other way round: what a message the user replied to was about."""
+        ...
