@@ -1,0 +1,71 @@
+"""Options that several commands share, so that they are named and read alike everywhere."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+
+from core.config import Settings
+from core.domain.candles import Timeframe, iso, to_ms
+from core.errors import UsageError
+
+
+def parse_utc(text: str) -> int:
+    """Epoch ms of ``2024-01-01``, ``2024-01-01T12:00Z`` or any ISO time; without a zone it is UTC.
+
+    Raises UsageError.
+    """
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise UsageError(f"{text!r} is not a time: write it like 2024-01-01 or 2024-01-01T12:00Z") from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if moment.year < 1971:  # before that lies no candle, and the epoch's own edge overflows in some zones
+        raise UsageError(f"{text!r} is too long ago")
+    return to_ms(moment)
+
+
+def positive_int(text: str) -> int:
+    """For ``type=``: a whole number of at least 1. Raises UsageError."""
+    number = int(text) if text.strip().isascii() and text.strip().isdigit() else 0
+    if number < 1:
+        raise UsageError(f"{text!r} is not a whole number of at least 1")
+    return number
+
+
+def add_pairs(parser: argparse.ArgumentParser) -> None:
+    """``--pairs A,B``; give ``args.pairs`` to ``Context.pairs``."""
+    parser.add_argument("--pairs", metavar="A,B", help="such as LINK/USDT,ETH/USDT (default: all configured pairs)")
+
+
+def add_range(parser: argparse.ArgumentParser) -> None:
+    """``--from`` (inclusive) and ``--to`` (exclusive): ``args.from_ms`` and ``args.to_ms``, epoch ms or None.
+
+    Call ``check_range`` once they are parsed.
+    """
+    parser.add_argument("--from", dest="from_ms", type=parse_utc, metavar="TIME", help="first open time, UTC")
+    parser.add_argument("--to", dest="to_ms", type=parse_utc, metavar="TIME", help="end, not included, UTC")
+
+
+def check_range(args: argparse.Namespace) -> None:
+    """Raises UsageError when ``--to`` does not lie after ``--from``."""
+    if args.from_ms is not None and args.to_ms is not None and args.to_ms <= args.from_ms:
+        raise UsageError(f"--to {iso(args.to_ms)} must lie after --from {iso(args.from_ms)}")
+
+
+def add_timeframe(parser: argparse.ArgumentParser) -> None:
+    """``--timeframe``; read it with ``timeframe_of``."""
+    parser.add_argument(
+        "--timeframe", type=Timeframe.parse, metavar="T", help="1m, 5m, 15m, 30m or 1h (default: as configured)"
+    )
+
+
+def timeframe_of(args: argparse.Namespace, settings: Settings) -> Timeframe:
+    """The timeframe named on the command line, else the configured one."""
+    named: Timeframe | None = args.timeframe
+    return named or settings.frame
+
+
+def add_days(parser: argparse.ArgumentParser, help_text: str) -> None:
+    """``--days N``: ``args.days``, at least 1, or None."""
+    parser.add_argument("--days", type=positive_int, metavar="N", help=help_text)
