@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from core.domain.account import Account
 from core.domain.candles import Candles, Pair, Timeframe
-from core.domain.trading import Candidate, GeminiOpinion
+from core.domain.ledger import Controls, DecisionRecord, Effect, FollowRecord, LedgerState, Switch
+from core.domain.messages import Event
+from core.domain.trading import Candidate, Direction, GeminiOpinion
 
 
 class Clock(Protocol):
@@ -97,3 +100,108 @@ class Predictor(Protocol):
     async def predict(self, candidate: Candidate) -> Prediction | str:
         """A prediction, or a short sentence saying why there is none ("learning 31/50"). Never raises."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A live outcome with the prediction stored at its decision (None where no model spoke). Times in epoch ms."""
+
+    open_time: int
+    timeframe: str
+    pair: str
+    direction: Direction
+    probability: float | None
+    model_id: str | None
+    is_trade: bool
+    exit_time: int
+    realized_r: float
+
+
+@dataclass(frozen=True, slots=True)
+class TradeRow:
+    """A follow beside the decision it came from."""
+
+    decision: DecisionRecord
+    follow: FollowRecord
+
+
+class Ledger(Protocol):
+    """The one source of truth. Writes are whole transactions; reads see only what was committed."""
+
+    async def commit(self, effect: Effect) -> bool: ...
+    async def load(self) -> LedgerState: ...
+    async def follow(self, follow_id: int) -> FollowRecord | None: ...
+    async def closed_trades(self, limit: int | None = None) -> list[FollowRecord]: ...
+    async def outcome_count(self) -> int: ...
+    async def outcomes(self) -> list[Outcome]: ...
+    async def trade_rows(self) -> list[TradeRow]: ...
+    async def decisions(
+        self, since_ms: int = 0, pair: Pair | None = None, signals_only: bool = False
+    ) -> list[DecisionRecord]: ...
+    async def signal_counts(self, since_ms: int) -> Mapping[str, int]: ...
+    async def equity_curve(self) -> list[tuple[int, float]]: ...
+    async def controls(self) -> Controls: ...
+    async def switches(self) -> dict[Pair, Switch]: ...
+    async def set_controls(self, controls: Controls, events: Iterable[Event] = ()) -> None: ...
+    async def set_switch(self, pair: Pair, switch: Switch, events: Iterable[Event] = ()) -> None: ...
+    async def save_account(self, account: Account) -> None: ...
+    async def publish(self, events: Iterable[Event]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedEvent:
+    """An event waiting in the outbox."""
+
+    item_id: int
+    event: Event
+    created_at: datetime
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredApproval:
+    """An approval as kept: evidence frozen in ``lines`` with their hash. Times in epoch ms."""
+
+    approval_id: int
+    kind: str
+    state: str
+    title: str
+    lines: tuple[str, ...]
+    weight: float | None
+    line: str | None
+    model_id: str | None
+    asked_by: str
+    created_at: int
+    expires_at: int
+    answered_by: str | None = None
+    answered_at: int | None = None
+    answer_note: str = ""
+
+
+class ChatStore(Protocol):
+    """What the conversation keeps: outbox, which message shows what, approvals, looks, audit."""
+
+    async def pending(self, limit: int) -> list[QueuedEvent]: ...
+    async def mark_sent(self, item_id: int, chat_id: int | None, message_id: int | None) -> None: ...
+    async def mark_failed(self, item_id: int, error: str) -> None: ...
+    async def remember(self, subject: str, chat_id: int, message_id: int) -> None: ...
+    async def message_of(self, subject: str) -> tuple[int, int] | None: ...
+    async def subject_of(self, chat_id: int, message_id: int) -> str | None: ...
+    async def ask(self, approval: StoredApproval, asked: Callable[[int], Event]) -> int: ...
+    async def approval(self, approval_id: int) -> StoredApproval | None: ...
+    async def open_approvals(self) -> list[StoredApproval]: ...
+    async def answer(
+        self,
+        approval_id: int,
+        state: str,
+        answered_by: str,
+        answered_at: int,
+        note: str,
+        controls: Controls | None,
+        events: Iterable[Event],
+    ) -> bool: ...
+    async def save_look(self, line: str, look: int, n: int, at: int, alpha: float, state: str, body: str) -> bool: ...
+    async def looks(self, line: str) -> list[str]: ...
+    async def first_seen(self, update_id: int) -> bool: ...
+    async def audit(self, time: int, user_id: int, user_name: str, action: str, detail: str) -> None: ...
+    async def audit_rows(self, limit: int | None = None) -> list[dict[str, object]]: ...

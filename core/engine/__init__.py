@@ -1,0 +1,1 @@
+"""Verbs, pure and synchronous: indicators, strategy, fills, filters, sizing, the trader, metrics."""

@@ -1,0 +1,179 @@
+"""The conversation's tables: outbox, messages, approvals, looks, updates and the hash-chained audit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from core.adapters.sqlite_database import Database, Row, unpack
+from core.adapters.sqlite_ledger import put_events
+from core.domain.ledger import Controls
+from core.domain.messages import Event, event_from_json
+from core.ports import QueuedEvent, StoredApproval
+
+_APPROVAL = (
+    "approval_id", "kind", "state", "title", "weight", "line", "model_id", "asked_by", "created_at", "expires_at",
+    "answered_by", "answered_at", "answer_note",
+)  # fmt: skip
+
+
+def evidence_hash(title: str, lines: Iterable[str]) -> str:
+    return hashlib.sha256(json.dumps([title, *lines]).encode()).hexdigest()
+
+
+def audit_hash(previous: str, time: int, user_id: int, user_name: str, action: str, detail: str) -> str:
+    """SHA-256 over the entry and the hash before it: changing any entry breaks every later one."""
+    return hashlib.sha256(json.dumps([previous, time, user_id, user_name, action, detail]).encode()).hexdigest()
+
+
+def _approval(row: Row) -> StoredApproval:
+    return StoredApproval(lines=tuple(json.loads(row["lines"])), **{name: row[name] for name in _APPROVAL})
+
+
+class SqliteChat:
+    """Implements ``core.ports.ChatStore`` on a ``Database``."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def pending(self, limit: int) -> list[QueuedEvent]:
+        """Events not yet sent: urgent ones first, then in the order they happened."""
+        rows = await self._db.rows(
+            "SELECT * FROM outbox WHERE state = 'pending' ORDER BY urgent DESC, item_id LIMIT ?", (limit,)
+        )
+        return [
+            QueuedEvent(
+                row["item_id"],
+                event_from_json(row["payload"]),
+                datetime.fromtimestamp(row["created_at"] / 1000, UTC),
+                row["attempts"],
+            )
+            for row in rows
+        ]
+
+    async def mark_sent(self, item_id: int, chat_id: int | None, message_id: int | None) -> None:
+        await self._db.write(
+            "UPDATE outbox SET state = 'sent', chat_id = ?, message_id = ? WHERE item_id = ?",
+            (chat_id, message_id, item_id),
+        )
+
+    async def mark_failed(self, item_id: int, error: str) -> None:
+        await self._db.write(
+            "UPDATE outbox SET attempts = attempts + 1, last_error = ? WHERE item_id = ?", (error[:300], item_id)
+        )
+
+    async def remember(self, subject: str, chat_id: int, message_id: int) -> None:
+        await self._db.write("INSERT OR REPLACE INTO messages VALUES (?, ?, ?)", (subject, chat_id, message_id))
+
+    async def message_of(self, subject: str) -> tuple[int, int] | None:
+        row = await self._db.row("SELECT * FROM messages WHERE subject = ?", (subject,))
+        return (row["chat_id"], row["message_id"]) if row else None
+
+    async def subject_of(self, chat_id: int, message_id: int) -> str | None:
+        row = await self._db.row(
+            "SELECT subject FROM messages WHERE chat_id = ? AND message_id = ?", (chat_id, message_id)
+        )
+        return str(row["subject"]) if row else None
+
+    async def ask(self, approval: StoredApproval, asked: Callable[[int], Event]) -> int:
+        """Stores the approval and queues ``asked(its id)`` in one transaction; gives the id."""
+        columns: dict[str, Any] = {name: getattr(approval, name) for name in _APPROVAL if name != "approval_id"}
+        columns |= {
+            "lines": json.dumps(approval.lines),
+            "evidence_hash": evidence_hash(approval.title, approval.lines),
+        }
+        async with self._db.transaction() as tx:
+            cursor = await tx.execute(
+                f"INSERT INTO approvals ({', '.join(columns)}) VALUES ({', '.join('?' for _ in columns)})",
+                tuple(columns.values()),
+            )
+            approval_id = int(cursor.lastrowid or 0)
+            await put_events(tx, [asked(approval_id)])
+        return approval_id
+
+    async def approval(self, approval_id: int) -> StoredApproval | None:
+        row = await self._db.row("SELECT * FROM approvals WHERE approval_id = ?", (approval_id,))
+        return _approval(row) if row else None
+
+    async def open_approvals(self) -> list[StoredApproval]:
+        rows = await self._db.rows("SELECT * FROM approvals WHERE state = 'pending' ORDER BY approval_id")
+        return [_approval(row) for row in rows]
+
+    async def answer(
+        self,
+        approval_id: int,
+        state: str,
+        answered_by: str,
+        answered_at: int,
+        note: str,
+        controls: Controls | None,
+        events: Iterable[Event],
+    ) -> bool:
+        """Ends a pending approval and applies what it grants, together. False: it was no longer pending."""
+        async with self._db.transaction() as tx:
+            cursor = await tx.execute(
+                "UPDATE approvals SET state = ?, answered_by = ?, answered_at = ?, answer_note = ? "
+                "WHERE approval_id = ? AND state = 'pending'",
+                (state, answered_by, answered_at, note, approval_id),
+            )
+            if cursor.rowcount == 0:
+                return False
+            if controls is not None:
+                await tx.executemany(
+                    "INSERT OR REPLACE INTO controls VALUES (?, ?)",
+                    [(key, json.dumps(value)) for key, value in asdict(controls).items()],
+                )
+            await put_events(tx, events)
+        return True
+
+    async def save_look(self, line: str, look: int, n: int, at: int, alpha: float, state: str, body: str) -> bool:
+        """Stores a look, once: False when this look of the line was taken before, for error is spent only once."""
+        changed = await self._db.write(
+            "INSERT INTO looks VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (line, look, n, at, alpha, state, body),
+        )
+        return changed == 1
+
+    async def looks(self, line: str) -> list[str]:
+        """The bodies of the line's looks, oldest first."""
+        rows = await self._db.rows("SELECT body FROM looks WHERE line = ? ORDER BY look", (line,))
+        return [row["body"] for row in rows]
+
+    async def first_seen(self, update_id: int) -> bool:
+        """True the first time an update is shown, False when it was handled before."""
+        return await self._db.write("INSERT INTO updates VALUES (?) ON CONFLICT DO NOTHING", (update_id,)) == 1
+
+    async def audit(self, time: int, user_id: int, user_name: str, action: str, detail: str) -> None:
+        """Appends an entry chained to the one before it."""
+        async with self._db.transaction() as tx:
+            last = list(await tx.execute_fetchall("SELECT hash FROM audit ORDER BY entry_id DESC LIMIT 1"))
+            previous = last[0]["hash"] if last else ""
+            await tx.execute(
+                "INSERT INTO audit (time, user_id, user_name, action, detail, previous, hash) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    time, user_id, user_name, action, detail, previous,
+                    audit_hash(previous, time, user_id, user_name, action, detail),
+                ),
+            )  # fmt: skip
+
+    async def audit_rows(self, limit: int | None = None) -> list[dict[str, object]]:
+        """Entries, the newest first."""
+        return unpack(await self._db.rows("SELECT * FROM audit ORDER BY entry_id DESC LIMIT ?", (limit or -1,)))
+
+
+def broken_link(entries: Iterable[dict[str, Any]]) -> int | None:
+    """The id of the first entry (oldest first) whose hash does not fit; None when the chain holds."""
+    previous = ""
+    for entry in entries:
+        expected = audit_hash(
+            previous, entry["time"], entry["user_id"], entry["user_name"], entry["action"], entry["detail"]
+        )
+        if entry["previous"] != previous or entry["hash"] != expected:
+            return int(entry["entry_id"])
+        previous = entry["hash"]
+    return None

@@ -1,0 +1,367 @@
+"""The ledger's tables: decisions, follows, legs, account, cursors, switches and controls."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import aiosqlite
+
+from core.adapters.sqlite_database import Database, Row, placeholders
+from core.domain.account import Account, Position
+from core.domain.candles import Pair
+from core.domain.ledger import (
+    Controls,
+    DecisionRecord,
+    Effect,
+    FollowRecord,
+    LedgerState,
+    Step,
+    Switch,
+)
+from core.domain.messages import Event, event_to_json, is_urgent
+from core.domain.trading import (
+    Direction,
+    ExitReason,
+    Follow,
+    FollowKind,
+    Leg,
+    Levels,
+    Regime,
+    Ruling,
+    Snapshot,
+    Verdict,
+)
+from core.ports import Outcome, TradeRow
+
+_DECISION = (
+    "decision_id", "pair", "timeframe", "open_time", "direction", "is_signal", "status", "reason", "snapshot",
+    "decided_at", "quantity", "risk_amount", "gemini_approve", "gemini_confidence", "gemini_reasoning",
+    "gemini_source", "ml_probability", "ml_average", "model_id", "influence_weight", "combined_confidence",
+    "btc_correlation", "timeframe_alignment",
+)  # fmt: skip
+_FOLLOW = (
+    "follow_id", "decision_id", "kind", "pair", "direction", "entry_time", "last_time", "entry", "stop", "tp1", "tp2",
+    "tp3", "bars", "remaining", "targets_hit", "realized_r", "mfe_r", "mae_r", "ambiguous", "exit_reason",
+    "exit_price", "exit_time", "quantity", "entry_fill", "risk_amount", "mark", "pnl", "r_net",
+)  # fmt: skip
+_FOLLOW_CHANGES = _FOLLOW[6:7] + _FOLLOW[12:]
+_INSERT_DECISION = f"INSERT INTO decisions {placeholders(_DECISION)}"
+_SAVE_FOLLOW = f"INSERT INTO follows {placeholders(_FOLLOW)} ON CONFLICT (follow_id) DO UPDATE SET " + ", ".join(
+    f"{c} = excluded.{c}" for c in _FOLLOW_CHANGES
+)
+_LIVE_OUTCOME = "f.exit_reason IS NOT NULL AND f.exit_reason <> 'GAP' AND f.kind IN ('trade', 'shadow_signal')"
+
+
+def _decision_values(record: DecisionRecord) -> tuple[Any, ...]:
+    values = {name: getattr(record, name) for name in _DECISION}
+    snapshot = {k: None if isinstance(v, float) and v != v else v for k, v in asdict(record.snapshot).items()}
+    values |= {"pair": str(record.pair), "snapshot": json.dumps(snapshot)}
+    return tuple(values.values())
+
+
+def _follow_values(record: FollowRecord) -> tuple[Any, ...]:
+    follow, levels = record.follow, record.follow.levels
+    return (
+        record.follow_id, record.decision_id, record.kind, str(record.pair), levels.direction, follow.entry_time,
+        record.last_time, levels.entry, levels.stop, *levels.targets, follow.bars, follow.remaining,
+        follow.targets_hit, follow.realized_r, follow.mfe_r, follow.mae_r, follow.ambiguous, follow.exit_reason,
+        follow.exit_price, follow.exit_time, record.quantity, record.entry_fill, record.risk_amount, record.mark,
+        record.pnl, record.r_net,
+    )  # fmt: skip
+
+
+def snapshot_from_json(text: str) -> Snapshot:
+    values: dict[str, Any] = {k: float("nan") if v is None else v for k, v in json.loads(text).items()}
+    return Snapshot(**(values | {"regime": Regime(values["regime"])}))
+
+
+def _follow_from_row(row: Row, legs: Iterable[Leg]) -> FollowRecord:
+    levels = Levels(Direction(row["direction"]), row["entry"], row["stop"], (row["tp1"], row["tp2"], row["tp3"]))
+    follow = Follow(
+        levels=levels,
+        entry_time=row["entry_time"],
+        bars=row["bars"],
+        remaining=row["remaining"],
+        targets_hit=row["targets_hit"],
+        realized_r=row["realized_r"],
+        mfe_r=row["mfe_r"],
+        mae_r=row["mae_r"],
+        ambiguous=bool(row["ambiguous"]),
+        legs=tuple(legs),
+        exit_reason=ExitReason(row["exit_reason"]) if row["exit_reason"] else None,
+        exit_price=row["exit_price"],
+        exit_time=row["exit_time"],
+    )
+    return FollowRecord(
+        follow_id=row["follow_id"],
+        decision_id=row["decision_id"],
+        kind=FollowKind(row["kind"]),
+        pair=Pair.parse(row["pair"]),
+        follow=follow,
+        last_time=row["last_time"],
+        quantity=row["quantity"],
+        entry_fill=row["entry_fill"],
+        risk_amount=row["risk_amount"],
+        mark=row["mark"],
+        pnl=row["pnl"],
+        r_net=row["r_net"],
+    )
+
+
+def _position(record: FollowRecord) -> Position:
+    return Position(
+        trade_id=record.follow_id,
+        pair=record.pair,
+        direction=record.follow.levels.direction,
+        quantity=record.quantity,
+        entry_fill=record.entry_fill,
+        risk_amount=record.risk_amount,
+        follow=record.follow,
+        mark=record.mark,
+        pnl=record.pnl,
+    )
+
+
+async def put_events(tx: aiosqlite.Connection, events: Iterable[Event]) -> None:
+    """Queues events; one that is already there under its key is left as it is."""
+    await tx.executemany(
+        "INSERT INTO outbox (key, kind, urgent, payload, created_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        [(e.key, e.kind, is_urgent(e), event_to_json(e), round(e.time.timestamp() * 1000)) for e in events],
+    )
+
+
+class SqliteLedger:
+    """Implements ``core.ports.Ledger`` on a ``Database``."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def commit(self, effect: Effect) -> bool:
+        """Writes the effect in one transaction. False: these candles were handled before, nothing was changed."""
+        async with self._db.transaction() as tx:
+            if await self._seen(tx, effect):
+                return False
+            await tx.executemany(
+                "INSERT INTO cursors (step, pair, open_time) VALUES (?, ?, ?) "
+                "ON CONFLICT (step, pair) DO UPDATE SET open_time = excluded.open_time",
+                [(effect.step, str(pair), time) for pair, time in effect.cursors.items()],
+            )
+            if effect.account is not None:
+                await self._save_account(tx, effect.account, effect.equity_time)
+            if not effect.quiet:
+                await self._save_records(tx, effect)
+        return True
+
+    async def _seen(self, tx: aiosqlite.Connection, effect: Effect) -> bool:
+        rows = await tx.execute_fetchall("SELECT pair, open_time FROM cursors WHERE step = ?", (effect.step,))
+        known = {row["pair"]: row["open_time"] for row in rows}
+        return any(known.get(str(pair), -1) >= time for pair, time in effect.cursors.items())
+
+    async def _save_account(self, tx: aiosqlite.Connection, account: Account, equity_time: int | None) -> None:
+        await tx.execute(
+            "INSERT OR REPLACE INTO account VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                account.cash, account.day, account.day_start_equity, account.peak_equity, account.paused_day,
+                account.drawdown_warned, account.drawdown_paused,
+            ),
+        )  # fmt: skip
+        if equity_time is not None:
+            await tx.execute(
+                "INSERT OR REPLACE INTO equity VALUES (?, ?, ?)", (equity_time, account.cash, account.equity)
+            )
+
+    async def _save_records(self, tx: aiosqlite.Connection, effect: Effect) -> None:
+        await tx.executemany(_INSERT_DECISION, [_decision_values(d) for d in effect.decisions])
+        await tx.executemany(
+            "INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                (d.decision_id, seq, v.layer, v.rule, v.ruling, v.number, v.sentence)
+                for d in effect.decisions
+                for seq, v in enumerate(d.verdicts)
+            ],
+        )
+        await tx.executemany(_SAVE_FOLLOW, [_follow_values(f) for f in effect.follows])
+        await tx.executemany(
+            "INSERT INTO legs SELECT ?1, (SELECT count(*) FROM legs WHERE follow_id = ?1), ?2, ?3, ?4, ?5, ?6, ?7",
+            [(r.follow_id, r.leg.name, r.leg.time, r.leg.price, r.leg.fraction, r.leg.r, r.pnl) for r in effect.legs],
+        )
+        await put_events(tx, effect.events)
+
+    async def load(self) -> LedgerState:
+        """Everything the live loop needs to go on; an empty database gives an empty state."""
+        follows = await self._follows("f.exit_reason IS NULL")
+        account = await self._db.row("SELECT * FROM account")
+        cursors: dict[Step, dict[Pair, int]] = {"exits": {}, "entries": {}}
+        for row in await self._db.rows("SELECT * FROM cursors"):
+            cursors[row["step"]][Pair.parse(row["pair"])] = row["open_time"]
+        signals = await self._db.rows("SELECT pair, max(open_time) AS t FROM decisions WHERE is_signal GROUP BY pair")
+        recent = await self._db.rows(
+            "SELECT ml_probability AS p FROM decisions WHERE ml_probability IS NOT NULL "
+            "ORDER BY decision_id DESC LIMIT 200"
+        )
+        counts = await self._db.row(
+            "SELECT (SELECT coalesce(max(decision_id), 0) FROM decisions) AS d, "
+            "(SELECT coalesce(max(follow_id), 0) FROM follows) AS f"
+        )
+        assert counts is not None
+        return LedgerState(
+            account=self._account(account, follows) if account else None,
+            follows=tuple(follows),
+            cursors=cursors,
+            last_signals={Pair.parse(row["pair"]): row["t"] for row in signals},
+            switches=await self.switches(),
+            controls=await self.controls(),
+            next_decision_id=counts["d"] + 1,
+            next_follow_id=counts["f"] + 1,
+            recent_probabilities=tuple(row["p"] for row in reversed(recent)),
+            outcomes=await self.outcome_count(),
+        )
+
+    def _account(self, row: Row, follows: list[FollowRecord]) -> Account:
+        return Account(
+            cash=row["cash"],
+            positions=tuple(_position(f) for f in follows if f.kind is FollowKind.TRADE),
+            day=row["day"],
+            day_start_equity=row["day_start_equity"],
+            peak_equity=row["peak_equity"],
+            paused_day=row["paused_day"],
+            drawdown_warned=bool(row["drawdown_warned"]),
+            drawdown_paused=bool(row["drawdown_paused"]),
+        )
+
+    async def _follows(self, where: str, values: tuple[Any, ...] = ()) -> list[FollowRecord]:
+        legs: dict[int, list[Leg]] = defaultdict(list)
+        for row in await self._db.rows(
+            f"SELECT l.* FROM legs l JOIN follows f USING (follow_id) WHERE {where} ORDER BY follow_id, seq",
+            values,
+        ):
+            legs[row["follow_id"]].append(Leg(row["name"], row["time"], row["price"], row["fraction"], row["r"]))
+        rows = await self._db.rows(f"SELECT f.* FROM follows f WHERE {where} ORDER BY follow_id", values)
+        return [_follow_from_row(row, legs[row["follow_id"]]) for row in rows]
+
+    async def follow(self, follow_id: int) -> FollowRecord | None:
+        found = await self._follows("f.follow_id = ?", (follow_id,))
+        return found[0] if found else None
+
+    async def closed_trades(self, limit: int | None = None) -> list[FollowRecord]:
+        """Closed paper trades, the newest first."""
+        found = await self._follows("f.kind = 'trade' AND f.exit_reason IS NOT NULL")
+        return sorted(found, key=lambda f: (f.follow.exit_time or 0, f.follow_id), reverse=True)[:limit]
+
+    async def outcome_count(self) -> int:
+        """Live outcomes: closed trades and closed shadows of refused signals, gaps left out."""
+        row = await self._db.row(f"SELECT count(*) AS n FROM follows f WHERE {_LIVE_OUTCOME}")
+        return int(row["n"]) if row else 0
+
+    async def outcomes(self) -> list[Outcome]:
+        """Live outcomes in the order of their closing, with the prediction stored before each was known."""
+        rows = await self._db.rows(
+            "SELECT d.open_time, d.timeframe, d.pair, d.direction, d.ml_probability, d.model_id, f.kind, f.exit_time, "
+            "f.realized_r FROM follows f JOIN decisions d USING (decision_id) "
+            f"WHERE {_LIVE_OUTCOME} ORDER BY f.exit_time, f.follow_id"
+        )
+        return [
+            Outcome(
+                open_time=row["open_time"],
+                timeframe=row["timeframe"],
+                pair=row["pair"],
+                direction=Direction(row["direction"]),
+                probability=row["ml_probability"],
+                model_id=row["model_id"],
+                is_trade=row["kind"] == "trade",
+                exit_time=row["exit_time"],
+                realized_r=row["realized_r"],
+            )
+            for row in rows
+        ]
+
+    async def trade_rows(self) -> list[TradeRow]:
+        """Every follow of a signal or candidate with its decision: what exports and datasets are made from."""
+        rows = await self._db.rows(
+            "SELECT f.follow_id, d.decision_id FROM follows f JOIN decisions d USING (decision_id) ORDER BY f.follow_id"
+        )
+        follows = {f.follow_id: f for f in await self._follows("1")}
+        decisions = {d.decision_id: d for d in await self.decisions()}
+        return [TradeRow(decisions[row["decision_id"]], follows[row["follow_id"]]) for row in rows]
+
+    async def decisions(
+        self, since_ms: int = 0, pair: Pair | None = None, signals_only: bool = False
+    ) -> list[DecisionRecord]:
+        """Decisions from an open time on, oldest first, with all their verdicts."""
+        where, values = "open_time >= ?", [since_ms, *([str(pair)] if pair else [])]
+        where += " AND pair = ?" if pair else ""
+        where += " AND is_signal" if signals_only else ""
+        verdicts: dict[int, list[Verdict]] = defaultdict(list)
+        for row in await self._db.rows(
+            f"SELECT v.* FROM verdicts v JOIN decisions USING (decision_id) WHERE {where} ORDER BY decision_id, seq",
+            values,
+        ):
+            verdicts[row["decision_id"]].append(
+                Verdict(row["layer"], row["rule"], Ruling(row["ruling"]), row["number"], row["sentence"])
+            )
+        rows = await self._db.rows(f"SELECT * FROM decisions WHERE {where} ORDER BY decision_id", values)
+        return [_decision_from_row(row, tuple(verdicts[row["decision_id"]])) for row in rows]
+
+    async def signal_counts(self, since_ms: int) -> Mapping[str, int]:
+        """Signals per status (taken, refused, missed, ...) from an open time on."""
+        rows = await self._db.rows(
+            "SELECT status, count(*) AS n FROM decisions WHERE is_signal AND open_time >= ? GROUP BY status",
+            (since_ms,),
+        )
+        return {row["status"]: row["n"] for row in rows}
+
+    async def equity_curve(self) -> list[tuple[int, float]]:
+        """(epoch ms of the close, equity), oldest first."""
+        rows = await self._db.rows("SELECT time, equity FROM equity ORDER BY time")
+        return [(row["time"], row["equity"]) for row in rows]
+
+    async def controls(self) -> Controls:
+        rows = {row["key"]: json.loads(row["value"]) for row in await self._db.rows("SELECT * FROM controls")}
+        return Controls(**{k: v for k, v in rows.items() if k in Controls.__dataclass_fields__})
+
+    async def switches(self) -> dict[Pair, Switch]:
+        rows = await self._db.rows("SELECT * FROM switches")
+        return {Pair.parse(row["pair"]): Switch(bool(row["enabled"]), row["reason"]) for row in rows}
+
+    async def set_controls(self, controls: Controls, events: Iterable[Event] = ()) -> None:
+        async with self._db.transaction() as tx:
+            await tx.executemany(
+                "INSERT OR REPLACE INTO controls VALUES (?, ?)",
+                [(key, json.dumps(value)) for key, value in asdict(controls).items()],
+            )
+            await put_events(tx, events)
+
+    async def set_switch(self, pair: Pair, switch: Switch, events: Iterable[Event] = ()) -> None:
+        async with self._db.transaction() as tx:
+            await tx.execute(
+                "INSERT OR REPLACE INTO switches VALUES (?, ?, ?)", (str(pair), switch.enabled, switch.reason)
+            )
+            await put_events(tx, events)
+
+    async def save_account(self, account: Account) -> None:
+        """An account changed by a person, outside of any candle."""
+        async with self._db.transaction() as tx:
+            await self._save_account(tx, account, None)
+
+    async def publish(self, events: Iterable[Event]) -> None:
+        """Queues events that belong to no other change."""
+        async with self._db.transaction() as tx:
+            await put_events(tx, events)
+
+
+def _decision_from_row(row: Row, verdicts: tuple[Verdict, ...]) -> DecisionRecord:
+    values = {name: row[name] for name in _DECISION}
+    approve = row["gemini_approve"]
+    values |= {
+        "pair": Pair.parse(row["pair"]),
+        "direction": Direction(row["direction"]),
+        "is_signal": bool(row["is_signal"]),
+        "snapshot": snapshot_from_json(row["snapshot"]),
+        "gemini_approve": None if approve is None else bool(approve),
+        "verdicts": verdicts,
+    }
+    return DecisionRecord(**values)

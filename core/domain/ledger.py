@@ -1,0 +1,130 @@
+"""What the store keeps of a step: decisions, follows, legs, cursors, and the effect that writes them together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from core.domain.account import Account
+from core.domain.candles import Pair
+from core.domain.messages import Event
+from core.domain.trading import Direction, Follow, FollowKind, Leg, Snapshot, Verdict
+
+Step = Literal["exits", "entries"]
+DecisionStatus = Literal["candidate", "taken", "refused", "missed", "signal_only"]
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRecord:
+    """A candidate and what became of it, as it was known at its candle's close (``open_time`` in epoch ms)."""
+
+    decision_id: int
+    pair: Pair
+    timeframe: str
+    open_time: int
+    direction: Direction
+    is_signal: bool
+    status: DecisionStatus
+    reason: str
+    snapshot: Snapshot
+    verdicts: tuple[Verdict, ...]
+    decided_at: int  # epoch ms, by the clock
+    quantity: float = 0.0
+    risk_amount: float = 0.0
+    gemini_approve: bool | None = None
+    gemini_confidence: float | None = None
+    gemini_reasoning: str = ""
+    gemini_source: str = ""
+    ml_probability: float | None = None
+    ml_average: float | None = None
+    model_id: str | None = None
+    influence_weight: float = 0.0
+    combined_confidence: float | None = None
+    btc_correlation: float | None = None
+    timeframe_alignment: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FollowRecord:
+    """A trade or shadow with its state after the candle ``last_time`` (epoch ms of its open; entry candle at first).
+
+    The money fields belong to trades and are 0 for shadows.
+    """
+
+    follow_id: int
+    decision_id: int
+    kind: FollowKind
+    pair: Pair
+    follow: Follow
+    last_time: int
+    quantity: float = 0.0
+    entry_fill: float = 0.0
+    risk_amount: float = 0.0
+    mark: float = 0.0
+    pnl: float = 0.0
+    r_net: float | None = None  # when closed
+
+
+@dataclass(frozen=True, slots=True)
+class LegRecord:
+    follow_id: int
+    leg: Leg
+    pnl: float
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """Everything one step changes, written in one transaction or not at all.
+
+    ``cursors``: the newest open time handled per pair for this step; a step whose cursors are already there
+    changes nothing.
+    """
+
+    step: Step
+    cursors: Mapping[Pair, int]
+    account: Account | None = None
+    equity_time: int | None = None  # epoch ms of the close the account's equity belongs to
+    decisions: tuple[DecisionRecord, ...] = ()
+    follows: tuple[FollowRecord, ...] = ()
+    legs: tuple[LegRecord, ...] = ()
+    events: tuple[Event, ...] = field(default=())
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing but time has passed."""
+        return not (self.decisions or self.follows or self.legs or self.events)
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """What people have set from the chat; survives restarts. ``paused`` is the reason, empty when running."""
+
+    paused: str = ""
+    approved_weight: float = 0.0
+    approved_model: str | None = None
+    line: str = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A pair's switch as last set, by a person or by the bot itself; ``reason`` says why it is off."""
+
+    enabled: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerState:
+    """All that the live loop needs to go on after a restart."""
+
+    account: Account | None
+    follows: tuple[FollowRecord, ...]
+    cursors: Mapping[Step, Mapping[Pair, int]]
+    last_signals: Mapping[Pair, int]
+    switches: Mapping[Pair, Switch]
+    controls: Controls
+    next_decision_id: int
+    next_follow_id: int
+    recent_probabilities: tuple[float, ...]
+    outcomes: int

@@ -1,0 +1,131 @@
+"""Portfolio limits and position size (DESIGN 4, layers 5 and 6). Money in USDT, fractions 0..1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from core.config import Paper, Portfolio
+from core.domain.account import Account
+from core.domain.candles import Pair
+from core.domain.trading import Candidate, Ruling, Verdict
+
+SMALLEST_SHARE = 0.01
+"""A size that the limits shrink below this share of what was intended is refused: it would only cost fees."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """``quantity`` in base units, ``risk_amount`` what the stop would cost, ``verdicts`` how it came about."""
+
+    quantity: float
+    risk_amount: float
+    verdicts: tuple[Verdict, ...]
+
+
+def portfolio_verdicts(
+    candidate: Candidate,
+    account: Account,
+    limits: Portfolio,
+    correlations: Mapping[Pair, float | None],
+    paused: str,
+    enabled: bool,
+    day: int,
+) -> tuple[Verdict, ...]:
+    """Each limit's verdict. ``paused``: the reason, empty when running; ``day``: days since the epoch, UTC."""
+    open_count = len(account.positions)
+    like = _correlated(candidate, account, limits, correlations)
+    return (
+        _limit("switch", not enabled, None, f"{candidate.pair} is switched off", "pair on"),
+        _limit("pause", bool(paused), None, f"paused: {paused}", "not paused"),
+        _limit(
+            "daily_loss",
+            account.paused_day == day,
+            None,
+            f"today's loss reached {limits.daily_loss:.0%}: no entries until 00:00 UTC",
+            "daily loss within its limit",
+        ),
+        _limit(
+            "drawdown",
+            account.drawdown_paused,
+            account.drawdown,
+            f"drawdown {account.drawdown:.0%}: an approver must /resume",
+            f"drawdown {account.drawdown:.1%}",
+        ),
+        _limit(
+            "one_per_pair",
+            account.position(candidate.pair) is not None,
+            None,
+            f"{candidate.pair} already has a position",
+            "no position in the pair",
+        ),
+        _limit(
+            "positions",
+            open_count >= limits.max_positions,
+            float(open_count),
+            f"{open_count} of {limits.max_positions} positions open",
+            f"{open_count} of {limits.max_positions} positions open",
+        ),
+        _limit(
+            "correlated",
+            len(like) >= limits.max_correlated,
+            float(len(like)),
+            f"moves with {', '.join(str(p) for p in like)}",
+            f"{len(like)} correlated positions",
+        ),
+    )
+
+
+def _limit(rule: str, refuse: bool, number: float | None, bad: str, good: str) -> Verdict:
+    return Verdict("portfolio", rule, Ruling.REFUSE if refuse else Ruling.PASS, number, bad if refuse else good)
+
+
+def _correlated(
+    candidate: Candidate, account: Account, limits: Portfolio, correlations: Mapping[Pair, float | None]
+) -> list[Pair]:
+    """Open positions that win and lose with the candidate: direction x direction x correlation above the limit."""
+    found = []
+    for position in account.positions:
+        both = correlations.get(position.pair)
+        if both is not None and candidate.direction.sign * position.direction.sign * both > limits.correlation:
+            found.append(position.pair)
+    return found
+
+
+def rule_factor(verdicts: Sequence[Verdict]) -> float:
+    """Half for each rule that says half: two doubts quarter the size."""
+    return 0.5 ** sum(v.ruling is Ruling.HALF for v in verdicts)
+
+
+def size_of(
+    candidate: Candidate,
+    account: Account,
+    paper: Paper,
+    limits: Portfolio,
+    pair_risk: float,
+    factor: float,
+    confidence_factor: float = 1.0,
+) -> Size:
+    """risk = equity x risk per trade x pair x rules x confidence, over the stop distance, shrunk by the limits."""
+    equity = account.equity
+    wanted = max(0.0, equity * paper.risk_per_trade * pair_risk * factor * confidence_factor)
+    room_risk = max(0.0, limits.max_open_risk * equity - sum(p.open_risk for p in account.positions))
+    room_notional = max(0.0, paper.max_leverage * equity - sum(p.notional for p in account.positions))
+    by_notional = room_notional / candidate.levels.entry * candidate.levels.risk
+    risk = min(wanted, room_risk, by_notional)
+    verdicts = (
+        _room("open_risk", wanted, room_risk, f"open risk is limited to {limits.max_open_risk:.0%} of equity"),
+        _room("leverage", wanted, by_notional, f"gross notional is limited to {paper.max_leverage:g} x equity"),
+        Verdict(
+            "size", "risk", Ruling.RECORD, risk, f"risk {risk:.2f} USDT of {wanted:.2f} wanted, rules x {factor:g}"
+        ),
+    )
+    return Size(risk / candidate.levels.risk if risk > 0 else 0.0, risk, verdicts)
+
+
+def _room(rule: str, wanted: float, room: float, sentence: str) -> Verdict:
+    if room >= wanted and wanted > 0:
+        return Verdict("portfolio", rule, Ruling.PASS, room, sentence)
+    if room < SMALLEST_SHARE * wanted or wanted <= 0:
+        return Verdict("portfolio", rule, Ruling.REFUSE, room, f"{sentence}: no room left")
+    return Verdict("portfolio", rule, Ruling.RECORD, room, f"{sentence}: size cut to {room:.2f} USDT at risk")

@@ -1,0 +1,193 @@
+"""The step that replay and live share: ``decide`` after the opinions are in, ``apply`` in pure functions.
+
+``core.engine.strategy.propose`` comes before, the store after. Nothing here reads a clock or waits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from core.config import Settings
+from core.domain.account import Account, Position
+from core.domain.candles import Candle
+from core.domain.trading import Candidate, Decision, ExitReason, Follow, Leg, Opinions, Ruling, Verdict
+from core.engine import fills, filters, sizing
+from core.engine.filters import Facts
+
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stance:
+    """What people and the gate have set: nothing here is worked out from candles.
+
+    ``approved_weight`` is the influence an approver granted, ``outcomes`` the live outcomes the ramp counts,
+    ``paused`` the reason for a pause (empty when running), ``layers`` False for the bare strategy of the backtest.
+    """
+
+    approved_weight: float = 0.0
+    outcomes: int = 0
+    paused: str = ""
+    enabled: bool = True
+    layers: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LegMoney:
+    """A leg with what it made: ``pnl`` in USDT, net of its fee and slippage."""
+
+    leg: Leg
+    pnl: float
+
+
+def decide(
+    candidate: Candidate, opinions: Opinions, facts: Facts, account: Account, stance: Stance, settings: Settings
+) -> Decision:
+    """Runs every layer, keeps every verdict, and takes the signal when none refuses."""
+    if not stance.layers:
+        return _decide_bare(candidate, opinions, account, settings)
+    weight = filters.effective_weight(stance.approved_weight, stance.outcomes)
+    if opinions.model is None:
+        weight = 0.0
+    confidence = filters.combined_confidence(opinions, weight, settings.gemini, settings.ml)
+    rules = (
+        filters.alignment_verdict(candidate.direction, facts, settings.rules),
+        filters.btc_verdict(candidate.direction, facts, settings.rules),
+    )
+    size = sizing.size_of(
+        candidate,
+        account,
+        settings.paper,
+        settings.portfolio,
+        settings.risk_of(candidate.pair),
+        sizing.rule_factor(rules),
+    )
+    verdicts = (
+        *rules,
+        filters.gemini_verdict(opinions, settings.gemini),
+        filters.model_verdict(opinions, weight),
+        filters.combined_verdict(confidence, settings.ml),
+        *sizing.portfolio_verdicts(
+            candidate,
+            account,
+            settings.portfolio,
+            facts.correlations,
+            stance.paused,
+            stance.enabled,
+            candidate.close_time // DAY_MS,
+        ),
+        *size.verdicts,
+    )
+    taken = all(v.ruling is not Ruling.REFUSE for v in verdicts)
+    return Decision(
+        candidate=candidate,
+        opinions=opinions,
+        verdicts=(*candidate.verdicts, *verdicts),
+        taken=taken,
+        quantity=size.quantity if taken else 0.0,
+        risk_amount=size.risk_amount if taken else 0.0,
+        combined_confidence=confidence,
+        influence_weight=weight,
+    )
+
+
+def _decide_bare(candidate: Candidate, opinions: Opinions, account: Account, settings: Settings) -> Decision:
+    """Section 4 off: every signal is taken with the plain risk of the starting balance."""
+    risk = settings.paper.start_balance * settings.paper.risk_per_trade
+    off = Verdict("portfolio", "layers", Ruling.ABSENT, None, "all layers are off")
+    return Decision(
+        candidate, opinions, (*candidate.verdicts, off), True, risk / candidate.levels.risk, risk, None, 0.0
+    )
+
+
+def entry_fill(candidate: Candidate, slippage_rate: float) -> float:
+    """The entry price after slippage against us."""
+    return candidate.levels.entry * (1 + candidate.direction.sign * slippage_rate)
+
+
+def open_position(account: Account, decision: Decision, trade_id: int, settings: Settings) -> tuple[Account, Position]:
+    """The account with the new position; the entry's fee leaves the cash at once."""
+    candidate, paper = decision.candidate, settings.paper
+    fill = entry_fill(candidate, paper.slippage_rate)
+    fee = fill * decision.quantity * paper.fee_rate
+    position = Position(
+        trade_id=trade_id,
+        pair=candidate.pair,
+        direction=candidate.direction,
+        quantity=decision.quantity,
+        entry_fill=fill,
+        risk_amount=decision.risk_amount,
+        follow=fills.begin(candidate.levels, candidate.open_time),
+        mark=candidate.levels.entry,
+        pnl=-fee,
+    )
+    return replace(account, cash=account.cash - fee, positions=(*account.positions, position)), position
+
+
+def settle(
+    account: Account, before: Position, follow: Follow, settings: Settings
+) -> tuple[Account, Position, tuple[LegMoney, ...]]:
+    """Books the legs that ``follow`` has beyond ``before.follow``; a closed position leaves the account."""
+    new_legs = follow.legs[len(before.follow.legs) :]
+    money = tuple(LegMoney(leg, leg_pnl(before, leg, settings)) for leg in new_legs)
+    earned = sum(m.pnl for m in money)
+    after = replace(before, follow=follow, pnl=before.pnl + earned)
+    rest = tuple(after if p.trade_id == before.trade_id else p for p in account.positions)
+    if follow.closed:
+        rest = tuple(p for p in rest if p.trade_id != before.trade_id)
+    return replace(account, cash=account.cash + earned, positions=rest), after, money
+
+
+def leg_pnl(position: Position, leg: Leg, settings: Settings) -> float:
+    """Net money of one leg: price difference after slippage on both sides, less the exit's fee."""
+    sign, paper = position.direction.sign, settings.paper
+    quantity = position.quantity * leg.fraction
+    fill = leg.price * (1 - sign * paper.slippage_rate)
+    return sign * (fill - position.entry_fill) * quantity - fill * quantity * paper.fee_rate
+
+
+def advance(follow: Follow, candle: Candle, settings: Settings) -> Follow:
+    """One candle for a trade or a shadow: the same kernel for both."""
+    return fills.advance(
+        follow,
+        candle,
+        max_bars=settings.strategy.max_bars,
+        fills=settings.fills,
+        breakeven=settings.strategy.breakeven_after_tp1,
+    )
+
+
+def end_at_gap(follow: Follow, last_close: float, last_time: int) -> Follow:
+    """A follow that was open when candles went missing for too long: it ends at the last close known."""
+    return fills.close_at(follow, last_close, last_time, ExitReason.GAP)
+
+
+def mark(account: Account, position: Position, close: float) -> Account:
+    """The account with a position valued at a new close."""
+    marked = tuple(replace(p, mark=close) if p.trade_id == position.trade_id else p for p in account.positions)
+    return replace(account, positions=marked)
+
+
+def roll(account: Account, close_time: int, settings: Settings) -> tuple[Account, tuple[str, ...]]:
+    """Day start, peak and breakers at a candle's close (epoch ms, UTC); the names of breakers tripped just now.
+
+    Names: daily_loss, drawdown_warn, drawdown_pause. Each trips once: a day's limit until 00:00 UTC, the drawdown
+    pause until a person resumes, the warning until equity has made a new peak.
+    """
+    limits, equity, day = settings.portfolio, account.equity, close_time // DAY_MS
+    tripped: list[str] = []
+    if day != account.day:
+        # The close at 00:00 ends the old day: its equity is where the new day starts.
+        account = replace(account, day=day, day_start_equity=equity)
+    if equity >= account.peak_equity:
+        account = replace(account, peak_equity=equity, drawdown_warned=False)
+    if equity <= (1 - limits.daily_loss) * account.day_start_equity and account.paused_day != day:
+        account = replace(account, paused_day=day)
+        tripped.append("daily_loss")
+    if account.drawdown >= limits.drawdown_pause and not account.drawdown_paused:
+        account = replace(account, drawdown_paused=True, drawdown_warned=True)
+        tripped.append("drawdown_pause")
+    elif account.drawdown >= limits.drawdown_warn and not account.drawdown_warned:
+        account = replace(account, drawdown_warned=True)
+        tripped.append("drawdown_warn")
+    return account, tuple(tripped)
