@@ -1,0 +1,119 @@
+"""The one command table: handlers, menu, help, argument errors and the README's table all come from it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from core.services.views import Role
+
+Group = Literal["look", "understand", "learn", "steer", "keep"]
+_RANK: dict[Role, int] = {"viewer": 0, "operator": 1, "approver": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One line of the table. ``arguments`` is what to type behind the name, ``changes`` whether it alters anything.
+
+    A name may be there twice, without and with arguments (/ml looks, /ml 0.25 asks).
+    """
+
+    name: str
+    arguments: str
+    role: Role
+    group: Group
+    help: str
+    example: str
+    changes: bool = False
+
+    @property
+    def usage(self) -> str:
+        return f"/{self.name} {self.arguments}".strip()
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command("start", "", "viewer", "look", "home: the buttons", "/start"),
+    Command("status", "", "viewer", "look", "equity, pairs, last closes, what is on", "/status"),
+    Command("positions", "", "viewer", "look", "open trades with stop and targets", "/positions"),
+    Command("trades", "[n]", "viewer", "look", "the last closed trades", "/trades 20"),
+    Command("chart", "PAIR", "viewer", "look", "candles with the averages and a trade's levels", "/chart LINK"),
+    Command("ml", "", "viewer", "learn", "the model: weight, gate, distance to the next look", "/ml"),
+    Command("ml", "WEIGHT", "operator", "learn", "ask for an influence weight", "/ml 0.25", changes=True),
+    Command("retrain", "", "operator", "learn", "train a new model now", "/retrain", changes=True),
+    Command("pairs", "", "viewer", "steer", "which pairs trade, with switches", "/pairs"),
+    Command("pair", "PAIR on|off", "operator", "steer", "switch a pair", "/pair LINK off", changes=True),
+    Command("pause", "", "operator", "steer", "no new trades; open ones go on", "/pause", changes=True),
+    Command("resume", "", "operator", "steer", "trade again", "/resume", changes=True),
+    Command("help", "[command]", "viewer", "keep", "this list, or one command", "/help pair"),
+    Command("version", "", "viewer", "keep", "which Julaba this is", "/version"),
+)
+
+# Words people type that are close to no command's name.
+_SYNONYMS = {
+    "balance": "status",
+    "equity": "status",
+    "profit": "trades",
+    "history": "trades",
+    "open": "positions",
+    "coins": "pairs",
+    "model": "ml",
+    "weight": "ml",
+    "train": "retrain",
+    "stop": "pause",
+    "halt": "pause",
+    "continue": "resume",
+    "go": "resume",
+    "menu": "start",
+    "home": "start",
+    "hi": "start",
+    "hello": "start",
+    "plot": "chart",
+    "graph": "chart",
+}
+
+
+def find(name: str, arguments: Sequence[str] = ()) -> Command | None:
+    """The table's line for a typed command; None for an unknown name."""
+    lines = [c for c in COMMANDS if c.name == name]
+    with_arguments = [c for c in lines if bool(c.arguments) == bool(arguments)]
+    return next(iter(with_arguments or lines), None)
+
+
+def may(role: Role, needed: Role) -> bool:
+    """Whether a role is enough; approver includes operator includes viewer."""
+    return _RANK[role] >= _RANK[needed]
+
+
+def allowed_to(role: Role) -> tuple[Command, ...]:
+    return tuple(c for c in COMMANDS if may(role, c.role))
+
+
+def nearest(words: str) -> Command | None:
+    """The command somebody who typed these words may have meant."""
+    names = sorted({c.name for c in COMMANDS})
+    for word in words.lower().replace("/", " ").split()[:12]:
+        bare = word.strip(".,;:!?'\"")
+        if bare in _SYNONYMS:
+            return find(_SYNONYMS[bare])
+        if close := difflib.get_close_matches(bare, names, n=1, cutoff=0.72):
+            return find(close[0])
+    return None
+
+
+def menu(role: Role) -> list[tuple[str, str]]:
+    """``setMyCommands`` for a role: each name once with its first help text."""
+    entries: dict[str, str] = {}
+    for command in allowed_to(role):
+        entries.setdefault(command.name, command.help)
+    return list(entries.items())
+
+
+def table_markdown() -> str:
+    """The command table as README shows it."""
+    rows = ["| command | who | what | example |", "| --- | --- | --- | --- |"]
+    for command in COMMANDS:
+        usage = command.usage.replace("|", "\\|")
+        rows.append(f"| `{usage}` | {command.role} | {command.help} | `{command.example}` |")
+    return "\n".join(rows)
