@@ -84,7 +84,7 @@ def clusterings(start_ms: IntArray, end_ms: IntArray) -> tuple[IntArray, ...]:
     if not len(day):
         return (day,)
     long = float(np.quantile(end_ms - start_ms, _LONG_OUTCOME))
-    block = max(1, math.ceil(4 * long / DAY_MS))
+    block = max(1, math.ceil(2 * long / DAY_MS))
     return (day,) if block == 1 else (day, day // block)
 
 
