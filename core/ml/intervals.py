@@ -120,6 +120,23 @@ def auc(probability: FloatArray, outcome: IntArray, clusters: tuple[IntArray, ..
     return Auc(value, tuple(spreads) if len(spreads) == len(clusters) else ())
 
 
+def mean_low(values: FloatArray, clusters: tuple[IntArray, ...], alpha: float) -> float | None:
+    """The one-sided lower bound of a mean at error ``alpha``, the lowest over the clusterings; None with too few."""
+    if not len(values):
+        return None
+    mean, reach = float(values.mean()), 0.0
+    for labels in clusters:
+        _, label = np.unique(labels, return_inverse=True)
+        sizes = np.bincount(label)
+        df = len(values) ** 2 / float(np.square(sizes).sum()) - 1
+        if df < _MIN_DF:
+            return None
+        sums = np.bincount(label, weights=values - mean) / len(values)
+        error = math.sqrt(float(np.square(sums).sum()) * len(sizes) / (len(sizes) - 1))
+        reach = max(reach, error * student_quantile(1 - alpha, df))
+    return mean - reach
+
+
 def _mid_position(ordered: FloatArray, values: FloatArray) -> FloatArray:
     """The share of ``ordered`` below each value, ties counted half."""
     below = np.searchsorted(ordered, values, side="left") + np.searchsorted(ordered, values, side="right")

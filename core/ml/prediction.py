@@ -1,0 +1,134 @@
+"""The champion in memory: a probability with its exact reasons."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from core.domain.candles import FloatArray
+from core.errors import ModelError
+from core.ml.features import row_of
+from core.ml.manifest import Manifest
+from core.ml.training import Logistic, booster_from
+from core.ports import Prediction
+
+RECENT = 200
+"""How many of the last predictions a percentile and an average are taken from."""
+
+BASE = "base"
+"""The name of the last contribution: the log-odds before any feature has spoken."""
+
+
+class Model(Protocol):
+    """What every kind of model can do with rows ``[n, k]``."""
+
+    def predict(self, rows: FloatArray) -> FloatArray: ...
+
+    def contributions(self, rows: FloatArray) -> FloatArray:
+        """Shares of the log-odds, ``[n, k + 1]``, the base last; each row sums to the log-odds."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Trees:
+    booster: Any = field(repr=False)
+    features: tuple[str, ...]
+    trees: int
+
+    def _run(self, rows: FloatArray, **options: Any) -> FloatArray:
+        import xgboost as xgb
+
+        matrix = xgb.DMatrix(rows, feature_names=list(self.features), nthread=1)
+        # Booster.predict would use every tree that was grown, early stopping or not.
+        found = self.booster.predict(matrix, iteration_range=(0, self.trees), **options)
+        return np.asarray(found, dtype=np.float64)
+
+    def predict(self, rows: FloatArray) -> FloatArray:
+        return self._run(rows)
+
+    def contributions(self, rows: FloatArray) -> FloatArray:
+        return self._run(rows, pred_contribs=True)
+
+
+@dataclass(frozen=True)
+class _Linear:
+    model: Logistic
+
+    def predict(self, rows: FloatArray) -> FloatArray:
+        return self.model.predict(rows)
+
+    def contributions(self, rows: FloatArray) -> FloatArray:
+        return np.column_stack((self.model.log_odds(rows), np.full(len(rows), self.model.intercept)))
+
+
+@dataclass(frozen=True)
+class Champion:
+    """A model that has been checked against its manifest and can be asked."""
+
+    manifest: Manifest
+    model: Model = field(repr=False)
+
+    @property
+    def model_id(self) -> str:
+        return self.manifest.model_id
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        return self.manifest.features
+
+    @classmethod
+    def of(cls, payload: bytes, manifest: Manifest) -> Champion:
+        """From the bytes of a model file. Raises ModelError where they are not the model the manifest describes."""
+        if manifest.kind == "logistic":
+            linear = Logistic.from_json(payload)
+            if len(linear.coefficients) != len(manifest.features):
+                raise ModelError("the model has other features than its manifest")
+            return cls(manifest, _Linear(linear))
+        booster = booster_from(payload)
+        if tuple(booster.feature_names or ()) != manifest.features:
+            raise ModelError("the model has other features than its manifest")
+        if not 0 < manifest.trees <= booster.num_boosted_rounds():
+            raise ModelError("the model has fewer trees than its manifest says")
+        return cls(manifest, _Trees(booster, manifest.features, manifest.trees))
+
+    def predict(self, features: Mapping[str, float]) -> Prediction:
+        """P(win) with exact additive contributions in log-odds, the strongest first and the base last.
+
+        A missing feature is NaN, reported as None; further names are ignored. Raises ModelError where a name the
+        model needs is not there, or a value is infinite.
+        """
+        row = row_of(features, self.features)
+        shares = self.model.contributions(row)[0]
+        order = sorted(range(len(self.features)), key=lambda i: (-abs(shares[i]), i))
+        named = [(self.features[i], _known(float(row[0, i])), float(shares[i])) for i in order]
+        probability = min(1.0, max(0.0, float(self.model.predict(row)[0])))
+        return Prediction(self.model_id, probability, (*named, (BASE, None, float(shares[-1]))))
+
+    def predict_rows(self, rows: FloatArray) -> FloatArray:
+        """P(win) of each row of ``[n, k]``, columns in the order of ``features``."""
+        return self.model.predict(rows)
+
+
+def percentile_of(probability: float, recent: Sequence[float]) -> float:
+    """The rank of a probability among the last 200 of ``recent`` (0..1, ties half); 0.5 where there are none.
+
+    The prediction itself must not be in ``recent``.
+    """
+    last = recent[-RECENT:]
+    if not last:
+        return 0.5
+    return (sum(p < probability for p in last) + 0.5 * sum(p == probability for p in last)) / len(last)
+
+
+def average(recent: Sequence[float]) -> float | None:
+    """The mean of the last 200 probabilities, None where there are none."""
+    last = recent[-RECENT:]
+    return math.fsum(last) / len(last) if last else None
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
