@@ -1,0 +1,217 @@
+"""Training as a use case: from samples to a saved model, an honest evaluation, and perhaps a new champion."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from core import __version__
+from core.config import Ml
+from core.domain.candles import Timeframe, iso, to_ms
+from core.errors import ModelError
+from core.ml.dataset import Dataset, from_table
+from core.ml.evaluation import PURGE_MS, Evaluation, random_split, walk_forward
+from core.ml.intervals import clusterings, mean_low
+from core.ml.manifest import Manifest, describe
+from core.ml.prediction import Champion
+from core.ml.training import train
+from core.services.views import Progress
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_FEWEST_NEW = 30  # rows the champion has not learned from, before two models can be compared
+_TAKEOVER_ERROR = 0.05
+
+
+class Models(Protocol):
+    """Where models are kept; ``core.adapters.model_files.ModelFiles`` is the real one. All raise ModelError."""
+
+    def save(self, payload: bytes, manifest: Manifest) -> None: ...
+    def promote(self, model_id: str) -> None: ...
+    def champion_id(self) -> str | None: ...
+    def champion(self) -> Champion | None: ...
+    def stamp(self) -> tuple[int, ...]: ...
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """How a training ended. ``champion``: whether ``model_id`` is the champion now; ``takeover`` says why (not)."""
+
+    model_id: str
+    champion: bool
+    rows: int
+    sources: Mapping[str, int]
+    walk_forward: Evaluation
+    random_split: Evaluation
+    sentence: str
+    takeover: str
+
+    def to_json(self) -> dict[str, object]:
+        """DESIGN 9's object: ``n`` counts the samples, the figures beside it are walk-forward on ``evaluated`` rows."""
+        figures = self.walk_forward.metrics
+        return {
+            "model_id": self.model_id,
+            "champion": self.champion,
+            "n": self.rows,
+            "evaluated": figures.n,
+            "accuracy": figures.accuracy,
+            "majority": figures.majority,
+            "auc": figures.auc,
+            "auc_low": figures.auc_low,
+            "auc_high": figures.auc_high,
+            "brier": figures.brier,
+            "brier_skill": figures.brier_skill,
+            "sources": dict(self.sources),
+            "sentence": self.sentence,
+            "takeover": self.takeover,
+            "walk_forward": self.walk_forward.to_json(),
+            "random_split": self.random_split.to_json(),
+        }
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """The walk-forward figures that a card shows."""
+        figures = self.walk_forward.metrics
+        names = ("n", "accuracy", "majority", "auc", "auc_low", "auc_high", "brier", "brier_skill", "permutation_p")
+        return {name: getattr(figures, name) for name in names}
+
+
+def train_from_table(
+    data: pd.DataFrame | Dataset,
+    settings: Ml,
+    models: Models,
+    now: datetime,
+    *,
+    timeframe: Timeframe | None = None,
+    max_bars: int = 100,
+    promote: bool = True,
+    progress: Progress | None = None,
+) -> TrainingReport:
+    """Trains on the rows, evaluates the same recipe honestly, saves the model, and decides on the takeover.
+
+    The first model becomes champion; a later one only where it is clearly better on rows the champion has not seen, and
+    only with ``promote`` (which must be False once the model has influence: then an approver decides). Takes seconds
+    of CPU: run it in a Worker. Raises DataError for a bad table and ModelError for data that cannot teach; the
+    champion is then untouched.
+    """
+    frame = timeframe or Timeframe.parse("15m")
+    dataset = data if isinstance(data, Dataset) else from_table(data, frame, settings.label)
+    tell = progress or _silent
+    tell(f"training on {len(dataset)} samples", 0.05)
+    model = train(dataset, settings, to_ms(now))
+    walked = walk_forward(
+        dataset,
+        settings,
+        purge_ms=max_bars * frame.ms,
+        progress=lambda text, done: tell(text, 0.1 + 0.75 * done),
+    )
+    tell("random split, for comparison", 0.85)
+    split = random_split(dataset, settings)
+    champion, damage = _current(models)
+    manifest = describe(
+        model,
+        hashlib.sha256(model.payload).hexdigest(),
+        label=settings.label,
+        sources=dataset.counts(),
+        metrics={"walk_forward": walked.to_json(), "random_split": split.to_json()},
+        version=__version__,
+        created=iso(to_ms(now)),
+        trained_until=int(dataset.end_time.max()),
+        parent=champion.model_id if champion else None,
+        line=champion.manifest.line if champion else model.model_id,
+    )
+    tell("saving", 0.95)
+    models.save(model.payload, manifest)
+    wins, why = takeover(champion, model.model_id, dataset, walked, max_bars * frame.ms)
+    if wins and promote and (champion is None or champion.model_id != model.model_id):
+        models.promote(model.model_id)
+    is_champion = (wins and promote) or (champion is not None and champion.model_id == model.model_id)
+    return TrainingReport(
+        model_id=model.model_id,
+        champion=is_champion,
+        rows=len(dataset),
+        sources=dataset.counts(),
+        walk_forward=walked,
+        random_split=split,
+        sentence=plain_words(len(dataset), walked),
+        takeover=f"{damage}; {why}" if damage else why,
+    )
+
+
+def train_with_progress(progress: Progress, *args: Any, **kwargs: Any) -> TrainingReport:
+    """``train_from_table`` in the form that ``Worker.run_with_progress`` calls."""
+    return train_from_table(*args, **kwargs, progress=progress)
+
+
+def takeover(
+    champion: Champion | None, model_id: str, dataset: Dataset, walked: Evaluation, purge_ms: int = PURGE_MS
+) -> tuple[bool, str]:
+    """Whether a challenger should become champion, and a sentence why.
+
+    Both are scored on the same rows: those of the walk-forward that were decided a purge after the last outcome the
+    champion learned from. The challenger wins where the lower 95% bound of its gain in squared error, clustered in
+    time, lies above 0.
+    """
+    if champion is None:
+        return True, "it is the first model and becomes champion"
+    if champion.model_id == model_id:
+        return False, "nothing is new: the same samples give the champion again"
+    if champion.features != dataset.features:
+        return False, f"the champion {champion.model_id} uses other features and stays until an approver decides"
+    new = dataset.time[walked.rows] > champion.manifest.trained_until + purge_ms
+    rows = walked.rows[new]
+    if len(rows) < _FEWEST_NEW:
+        return False, (
+            f"the champion {champion.model_id} stays: {len(rows)} samples are new to it, {_FEWEST_NEW} are needed to "
+            "compare"
+        )
+    outcome = dataset.y[rows]
+    before = np.square(champion.predict_rows(dataset.X[rows]) - outcome)
+    gain = before - np.square(walked.probability[new] - outcome)
+    low = mean_low(gain, clusterings(dataset.time[rows], dataset.end_time[rows]), _TAKEOVER_ERROR)
+    figures = f"squared error lower by {gain.mean():.4f} on {len(rows)} samples new to both"
+    if low is not None and low > 0:
+        return True, f"it takes over from {champion.model_id}: {figures}, surely by {low:.4f}"
+    return False, f"the champion {champion.model_id} stays: {figures}, which may be chance"
+
+
+def plain_words(rows: int, evaluation: Evaluation) -> str:
+    """How many samples there are and whether the model knows anything, in one sentence."""
+    found = evaluation.metrics
+    start = f"{rows} samples"
+    if found.auc is None:
+        return f"{start}: too few to tell whether the model knows anything"
+    if found.auc_low is None or found.auc_high is None:
+        return f"{start}, AUC {found.auc:.2f} on {found.n} unseen: too few days to tell it from guessing"
+    interval = f"({found.auc_low:.2f}-{found.auc_high:.2f})"
+    return f"{start}, AUC {found.auc:.2f} {interval} on {found.n} unseen: {_verdict(evaluation)}"
+
+
+def _verdict(evaluation: Evaluation) -> str:
+    found = evaluation.metrics
+    low, high = found.auc_low or 0.0, found.auc_high or 1.0
+    if high < 0.5:
+        return "it does worse than guessing"
+    if low <= 0.5:
+        return "it cannot be told from guessing"
+    if (found.brier_skill or 0.0) > 0:
+        return "it is better than guessing, and its probabilities beat the base rate"
+    return "it orders signals better than guessing, but its probabilities do not beat the base rate"
+
+
+def _current(models: Models) -> tuple[Champion | None, str]:
+    """The champion; where its files are damaged, none and a sentence, so that training can mend it."""
+    try:
+        return models.champion(), ""
+    except ModelError as error:
+        return None, f"the former champion could not be read ({error})"
+
+
+def _silent(text: str, fraction: float) -> None:
+    pass

@@ -1,0 +1,131 @@
+"""One process that holds the learning libraries, so that the bot's own stays small and its event loop free.
+
+A job runs to its end before the next begins: whoever trains for seconds uses a worker of its own, not the one that
+answers predictions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from core.errors import JulabaError
+from core.services.views import Progress
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_NICENESS = 10  # candles and chat go first
+
+_progress_pipe: Connection | None = None  # in the child: where progress is written
+
+
+class Worker:
+    """A spawned process for CPU work: ``await worker.run(train_it, data)``. It starts with the first job.
+
+    Functions, arguments and results are pickled, so functions must be importable by name. Use as ``async with``, or
+    call ``close``. A worker that died is replaced when it is next used.
+    """
+
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+        self._progress: Connection | None = None
+        self._alive: Connection | None = None
+        self._free = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What ``function`` gives, or raises, in the process. Raises JulabaError when the process dies under it."""
+        async with self._free:
+            return await self._finish(function, args, kwargs)
+
+    async def run_with_progress(
+        self, progress: Progress, function: Callable[Concatenate[Progress, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """The same for a function whose first parameter is a Progress; ``progress`` is called in this event loop."""
+        async with self._free:
+            self._start()
+            loop, pipe = asyncio.get_running_loop(), self._progress
+            assert pipe is not None
+            number = pipe.fileno()
+
+            def tell() -> None:
+                while pipe.poll():
+                    progress(*pipe.recv())
+
+            loop.add_reader(number, tell)
+            try:
+                return await self._finish(_reporting, (function, args, kwargs), {})
+            finally:
+                loop.remove_reader(number)
+                if not pipe.closed:
+                    tell()
+
+    async def close(self) -> None:
+        """Ends the process, also in the middle of a job; that job then raises JulabaError."""
+        pool, self._pool = self._pool, None
+        for pipe in (self._alive, self._progress):
+            if pipe is not None:
+                pipe.close()
+        self._alive = self._progress = None
+        if pool is not None:
+            await asyncio.to_thread(pool.shutdown, wait=True, cancel_futures=True)
+
+    async def _finish(self, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+        pool = self._start()
+        try:
+            # A pool that has just broken refuses at submit; one that breaks later does so in the future.
+            return await asyncio.wrap_future(pool.submit(function, *args, **kwargs))
+        except BrokenProcessPool as error:
+            await self.close()
+            raise JulabaError("the learning process ended before its work was done; please try again") from error
+
+    def _start(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            spawn = multiprocessing.get_context("spawn")
+            self._progress, said = spawn.Pipe(duplex=False)
+            life, self._alive = spawn.Pipe(duplex=False)
+            self._pool = ProcessPoolExecutor(1, mp_context=spawn, initializer=_prepare, initargs=(said, life))
+        return self._pool
+
+
+def _prepare(said: Connection, life: Connection) -> None:
+    """In the child: step back behind the bot, leave Ctrl-C to it, and end when it ends, however it does."""
+    global _progress_pipe  # noqa: PLW0603 - set once, when the process starts
+    _progress_pipe = said
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(_NICENESS)
+    threading.Thread(target=_end_with_parent, args=(life,), daemon=True).start()
+
+
+def _end_with_parent(life: Connection) -> None:
+    # Nothing is ever sent: the other end closes with the worker, or with the whole process when it is killed.
+    try:
+        life.recv_bytes()
+    except (EOFError, OSError):
+        os._exit(0)
+
+
+def _reporting(function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+    return function(_report, *args, **kwargs)
+
+
+def _report(text: str, fraction: float) -> None:
+    if _progress_pipe is not None:
+        _progress_pipe.send((text, fraction))
