@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +50,10 @@ class Indicators:
 
     def __len__(self) -> int:
         return len(self.time)
+
+    def rows(self, start: int | None, stop: int | None) -> Indicators:
+        """A row range, as a slice would give it."""
+        return Indicators(**{f.name: getattr(self, f.name)[start:stop] for f in fields(self)})
 
     def regimes(self) -> list[Regime]:
         """The regime of every row."""

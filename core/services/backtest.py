@@ -1,0 +1,289 @@
+"""Signals of stored candles and what became of them: the training data, and an honest summary."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from core.config import Settings
+from core.domain.candles import BoolArray, Candles, FloatArray, Pair, Timeframe, iso
+from core.domain.trading import Candidate, ExitReason, Follow, FollowKind
+from core.engine.indicators import REGIMES, Indicators, indicators
+from core.engine.metrics import profit_factor, win_rate
+from core.engine.outcomes import EXITS, Outcomes, find_outcomes
+from core.engine.strategy import Entries, candidate_at, candidates
+from core.ports import CandleStore
+from core.services.whole_file import whole_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+History = Literal["all", "none"]
+
+SAMPLE_WEIGHT = 0.3
+"""What a backtest row counts in training before recency and scaling (DESIGN 5)."""
+
+COLUMNS = (
+    *("signal_id", "timestamp", "symbol", "direction", "entry_price", "entry_atr", "entry_atr_percent", "entry_rsi"),
+    *("entry_adx", "entry_volume_ratio", "entry_hurst", "entry_sma_distance_percent", "entry_regime", "entry_hour"),
+    *("entry_day_of_week", "stop_loss", "tp1", "tp2", "tp3", "exit_price", "exit_reason", "tp1_hit", "tp2_hit"),
+    *("tp3_hit", "sl_hit", "realized_r", "duration_minutes", "outcome", "source", "sample_weight"),
+)
+"""The training CSV's columns as promised (DESIGN 3); ``MORE_COLUMNS`` stand behind them."""
+
+MORE_COLUMNS = (
+    *("kind", "exit_time", "bars", "mfe_r", "mae_r", "ambiguous", "realized_r_net", "outcome_net"),
+    *("entry_di_plus", "entry_di_minus", "bars_since_signal"),
+)
+
+_MINUTE_MS = 60_000
+_GAP = EXITS.index(ExitReason.GAP)
+_STOP = EXITS.index(ExitReason.STOP_LOSS)
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestTrade:
+    """One candidate with its outcome. ``row`` counts from the first candle used; ``realized_r_net`` is after costs."""
+
+    row: int
+    kind: FollowKind
+    candidate: Candidate
+    follow: Follow
+    realized_r_net: float
+
+    @property
+    def signal_id(self) -> str:
+        return f"{self.candidate.pair.symbol}_{self.row}"
+
+
+@dataclass(frozen=True, eq=False)
+class PairBacktest:
+    """A pair's closed trades as arrays, oldest first; those that a gap ended are only counted."""
+
+    candles: Candles
+    indicators: Indicators
+    entries: Entries
+    outcomes: Outcomes
+    net_r: FloatArray
+    gap_ended: int
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @property
+    def pair(self) -> Pair:
+        return self.candles.pair
+
+    def trade(self, index: int, settings: Settings) -> BacktestTrade:
+        """One trade in full."""
+        row, since = int(self.entries.row[index]), int(self.entries.bars_since[index])
+        candidate = candidate_at(
+            self.candles,
+            self.indicators,
+            row,
+            int(self.entries.sign[index]),
+            None if since < 0 else since,
+            settings.strategy,
+        )
+        kind = FollowKind.SHADOW_SIGNAL if self.entries.is_signal[index] else FollowKind.SHADOW_CANDIDATE
+        follow = self.outcomes.follow(index, self.candles)
+        return BacktestTrade(row, kind, candidate, follow, float(self.net_r[index]))
+
+    def columns(self) -> dict[str, list[Any]]:
+        """``COLUMNS`` and ``MORE_COLUMNS`` by name, one value per trade; NaN = missing, times as ISO text."""
+        ind, out, row = self.indicators, self.outcomes, self.entries.row
+        exit_time = self.candles.time[out.exit_row]
+        hit = out.targets_hit
+        columns: dict[str, list[Any]] = {
+            "signal_id": [f"{self.pair.symbol}_{r}" for r in row],
+            "timestamp": [iso(int(t)) for t in ind.time[row]],
+            "symbol": [self.pair.symbol] * len(row),
+            "direction": ["LONG" if s > 0 else "SHORT" for s in self.entries.sign],
+            "entry_price": out.entry.tolist(),
+            **{f"entry_{name}": getattr(ind, name)[row].tolist() for name in _ENTRY_NUMBERS},
+            "entry_regime": [REGIMES[code].value for code in ind.regime[row]],
+            "stop_loss": out.stop.tolist(),
+            **{f"tp{n}": out.targets[:, n - 1].tolist() for n in (1, 2, 3)},
+            "exit_price": out.exit_price.tolist(),
+            "exit_reason": [EXITS[code].value for code in out.exit],
+            **{f"tp{n}_hit": (hit >= n).tolist() for n in (1, 2, 3)},
+            "sl_hit": (out.exit == _STOP).tolist(),
+            "realized_r": out.realized_r.tolist(),
+            "duration_minutes": ((exit_time - ind.time[row]) // _MINUTE_MS).tolist(),
+            "outcome": (out.realized_r > 0).astype(int).tolist(),
+            "source": ["backtest"] * len(row),
+            "sample_weight": [SAMPLE_WEIGHT] * len(row),
+            "kind": ["signal" if s else "candidate" for s in self.entries.is_signal],
+            "exit_time": [iso(int(t)) for t in exit_time],
+            "bars": out.bars.tolist(),
+            "mfe_r": out.mfe_r.tolist(),
+            "mae_r": out.mae_r.tolist(),
+            "ambiguous": out.ambiguous.tolist(),
+            "realized_r_net": self.net_r.tolist(),
+            "outcome_net": (self.net_r > 0).astype(int).tolist(),
+            "bars_since_signal": [int(b) if b >= 0 else float("nan") for b in self.entries.bars_since],
+        }
+        return {name: columns[name] for name in (*COLUMNS, *MORE_COLUMNS)}
+
+
+_ENTRY_NUMBERS = (
+    *("atr", "atr_percent", "rsi", "adx", "volume_ratio", "hurst", "sma_distance_percent", "hour", "day_of_week"),
+    *("di_plus", "di_minus"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Backtest:
+    """All pairs' trades, pair by pair in the order given and by time within a pair."""
+
+    settings: Settings
+    parts: tuple[PairBacktest, ...]
+    start_ms: int
+    end_ms: int
+    with_candidates: bool
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+    @cached_property
+    def trades(self) -> tuple[BacktestTrade, ...]:
+        """Every trade in full; built when first asked for."""
+        return tuple(part.trade(i, self.settings) for part in self.parts for i in range(len(part)))
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """Figures of the signals per pair and in all, as JSON can hold them; None where nothing can be said.
+
+        R is gross unless the name ends in ``_net``; ``ambiguous_share`` is the share of signals with a candle that
+        touched both the stop and an open target. With candidates theirs stand under ``candidates``, signals included.
+        """
+        return {
+            "pairs": {str(part.pair): self._figures([part]) for part in self.parts},
+            "total": self._figures(self.parts),
+            "from": iso(self.start_ms),
+            "to": iso(self.end_ms),
+            "ambiguous_share": self._figures(self.parts)["ambiguous_share"],
+        }
+
+    def columns(self) -> dict[str, list[Any]]:
+        """The table by column name."""
+        parts = [part.columns() for part in self.parts]
+        return {name: [value for part in parts for value in part[name]] for name in (*COLUMNS, *MORE_COLUMNS)}
+
+    def table(self) -> pd.DataFrame:
+        """``COLUMNS`` in their order, then ``MORE_COLUMNS``: what reading the CSV would give."""
+        import pandas as pd
+
+        return pd.DataFrame(self.columns())
+
+    def write_csv(self, path: Path) -> None:
+        """The table as CSV: full float precision, ``True`` / ``False``, empty = missing; whole or not at all.
+
+        Raises OSError.
+        """
+        columns = self.columns()
+        with whole_file(path) as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(columns)
+            for row in zip(*columns.values(), strict=True):
+                writer.writerow(["" if value != value else value for value in row])  # NaN is not itself
+
+    def _figures(self, parts: Sequence[PairBacktest]) -> dict[str, Any]:
+        chosen = [part.entries.is_signal for part in parts]
+        figures = {"signals": int(sum(c.sum() for c in chosen)), **_results(parts, chosen)}
+        figures["gap_ended"] = sum(part.gap_ended for part in parts)
+        if self.with_candidates:
+            everything = [np.ones(len(part), dtype=np.bool_) for part in parts]
+            figures["candidates"] = {"count": sum(len(part) for part in parts), **_results(parts, everything)}
+        return figures
+
+
+def stored_candles(
+    store: CandleStore,
+    pairs: Iterable[Pair],
+    timeframe: Timeframe,
+    start_ms: int | None = None,
+    end_ms: int | None = None,
+) -> dict[Pair, Candles]:
+    """All that is stored before ``end_ms``, for the pairs that have a candle in ``[start_ms, end_ms)``.
+
+    A pair that is missing in the answer has none. Raises DataError.
+    """
+    loaded = {pair: store.load(pair, timeframe, None, end_ms) for pair in pairs}
+    return {pair: c for pair, c in loaded.items() if len(c.between(start_ms, None))}
+
+
+def run_backtest(
+    candles: Mapping[Pair, Candles],
+    settings: Settings,
+    start_ms: int | None = None,
+    end_ms: int | None = None,
+    *,
+    history: History = "all",
+    candidates: bool = False,
+) -> Backtest:
+    """Every signal (with ``candidates`` every crossover) in ``[start_ms, end_ms)`` and its outcome.
+
+    No candle from ``end_ms`` on is looked at, so an entry with fewer than ``strategy.max_bars`` candles between it and
+    the end is none. With history "all" the candles before ``start_ms`` warm the indicators up, with "none" they are
+    not used; either way the first ``strategy.warmup_bars`` of each stretch give no entry and the cooldown starts at
+    ``start_ms``. A trade that a long gap ends is counted and left out. None as a bound: as far as there are candles.
+    """
+    parts = tuple(_run_pair(c, settings, start_ms, end_ms, history, candidates) for c in candles.values())
+    starts = [int(p.candles.time[0]) for p in parts if len(p.candles)]
+    ends = [int(p.candles.time[-1]) + p.candles.timeframe.ms for p in parts if len(p.candles)]
+    first = start_ms if start_ms is not None else min(starts, default=0)
+    last = end_ms if end_ms is not None else max(ends, default=first)
+    return Backtest(settings, parts, first, last, candidates)
+
+
+def _run_pair(
+    stored: Candles, settings: Settings, start_ms: int | None, end_ms: int | None, history: History, with_all: bool
+) -> PairBacktest:
+    rules, max_gap = settings.strategy, settings.candles.max_gap
+    used = stored.between(start_ms if history == "none" else None, end_ms)
+    first_row = 0 if start_ms is None else int(np.searchsorted(used.time, start_ms))
+    ind = indicators(used, max_gap)
+    entries = candidates(used, ind, rules, max_gap=max_gap, first_row=first_row)
+    entries = entries.only(entries.row < len(used) - rules.max_bars)
+    if not with_all:
+        entries = entries.only(entries.is_signal)
+    outcomes = find_outcomes(
+        used,
+        entries.row,
+        entries.sign,
+        ind.atr[entries.row],
+        stop_atr=rules.stop_atr,
+        max_bars=rules.max_bars,
+        fills=settings.fills,
+        breakeven=rules.breakeven_after_tp1,
+        max_gap=max_gap,
+    )
+    sample: BoolArray = outcomes.exit != _GAP
+    gap_ended = int((~sample & entries.is_signal).sum())
+    outcomes = outcomes.only(sample)
+    net_r = outcomes.net_r(settings.paper.fee_rate, settings.paper.slippage_rate)
+    return PairBacktest(used, ind, entries.only(sample), outcomes, net_r, gap_ended)
+
+
+def _results(parts: Sequence[PairBacktest], chosen: Sequence[BoolArray]) -> dict[str, Any]:
+    """Figures of the chosen trades of each part."""
+    gross = np.concatenate([p.outcomes.realized_r[c] for p, c in zip(parts, chosen, strict=True)] or [np.empty(0)])
+    net = np.concatenate([p.net_r[c] for p, c in zip(parts, chosen, strict=True)] or [np.empty(0)])
+    ambiguous = sum(int(p.outcomes.ambiguous[c].sum()) for p, c in zip(parts, chosen, strict=True))
+    return {
+        "wins": int((gross > 0).sum()),
+        "win_rate": win_rate(gross),
+        "realized_r": float(gross.sum()),
+        "profit_factor": profit_factor(gross),
+        "wins_net": int((net > 0).sum()),
+        "realized_r_net": float(net.sum()),
+        "profit_factor_net": profit_factor(net),
+        "ambiguous_share": ambiguous / len(gross) if len(gross) else None,
+    }
