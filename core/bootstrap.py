@@ -13,6 +13,7 @@ from core.ports import Clock, MarketData
 
 if TYPE_CHECKING:
     from core.adapters.candle_files import CandleFiles
+    from core.adapters.model_files import ModelFiles
 
 
 def market(settings: Settings) -> MarketData:
@@ -38,3 +39,10 @@ async def clock(settings: Settings, exchange: MarketData) -> Clock:
     exchange_clock = ExchangeClock(exchange)
     await exchange_clock.start()
     return exchange_clock
+
+
+def model_files(data_dir: Path) -> ModelFiles:
+    """The models under ``data_dir``."""
+    from core.adapters.model_files import ModelFiles
+
+    return ModelFiles(data_dir / "models")

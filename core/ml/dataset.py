@@ -34,7 +34,8 @@ class Dataset:
     ``X`` is float64 ``[n, k]`` in the order of ``features``, NaN = missing. ``y`` is 1 for a win. ``r`` and ``r_net``
     are profits in R before and after costs (``r_net`` NaN where it is not known). ``time`` is the decision (the
     signal candle's close), ``end_time`` when the outcome was known; both epoch ms, UTC. ``source`` is a key of
-    ``SOURCE_WEIGHTS``, ``base_weight`` its weight.
+    ``SOURCE_WEIGHTS``, ``base_weight`` its weight. ``is_signal`` is False for a mere candidate, which may teach but
+    never prove.
     """
 
     features: tuple[str, ...]
@@ -49,6 +50,7 @@ class Dataset:
     direction: TextArray
     regime: TextArray
     base_weight: FloatArray
+    is_signal: BoolArray
 
     def __len__(self) -> int:
         return len(self.y)
@@ -127,6 +129,7 @@ def from_table(table: pd.DataFrame, timeframe: Timeframe | None = None, label: L
         direction=rows["direction"].to_numpy(dtype=np.str_),
         regime=rows["entry_regime"].fillna(Regime.UNKNOWN.value).to_numpy(dtype=np.str_),
         base_weight=np.array([SOURCE_WEIGHTS[s] for s in source], dtype=np.float64),
+        is_signal=_signals(rows),
     )
     _refuse_doubles(dataset)
     return dataset.take(_order(dataset))
@@ -175,6 +178,14 @@ def _check_words(rows: pd.DataFrame, name: str, allowed: list[str], empty_is_fin
     if empty_is_fine:
         good = good | rows[name].isna().to_numpy()
     _refuse(rows, ~good, name, " or ".join(allowed))
+
+
+def _signals(rows: pd.DataFrame) -> BoolArray:
+    """By the column ``kind``; a table without it holds signals only, but for the shadows of candidates."""
+    if "kind" not in rows.columns:
+        return np.asarray(rows["source"].to_numpy(dtype=np.str_) != "shadow_candidate", dtype=np.bool_)
+    _check_words(rows, "kind", ["signal", "candidate"])
+    return np.asarray(rows["kind"].to_numpy(dtype=np.str_) == "signal", dtype=np.bool_)
 
 
 def _refuse(rows: pd.DataFrame, bad: BoolArray, name: str, wanted: str) -> None:

@@ -77,18 +77,24 @@ class Metrics:
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """Predictions on unseen rows and what they are worth. ``rows`` are row numbers of the dataset, ascending in time;
-    ``probability`` and ``base`` (the training part's base rate) belong to them."""
+    ``probability`` and ``base`` (the training part's base rate) belong to them.
+
+    ``metrics`` are of the signals among them. Where there are candidates too, ``candidates`` are the figures of all
+    rows together: an early hint, never a proof.
+    """
 
     method: Method
     folds: int
     metrics: Metrics
+    candidates: Metrics | None
     rows: IntArray
     probability: FloatArray
     base: FloatArray
 
     def to_json(self) -> dict[str, object]:
         """A plain mapping for manifests and the command line."""
-        return {"method": NOTES[self.method], "folds": self.folds, **asdict(self.metrics)}
+        hint = asdict(self.candidates) if self.candidates else None
+        return {"method": NOTES[self.method], "folds": self.folds, **asdict(self.metrics), "with_candidates": hint}
 
 
 def walk_forward(
@@ -227,5 +233,12 @@ def _collect(method: Method, dataset: Dataset, parts: list[tuple[IntArray, Float
     rows = np.concatenate([p[0] for p in parts]) if parts else np.empty(0, dtype=np.int64)
     probability = np.concatenate([p[1] for p in parts]) if parts else empty
     base = np.concatenate([p[2] for p in parts]) if parts else empty
-    figures = metrics(probability, dataset.y[rows], base, dataset.r[rows], dataset.time[rows], dataset.end_time[rows])
-    return Evaluation(method, len(parts), figures, rows, probability, base)
+    signal = dataset.is_signal[rows]
+
+    def figures(chosen: BoolArray) -> Metrics:
+        of = rows[chosen]
+        columns = (dataset.y[of], base[chosen], dataset.r[of], dataset.time[of], dataset.end_time[of])
+        return metrics(probability[chosen], *columns)
+
+    everything = None if signal.all() else figures(np.ones(len(rows), dtype=np.bool_))
+    return Evaluation(method, len(parts), figures(signal), everything, rows, probability, base)

@@ -154,8 +154,8 @@ def takeover(
 ) -> tuple[bool, str]:
     """Whether a challenger should become champion, and a sentence why.
 
-    Both are scored on the same rows: those of the walk-forward that were decided a purge after the last outcome the
-    champion learned from. The challenger wins where the lower 95% bound of its gain in squared error, clustered in
+    Both are scored on the same rows: the signals of the walk-forward that were decided a purge after the last outcome
+    the champion learned from. The challenger wins where the lower 95% bound of its gain in squared error, clustered in
     time, lies above 0.
     """
     if champion is None:
@@ -164,18 +164,18 @@ def takeover(
         return False, "nothing is new: the same samples give the champion again"
     if champion.features != dataset.features:
         return False, f"the champion {champion.model_id} uses other features and stays until an approver decides"
-    new = dataset.time[walked.rows] > champion.manifest.trained_until + purge_ms
+    new = (dataset.time[walked.rows] > champion.manifest.trained_until + purge_ms) & dataset.is_signal[walked.rows]
     rows = walked.rows[new]
     if len(rows) < _FEWEST_NEW:
         return False, (
-            f"the champion {champion.model_id} stays: {len(rows)} samples are new to it, {_FEWEST_NEW} are needed to "
+            f"the champion {champion.model_id} stays: {len(rows)} signals are new to it, {_FEWEST_NEW} are needed to "
             "compare"
         )
     outcome = dataset.y[rows]
     before = np.square(champion.predict_rows(dataset.X[rows]) - outcome)
     gain = before - np.square(walked.probability[new] - outcome)
     low = mean_low(gain, clusterings(dataset.time[rows], dataset.end_time[rows]), _TAKEOVER_ERROR)
-    figures = f"squared error lower by {gain.mean():.4f} on {len(rows)} samples new to both"
+    figures = f"squared error lower by {gain.mean():.4f} on {len(rows)} signals new to both"
     if low is not None and low > 0:
         return True, f"it takes over from {champion.model_id}: {figures}, surely by {low:.4f}"
     return False, f"the champion {champion.model_id} stays: {figures}, which may be chance"
