@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from core.domain.messages import Event
+from core.ports import MessageRef, OutboxItem
 from core.services.views import (
     Actor,
     ApprovalView,
@@ -23,6 +23,8 @@ from core.services.views import (
     TrainingView,
     WeightAnswer,
 )
+
+__all__ = ["DeskLike", "MessageRef", "OutboxItem", "OutboxLike"]
 
 
 class DeskLike(Protocol):
@@ -65,20 +67,6 @@ class DeskLike(Protocol):
     async def record_command(self, update_id: int, user_id: int, user_name: str, text: str, allowed: bool) -> bool:
         """Writes the audit entry before anything is done. False: this update was handled before, do nothing."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class MessageRef:
-    chat_id: int
-    message_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxItem:
-    item_id: int
-    event: Event
-    created_at: datetime
-    attempts: int
 
 
 class OutboxLike(Protocol):

@@ -1,0 +1,132 @@
+"""Who may do what: denied by default, by numeric user id, for words, taps and reactions alike.
+
+The gate sits in front of every handler. What it does not let in reaches none of them: it raises the library's stop, and
+the handlers themselves act only for a ``Visitor`` that the gate alone can write into the context.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from telegram import Update
+from telegram.error import TelegramError
+from telegram.ext import ApplicationHandlerStop, CallbackContext, ExtBot
+
+from core.services.views import Actor, Role
+from julaba_tg import rendering
+from julaba_tg.card import html, plain
+from julaba_tg.commands import may
+from julaba_tg.incoming import CardReply, Incoming, Visitor, describe, read
+from julaba_tg.pacing import Bucket
+from julaba_tg.ports import DeskLike
+from julaba_tg.sending import Outgoing, send
+
+log = logging.getLogger(__name__)
+
+# Ids behind which anybody may stand: anonymous group administrators, channels speaking in a group, Telegram itself.
+FACELESS = frozenset({1087968824, 136817688, 777000})
+
+
+class ChatContext(CallbackContext[ExtBot[None], dict[Any, Any], dict[Any, Any], dict[Any, Any]]):
+    """One update's context. ``visitor`` is set by the gate, and by nothing else."""
+
+    visitor: Visitor | None = None
+
+
+class Gate:
+    """Lets in who is known and allowed, once per update; records everybody, turned away or not."""
+
+    def __init__(
+        self,
+        users: Mapping[int, Role],
+        desk: DeskLike,
+        monotonic: Callable[[], float],
+        *,
+        burst: int = 20,
+    ) -> None:
+        self._users = users
+        self._desk = desk
+        self._monotonic = monotonic
+        self._burst = burst
+        self._floods: dict[int, Bucket] = {}
+        self._warned: set[int] = set()
+        self._strangers = Bucket(20, 0.1, monotonic)
+        self._unrecorded = 0
+
+    def actor_of(self, update: Update) -> Actor | None:
+        """The known person behind an update; None for everybody else and for whoever cannot be told."""
+        user, message = update.effective_user, update.message
+        if user is None or user.is_bot or user.id in FACELESS or (message is not None and message.sender_chat):
+            return None
+        role = self._users.get(user.id)
+        return Actor(user.id, user.full_name[:64], role) if role else None
+
+    async def __call__(self, update: Update, context: ChatContext) -> None:
+        """The handler in front of all others. Always stops here unless the visitor may go on, faults included."""
+        try:
+            context.visitor = await self._admit(update, context)
+        except Exception as error:
+            # The library would go on to the next handlers after a fault in this one.
+            await context.application.process_error(update, error)
+        if context.visitor is None:
+            raise ApplicationHandlerStop
+
+    async def _admit(self, update: Update, context: ChatContext) -> Visitor | None:
+        actor = self.actor_of(update)
+        if actor is None:
+            await self._turn_away(update)
+            return None
+        if not await self._calm(actor, update, context):
+            return None
+        incoming = read(update, context.bot.username)
+        if incoming is None:
+            return None
+        allowed = may(actor.role, incoming.role)
+        new = await self._desk.record_command(update.update_id, actor.user_id, actor.name, incoming.audit, allowed)
+        if not new:
+            log.info("update %d was handled before", update.update_id)
+            return None
+        if not allowed:
+            await self._say_why(update, context, actor, incoming)
+            return None
+        return Visitor(actor, incoming)
+
+    async def _turn_away(self, update: Update) -> None:
+        """Silence for a stranger; a record for the owner, as long as it is no flood."""
+        if not self._strangers.take():
+            self._unrecorded += 1
+            return
+        user, chat = update.effective_user, update.effective_chat
+        user_id = user.id if user else chat.id if chat else 0
+        name = user.full_name[:64] if user else "nobody"
+        said = describe(update)
+        skipped = f" ({self._unrecorded} more were not logged)" if self._unrecorded else ""
+        self._unrecorded = 0
+        log.warning("turned away user %d: %r%s", user_id, said, skipped)
+        await self._desk.record_command(update.update_id, user_id, name, said, False)
+
+    async def _calm(self, actor: Actor, update: Update, context: ChatContext) -> bool:
+        bucket = self._floods.setdefault(actor.user_id, Bucket(self._burst, 1.0, self._monotonic))
+        if bucket.take():
+            self._warned.discard(actor.user_id)
+            return True
+        if actor.user_id not in self._warned and update.effective_chat:
+            self._warned.add(actor.user_id)
+            log.warning("user %d sends too much at once; skipping", actor.user_id)
+            await send(context.bot, update.effective_chat.id, Outgoing(rendering.slow_down()))
+        return False
+
+    async def _say_why(self, update: Update, context: ChatContext, actor: Actor, incoming: Incoming) -> None:
+        if isinstance(incoming.ask, CardReply) and incoming.ask.reaction:
+            return  # a thumb is not always meant as an answer
+        what = incoming.audit if incoming.audit.startswith("/") else "That"
+        refusal = rendering.needs_role(what.split()[0], incoming.role, actor.role)
+        if update.callback_query is not None:
+            await update.callback_query.answer(plain(refusal, 200), show_alert=True)
+        elif update.effective_message is not None:
+            try:
+                await update.effective_message.reply_html(html(refusal))
+            except TelegramError as error:
+                log.warning("an answer could not be sent: %s", error.message)

@@ -1,0 +1,226 @@
+"""Events to cards: what the bot says on its own. Pure, like ``rendering``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from zoneinfo import ZoneInfo
+
+from core.domain.messages import (
+    ApprovalAsked,
+    ApprovalEnded,
+    Event,
+    ModelTrained,
+    Notice,
+    PairStopped,
+    SignalDecided,
+    TargetHit,
+    TradeClosed,
+)
+from core.domain.trading import Ruling
+from julaba_tg.card import Block, Card, card, quote, text
+from julaba_tg.figures import (
+    UNKNOWN,
+    amount,
+    clock_time,
+    coin,
+    day_time,
+    duration,
+    money,
+    percent,
+    price,
+    r_multiple,
+    score,
+    signed_money,
+)
+from julaba_tg.rendering import exit_words
+
+_RULING_MARK = {
+    Ruling.PASS: "✅",
+    Ruling.HALF: "½",
+    Ruling.REFUSE: "⛔",
+    Ruling.RECORD: "📝",
+    Ruling.UNKNOWN: "❔",
+    Ruling.ABSENT: "–",
+}
+_TOPIC_MARK = {
+    "started": "🟢",
+    "breaker": "🛑",
+    "fault": "⚠️",
+    "recovered": "✅",
+    "weight": "🧠",
+    "gemini": "✨",
+    "training": "🧠",
+}
+
+
+def signal(event: SignalDecided, zone: ZoneInfo) -> Card:
+    """A signal, whatever became of it. The first line is all that a locked phone shows."""
+    opinions = [] if event.status in {"taken", "signal_only"} else [f"{price(event.entry)} · {opinions_of(event)}"]
+    return card(_signal_title(event), text([*opinions, *_plan(event), *_gemini(event)]), _layers(event, zone))
+
+
+def _signal_title(event: SignalDecided) -> str:
+    name = f"{coin(event.pair)} {event.direction}"
+    match event.status:
+        case "taken":
+            return f"✅ {name} {price(event.entry)} · risk {money(event.risk_amount)} · {opinions_of(event)}"
+        case "refused":
+            return f"⛔ {name} · refused: {event.reason}"
+        case "missed":
+            return f"⌛ {name} · missed: {event.reason}"
+        case "waiting":
+            return f"⏳ {name} {price(event.entry)} · waits for your yes"
+        case "signal_only":
+            return f"📣 {name} {price(event.entry)} · {opinions_of(event)}"
+
+
+def opinions_of(event: SignalDecided) -> str:
+    """``G 78 · ML 37 (avg 36)``; ``G –`` without Gemini, ``ML learning 31/50`` without a model."""
+    return f"G {score(event.gemini_confidence)} · {_ml_words(event)}"
+
+
+def _ml_words(event: SignalDecided) -> str:
+    if event.ml_probability is None:
+        return f"ML {event.ml_note or UNKNOWN}"
+    average = f" (avg {score(event.ml_average)})" if event.ml_average is not None else ""
+    return f"ML {score(event.ml_probability)}{average}"
+
+
+def _plan(event: SignalDecided) -> list[str]:
+    targets = " / ".join(price(t) for t in event.targets)
+    away = percent(abs(event.entry - event.stop) / event.entry, 1) if event.entry else UNKNOWN
+    lines = [f"Stop {price(event.stop)} ({away} away) · targets {targets}"]
+    if event.status in {"taken", "waiting"}:
+        lines.append(f"{amount(event.quantity)} {coin(event.pair)} = {money(event.quantity * event.entry)} on paper")
+    return lines
+
+
+def _gemini(event: SignalDecided) -> list[str]:
+    """Who spoke stands before the words, so that a stand-in is never taken for the real one."""
+    if event.gemini_confidence is None:
+        return [f"Gemini: {event.gemini_note}"] if event.gemini_note else []
+    source = event.gemini_source or "Gemini"
+    return [f"{source}: {event.gemini_reasoning}" if event.gemini_reasoning else source]
+
+
+def _layers(event: SignalDecided, zone: ZoneInfo) -> Block:
+    lines = [f"{_RULING_MARK[v.ruling]} {v.layer} {v.rule}: {v.sentence}" for v in event.verdicts]
+    if event.combined_confidence is not None:
+        weight = percent(event.influence_weight)
+        lines.append(f"Combined confidence {score(event.combined_confidence)} with the model at {weight}")
+    return quote([*lines, f"Signal {event.decision_id} at {day_time(event.time, zone)}"])
+
+
+def trade(events: Sequence[Event], zone: ZoneInfo) -> Card:
+    """The living message of one trade: how it began, each target, the end. Needs its SignalDecided."""
+    opening = next(e for e in events if isinstance(e, SignalDecided))
+    hits = [e for e in events if isinstance(e, TargetHit)]
+    closing = next((e for e in events if isinstance(e, TradeClosed)), None)
+    if closing is None and not hits:
+        return signal(opening, zone)
+    if closing is not None:
+        title = _closed_title(closing)
+    else:
+        reached, newest = " ".join(h.target for h in hits), hits[-1]
+        title = (
+            f"🎯 {coin(opening.pair)} {opening.direction} {price(opening.entry)} · {reached} ✓ · "
+            f"{r_multiple(newest.realized_r)} · {percent(newest.remaining)} left"
+        )
+    story = [f"🎯 {clock_time(h.time, zone)} {_hit_words(h)}" for h in hits]
+    if closing is not None:
+        story.append(f"🏁 {clock_time(closing.time, zone)} {_closed_words(closing)}")
+    begin = f"{price(opening.entry)} · risk {money(opening.risk_amount)} · {opinions_of(opening)}"
+    return card(title, text([begin, *_plan(opening), *story, *_gemini(opening)]), _layers(opening, zone))
+
+
+def target(event: TargetHit, zone: ZoneInfo) -> Card:
+    title = f"🎯 {coin(event.pair)} {event.direction} · {event.target} {price(event.price)} · {r_multiple(event.r)}"
+    return card(title, _hit_words(event), f"{r_multiple(event.realized_r)} so far · {percent(event.remaining)} left")
+
+
+def _hit_words(event: TargetHit) -> str:
+    return f"{event.target} {price(event.price)}: {percent(event.fraction)} closed, {signed_money(event.pnl)}"
+
+
+def closed(event: TradeClosed) -> Card:
+    return card(_closed_title(event), _closed_words(event), f"Equity {money(event.equity)}")
+
+
+def _closed_title(event: TradeClosed) -> str:
+    mark = "🟢" if event.pnl > 0 else "🔴"
+    return (
+        f"{mark} {coin(event.pair)} {event.direction} closed {signed_money(event.pnl)} · "
+        f"{r_multiple(event.realized_r_net)} · {exit_words(event.reason, event.last_target)}"
+    )
+
+
+def _closed_words(event: TradeClosed) -> str:
+    return (
+        f"{price(event.entry)} → {price(event.exit_price)} in {duration(event.duration_minutes)} · "
+        f"net {r_multiple(event.realized_r_net)}, gross {r_multiple(event.realized_r)}"
+    )
+
+
+def pair_stopped(event: PairStopped) -> Card:
+    hint = (
+        f"Its successor is probably {event.successor}: add it to the pairs in config.yaml." if event.successor else ""
+    )
+    return card(f"⛔ {coin(event.pair)} switched off: {event.reason}", hint, "Other pairs go on. /pairs")
+
+
+def model_trained(event: ModelTrained) -> Card:
+    place = "champion now" if event.champion else "challenger"
+    return card(f"🧠 {event.model_id} trained · {place}", event.summary, "/ml")
+
+
+def notice(event: Notice) -> Card:
+    return card(f"{_TOPIC_MARK[event.topic]} {event.title}", event.detail)
+
+
+def digest(events: Sequence[Event], zone: ZoneInfo) -> Card:
+    """Many routine alerts in one: what came while the phone could not be reached."""
+    first, last = min(e.time for e in events), max(e.time for e in events)
+    title = f"📬 While you were away: {len(events)} alerts, {day_time(first, zone)} to {day_time(last, zone)}"
+    return card(title, text([*_refused_lines(events), *_target_lines(events), *_other_lines(events)]))
+
+
+def _refused_lines(events: Sequence[Event]) -> list[str]:
+    lines = []
+    words = {"refused": "refused", "missed": "missed", "signal_only": "shown only"}
+    for status, word in words.items():
+        of_status = [e for e in events if isinstance(e, SignalDecided) and e.status == status]
+        if of_status:
+            reasons = Counter(e.reason or "no reason" for e in of_status).most_common(4)
+            lines.append(f"⛔ {len(of_status)} signals {word}: " + ", ".join(f"{r} {n}×" for r, n in reasons))
+    return lines
+
+
+def _target_lines(events: Sequence[Event]) -> list[str]:
+    hits = [e for e in events if isinstance(e, TargetHit)]
+    if not hits:
+        return []
+    money_won = signed_money(sum(h.pnl for h in hits))
+    return [f"🎯 {len(hits)} targets, {money_won}: " + ", ".join(f"{coin(h.pair)} {h.target}" for h in hits[:8])]
+
+
+def _other_lines(events: Sequence[Event]) -> list[str]:
+    others = [other(e).title for e in events if not isinstance(e, SignalDecided | TargetHit)]
+    return [f"{title} ({n}×)" if n > 1 else title for title, n in Counter(others).most_common(8)]
+
+
+def other(event: Event) -> Card:
+    """Any event by itself that is neither a trade's nor an approval's."""
+    match event:
+        case PairStopped():
+            return pair_stopped(event)
+        case ModelTrained():
+            return model_trained(event)
+        case Notice():
+            return notice(event)
+        case TradeClosed():
+            return closed(event)
+        case ApprovalAsked() | ApprovalEnded():
+            return card(f"🗳 Approval {event.approval_id}")
+        case _:
+            return card(f"{event.kind.replace('_', ' ')}")

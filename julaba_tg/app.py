@@ -1,0 +1,180 @@
+"""The bot as one object beside the live loop. Trading never waits for it: it connects, listens and alerts by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from telegram import BotCommandScopeDefault, Update
+from telegram.error import NetworkError, TelegramError
+from telegram.ext import (
+    Application,
+    ApplicationBuilder,
+    CallbackQueryHandler,
+    ContextTypes,
+    ExtBot,
+    MessageHandler,
+    MessageReactionHandler,
+    TypeHandler,
+    filters,
+)
+from telegram.request import HTTPXRequest
+
+from core.config import Settings
+from core.services.views import Actor
+from julaba_tg import rendering
+from julaba_tg.access import ChatContext, Gate
+from julaba_tg.commands import menu
+from julaba_tg.handlers import Chat, set_menu
+from julaba_tg.notifier import Notifier
+from julaba_tg.polling import Listener, PollRequest, Troubles, retried
+from julaba_tg.ports import DeskLike, OutboxLike
+from julaba_tg.secrecy import Redactor, allow_again, keep_out_of_logs
+from julaba_tg.sending import Outgoing, send
+from julaba_tg.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+STOP_PATIENCE = 5.0  # seconds a handler in flight may take at the end
+SLACK = 35.0  # seconds beyond two long polls after which silence means deafness
+
+App = Application[ExtBot[None], ChatContext, dict[Any, Any], dict[Any, Any], dict[Any, Any], None]
+
+
+class Bot:
+    """The chat side of Julaba.
+
+    ``wall_clock`` gives real time (aware UTC): how old a message is, is a question to the phone's clock, not to a
+    simulated exchange's. Build and use it inside a running event loop.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        token: str,
+        desk: DeskLike,
+        outbox: OutboxLike,
+        wall_clock: Callable[[], datetime],
+        *,
+        stale_after: float | None = None,
+        look_every: float = 1.0,
+    ) -> None:
+        self._settings = settings
+        self._token = token
+        self._tasks = Tasks()
+        self._redactor: Redactor | None = None
+        monotonic = asyncio.get_running_loop().time
+        self._troubles = Troubles(monotonic)
+        poll_request = PollRequest(self._troubles.over, connection_pool_size=2)
+        root = settings.telegram.base_url
+        bot: ExtBot[None] = ExtBot(
+            token,
+            base_url=f"{root}/bot",
+            base_file_url=f"{root}/file/bot",
+            request=HTTPXRequest(connection_pool_size=32, pool_timeout=5.0),
+            get_updates_request=poll_request,
+        )
+        self._gate = Gate(settings.access.users, desk, monotonic)
+        self._chat = Chat(settings, desk, outbox, wall_clock, self._tasks, self._greeted)
+        self._notifier = Notifier(settings, bot, desk, outbox, self._chat.tells)
+        self._app = self._built(bot)
+        self._listener = Listener(
+            bot,
+            poll_request,
+            self._app.update_queue,
+            self._troubles,
+            poll_timeout=settings.telegram.poll_timeout,
+            stale_after=stale_after or 2 * settings.telegram.poll_timeout + SLACK,
+            look_every=look_every,
+        )
+        self._life: asyncio.Task[None] | None = None
+        self.connected = asyncio.Event()
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the connection to Telegram now; empty when all is well."""
+        return self._troubles.current
+
+    @property
+    def restarts(self) -> int:
+        """How often polling had to be built anew."""
+        return self._listener.restarts
+
+    async def start(self) -> None:
+        """Returns at once: connecting goes on in the background until it succeeds. ``connected`` tells when."""
+        self._redactor = keep_out_of_logs(self._token)
+        self._life = asyncio.create_task(self._live(), name="telegram")
+
+    async def stop(self) -> None:
+        """Ends everything the bot started. Alerts not yet sent stay in the outbox for the next start."""
+        if self._life is not None:
+            self._life.cancel()
+            await asyncio.gather(self._life, return_exceptions=True)
+        await self._listener.stop()
+        await self._tasks.close()
+        if self._app.running:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_PATIENCE):
+                    await self._app.stop()
+        await self._app.shutdown()
+        await self._app.bot.shutdown()
+        if self._redactor is not None:
+            allow_again(self._redactor)
+
+    def _built(self, bot: ExtBot[None]) -> App:
+        app = (
+            ApplicationBuilder()
+            .bot(bot)
+            .updater(None)
+            .job_queue(None)
+            .context_types(ContextTypes(context=ChatContext))
+            .concurrent_updates(True)  # a slow answer to one message must not hold up /status
+            .build()
+        )
+        app.add_handler(TypeHandler(Update, self._gate), group=-1)
+        app.add_handler(MessageHandler(filters.UpdateType.MESSAGE & filters.TEXT, self._chat.on_message))
+        app.add_handler(CallbackQueryHandler(self._chat.on_tap))
+        app.add_handler(MessageReactionHandler(self._chat.on_reaction))
+        app.add_error_handler(self._on_error)
+        return app
+
+    def _greeted(self) -> None:
+        self._notifier.nudge()
+
+    async def _live(self) -> None:
+        try:
+            await retried(self._app.initialize, self._troubles)
+            self._troubles.over()
+            await self._app.start()
+            self._tasks.start(self._notifier.run(), "alerts")
+            self._tasks.start(self._set_menus(), "menus")
+            self.connected.set()
+            await self._listener.run()
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("the chat ended; trading goes on without it")
+
+    async def _set_menus(self) -> None:
+        """Everybody's menu shows what their role may do; it is a menu, not a permission."""
+        try:
+            await self._app.bot.set_my_commands(menu("viewer"), scope=BotCommandScopeDefault())
+        except TelegramError as error:
+            log.info("the menu could not be set: %s", error.message)
+        for user_id, role in self._settings.access.users.items():
+            await set_menu(self._app.bot, Actor(user_id, "", role))
+
+    async def _on_error(self, update: object, context: ChatContext) -> None:
+        """One log entry and one short apology. A fault of the network gets no apology: it could not be sent either."""
+        if isinstance(context.error, NetworkError):
+            log.warning("an answer could not be sent: %s", context.error.message)
+            return
+        log.error("an update failed", exc_info=context.error)
+        known = isinstance(update, Update) and self._gate.actor_of(update) is not None
+        if known and isinstance(update, Update) and update.effective_chat is not None:
+            with contextlib.suppress(TelegramError):
+                await send(context.bot, update.effective_chat.id, Outgoing(rendering.apology()))

@@ -1,0 +1,391 @@
+"""What is done for a visitor: read the arguments, ask the desk, answer with a card. No rule and no formatting here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from telegram import Bot as TelegramBot
+from telegram import BotCommandScopeChat, Update
+from telegram.error import BadRequest, TelegramError
+
+from core import __version__
+from core.config import Settings
+from core.domain.messages import Event, ModelTrained
+from core.errors import JulabaError
+from core.services.views import Actor, ApprovalView, TrainingView
+from julaba_tg import keyboards, parsing, rendering
+from julaba_tg.access import ChatContext
+from julaba_tg.commands import COMMANDS, Command, find, menu, nearest
+from julaba_tg.incoming import CardReply, StrayTap, Visitor, Words
+from julaba_tg.keyboards import ApprovalTap, CommandTap
+from julaba_tg.parsing import Typed
+from julaba_tg.ports import DeskLike, MessageRef, OutboxLike
+from julaba_tg.sending import NoSuchChat, Outgoing, edit, edit_picture, patient, send
+from julaba_tg.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+STALE = timedelta(minutes=2)
+PROGRESS_PAUSE = 1.0  # seconds between two edits of one message: Telegram allows about one a second
+MOST_TRADES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an answer goes; ``message`` and ``has_picture`` describe the message a tapped button hangs on."""
+
+    bot: TelegramBot
+    chat_id: int
+    thread_id: int | None
+    message: MessageRef | None = None
+    has_picture: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One command of one person: its line in the table and the words behind it."""
+
+    actor: Actor
+    command: Command
+    arguments: tuple[str, ...]
+    place: Place
+
+
+class Chat:
+    """The handlers. Each command is a method; the table names it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        desk: DeskLike,
+        outbox: OutboxLike,
+        wall_clock: Callable[[], datetime],
+        tasks: Tasks,
+        greeted: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._settings = settings
+        self._zone = ZoneInfo(settings.timezone)
+        self._desk = desk
+        self._outbox = outbox
+        self._wall_clock = wall_clock
+        self._tasks = tasks
+        self._greeted = greeted
+        self._changes = asyncio.Lock()  # one change after the other, in the order they came
+        self._trainings = 0
+        self.does: dict[str, Callable[[Call], Awaitable[Outgoing | None]]] = {
+            "start": self._start,
+            "status": self._status,
+            "positions": self._positions,
+            "trades": self._trades,
+            "chart": self._chart,
+            "ml": self._ml,
+            "retrain": self._retrain,
+            "pairs": self._pairs,
+            "pair": self._pair,
+            "pause": self._pause,
+            "resume": self._resume,
+            "help": self._help,
+            "version": self._version,
+        }
+
+    def tells(self, event: Event) -> bool:
+        """Whether a person gets this told here already, so that the alerts need not."""
+        return isinstance(event, ModelTrained) and self._trainings > 0
+
+    # From Telegram
+
+    async def on_message(self, update: Update, context: ChatContext) -> None:
+        visitor, message = context.visitor, update.message
+        if visitor is None or message is None:
+            return
+        thread = message.message_thread_id if message.is_topic_message else None
+        place = Place(context.bot, message.chat.id, thread)
+        match visitor.incoming.ask:
+            case Typed() as typed:
+                await self._typed(visitor, typed, place, self._wall_clock() - message.date)
+            case CardReply() as reply:
+                await self._answer_card(visitor, reply, place)
+            case Words(text=words):
+                await self._say(place, await self._answer_words(words))
+
+    async def on_tap(self, update: Update, context: ChatContext) -> None:
+        visitor, query = context.visitor, update.callback_query
+        if visitor is None or query is None:
+            return
+        try:
+            await query.answer()  # before the work: the phone shows a spinner until then
+        except TelegramError as error:
+            log.info("a tap could not be acknowledged: %s", error.message)
+        place = _place_of(update, context.bot, visitor.actor)
+        match visitor.incoming.ask:
+            case CommandTap(typed=typed, in_place=in_place):
+                await self._tapped(visitor, typed, place, in_place)
+            case ApprovalTap(approval_id=approval_id, yes=yes):
+                await self._answer_approval(visitor, approval_id, yes, place)
+            case StrayTap():
+                await self._say(place, Outgoing(rendering.gone()))
+
+    async def on_reaction(self, update: Update, context: ChatContext) -> None:
+        visitor = context.visitor
+        if visitor is None or not isinstance(visitor.incoming.ask, CardReply):
+            return
+        ref = visitor.incoming.ask.message
+        await self._answer_card(visitor, visitor.incoming.ask, Place(context.bot, ref.chat_id, None))
+
+    # Commands, however they came
+
+    async def _typed(self, visitor: Visitor, typed: Typed, place: Place, age: timedelta) -> None:
+        command = find(typed.name, typed.arguments)
+        if command is None:
+            await self._say(place, Outgoing(rendering.unknown_command(typed.name, nearest(typed.name))))
+        elif command.changes and age > STALE:
+            line = " ".join((f"/{typed.name}", *typed.arguments))
+            await self._say(place, Outgoing(rendering.too_old(line, age), keyboards.do_it_now(line)))
+        else:
+            answer = await self._run(Call(visitor.actor, command, typed.arguments, place))
+            if answer is not None:
+                await self._say(place, answer)
+
+    async def _tapped(self, visitor: Visitor, typed: Typed, place: Place, in_place: bool) -> None:
+        command = find(typed.name, typed.arguments)
+        if command is None:
+            return
+        answer = await self._run(Call(visitor.actor, command, typed.arguments, place))
+        if answer is None:
+            return
+        if in_place and await self._edited(place, answer):
+            return
+        await self._say(place, answer)
+
+    async def _run(self, call: Call) -> Outgoing | None:
+        """The command's answer; what the desk refuses becomes a sentence."""
+        try:
+            if not call.command.changes:
+                return await self.does[call.command.name](call)
+            async with self._changes:
+                return await self.does[call.command.name](call)
+        except JulabaError as error:
+            return Outgoing(rendering.refused(str(error)))
+
+    async def _start(self, call: Call) -> Outgoing:
+        self._greeted()
+        self._tasks.start(set_menu(call.place.bot, call.actor), "menu")
+        return Outgoing(rendering.home(__version__), keyboards.home())
+
+    async def _status(self, call: Call) -> Outgoing:
+        view = await self._desk.status()
+        return Outgoing(rendering.status(view, self._zone), keyboards.status(bool(view.paused)))
+
+    async def _positions(self, call: Call) -> Outgoing:
+        views = await self._desk.positions()
+        return Outgoing(rendering.positions(views, self._zone), keyboards.refresh("positions"))
+
+    async def _trades(self, call: Call) -> Outgoing:
+        count = parsing.count(call.arguments, call.command, default=10, most=MOST_TRADES)
+        view = await self._desk.trades(count)
+        return Outgoing(rendering.trades(view, self._zone), keyboards.refresh(f"trades {count}"))
+
+    async def _chart(self, call: Call) -> Outgoing:
+        if not call.arguments:
+            names = [p.pair for p in await self._desk.pairs()]
+            return Outgoing(rendering.which_pair(), keyboards.charts(names))
+        pair = parsing.pair(parsing.one(call.arguments, call.command), call.command)
+        trade = next((p.trade_id for p in await self._desk.positions() if p.pair == pair), None)
+        picture = await self._desk.chart(pair, trade)
+        return Outgoing(rendering.chart_caption(pair), keyboards.chart(pair), picture)
+
+    async def _ml(self, call: Call) -> Outgoing:
+        if call.arguments:
+            weight = parsing.weight(parsing.one(call.arguments, call.command), call.command)
+            answer = await self._desk.ask_weight(weight, call.actor)
+            return Outgoing(rendering.weight_answer(answer))
+        view = await self._desk.ml()
+        steps = self._settings.approvals.weight_steps
+        return Outgoing(rendering.ml(view, self._zone), keyboards.ml(view, steps))
+
+    async def _pairs(self, call: Call) -> Outgoing:
+        views = await self._desk.pairs()
+        return Outgoing(rendering.pairs(views, self._zone), keyboards.pairs(views))
+
+    async def _pair(self, call: Call) -> Outgoing:
+        if not call.arguments:
+            return await self._pairs(call)
+        if len(call.arguments) != 2:
+            raise parsing.refusal("That needs a pair and on or off.", call.command)
+        pair = parsing.pair(call.arguments[0], call.command)
+        changed = await self._desk.switch_pair(pair, parsing.switch(call.arguments[1], call.command), call.actor)
+        views = await self._desk.pairs()
+        return Outgoing(rendering.pairs(views, self._zone, rendering.switched(changed)), keyboards.pairs(views))
+
+    async def _pause(self, call: Call) -> Outgoing:
+        view = await self._desk.pause(call.actor)
+        return Outgoing(rendering.paused(view), keyboards.running(bool(view.paused)))
+
+    async def _resume(self, call: Call) -> Outgoing:
+        view = await self._desk.resume(call.actor)
+        return Outgoing(rendering.paused(view), keyboards.running(bool(view.paused)))
+
+    async def _help(self, call: Call) -> Outgoing:
+        if not call.arguments:
+            return Outgoing(rendering.help_list(call.actor.role), keyboards.home())
+        name = parsing.one(call.arguments, call.command).lstrip("/").lower()
+        lines = [c for c in COMMANDS if c.name == name]
+        if not lines:
+            return Outgoing(rendering.unknown_command(parsing.short(name), nearest(name)))
+        return Outgoing(rendering.help_command(lines))
+
+    async def _version(self, call: Call) -> Outgoing:
+        return Outgoing(rendering.version(__version__, self._settings.mode))
+
+    # Training: answered at once, followed by editing, ended with a card
+
+    async def _retrain(self, call: Call) -> None:
+        place = call.place
+        started = await send(place.bot, place.chat_id, _progress("starting", 0.0), thread_id=place.thread_id)
+        self._tasks.start(self._train(call, started), "training")
+
+    async def _train(self, call: Call, shown: MessageRef) -> None:
+        ticker = _Ticker(call.place.bot, shown)
+        follow = asyncio.create_task(ticker.run())
+        self._trainings += 1
+        try:
+            await self._show_result(call, shown, await self._trained(call, ticker, follow))
+        finally:
+            self._trainings -= 1
+            follow.cancel()
+
+    async def _trained(self, call: Call, ticker: _Ticker, follow: asyncio.Task[None]) -> TrainingView | Outgoing:
+        try:
+            return await self._desk.retrain(call.actor, ticker.tell)
+        except JulabaError as error:
+            return Outgoing(rendering.refused(str(error)))
+        except Exception:
+            log.exception("the training failed")
+            return Outgoing(rendering.apology())
+        finally:
+            # An edit under way must end first, or it would overwrite the result.
+            follow.cancel()
+            await asyncio.gather(follow, return_exceptions=True)
+
+    async def _show_result(self, call: Call, shown: MessageRef, result: TrainingView | Outgoing) -> None:
+        place = call.place
+        if isinstance(result, Outgoing):
+            last = result
+        elif result.picture is None:
+            last = Outgoing(rendering.training_result(result), keyboards.after_training())
+        else:
+            last = Outgoing(rendering.training_done(result))
+        if not await self._edited(replace(place, message=shown, has_picture=False), last):
+            await self._say(place, last)
+        if isinstance(result, TrainingView) and result.picture is not None:
+            picture = Outgoing(rendering.training_result(result), keyboards.after_training(), result.picture)
+            await patient(
+                lambda: send(place.bot, place.chat_id, picture, reply_to=shown.message_id, thread_id=place.thread_id)
+            )
+
+    # Approvals
+
+    async def _answer_card(self, visitor: Visitor, reply: CardReply, place: Place) -> None:
+        subject = await self._outbox.subject_of(reply.message) or ""
+        kind, _, number = subject.partition(":")
+        if kind == "approval" and number.isdigit():
+            await self._answer_approval(visitor, int(number), reply.yes, place)
+        elif not reply.reaction:
+            await self._say(place, await self._where_to_answer())
+
+    async def _answer_approval(self, visitor: Visitor, approval_id: int, yes: bool, place: Place) -> None:
+        try:
+            async with self._changes:
+                view = await self._desk.answer_approval(approval_id, yes, visitor.actor)
+        except JulabaError as error:
+            await self._say(place, Outgoing(rendering.refused(str(error))))
+            return
+        shown = await self._show_ended(view, place)
+        if not shown or place.message is None:  # after a tap the card itself, changed under the finger, is the answer
+            await self._say(place, Outgoing(rendering.approval_answered(view, self._zone)))
+
+    async def _show_ended(self, view: ApprovalView, place: Place) -> bool:
+        ref = await self._outbox.message_of(f"approval:{view.approval_id}") or place.message
+        ended = Outgoing(rendering.approval(view, self._zone, self._desk.now()))
+        return await self._edited(replace(place, message=ref, has_picture=False), ended)
+
+    async def _answer_words(self, words: str) -> Outgoing:
+        if parsing.yes_or_no(words) is not None:
+            return await self._where_to_answer()
+        return Outgoing(rendering.not_understood(nearest(words)))
+
+    async def _where_to_answer(self) -> Outgoing:
+        """A bare yes never decides anything: it is pointed to the card that waits."""
+        waiting = (await self._desk.ml()).pending_approval
+        return Outgoing(rendering.reply_to_card(waiting) if waiting is not None else rendering.nothing_to_answer())
+
+    # Out
+
+    async def _say(self, place: Place, answer: Outgoing) -> None:
+        await patient(lambda: send(place.bot, place.chat_id, answer, thread_id=place.thread_id))
+
+    async def _edited(self, place: Place, answer: Outgoing) -> bool:
+        """False when the message cannot show the answer: gone, too old to be reached, or of the other kind."""
+        ref = place.message
+        if ref is None or (answer.picture is not None) != place.has_picture:
+            return False
+        change = edit_picture if answer.picture is not None else edit
+        try:
+            return await patient(lambda: change(place.bot, ref, answer), repeat_on_fault=True)
+        except (BadRequest, NoSuchChat) as error:
+            log.info("a message could not be edited: %s", error.message)
+            return False
+
+
+class _Ticker:
+    """Progress into one message: told from any thread, shown at most once a second, never raising."""
+
+    def __init__(self, bot: TelegramBot, message: MessageRef) -> None:
+        self._bot = bot
+        self._message = message
+        self._latest = ("starting", 0.0)
+
+    def tell(self, words: str, fraction: float) -> None:
+        self._latest = (words, fraction)
+
+    async def run(self) -> None:
+        shown = self._latest
+        while True:
+            await asyncio.sleep(PROGRESS_PAUSE)
+            if self._latest == shown:
+                continue
+            shown = self._latest
+            try:
+                await edit(self._bot, self._message, _progress(*shown))
+            except TelegramError as error:
+                log.info("progress could not be shown: %s", error.message)
+
+
+def _progress(words: str, fraction: float) -> Outgoing:
+    return Outgoing(rendering.training_progress(words, fraction))
+
+
+def _place_of(update: Update, bot: TelegramBot, actor: Actor) -> Place:
+    """Where a tapped button hangs. A message too old to be reached cannot be edited: the answer is sent anew."""
+    query = update.callback_query
+    message = query.message if query else None
+    if message is None:
+        return Place(bot, actor.user_id, None)
+    if not message.is_accessible or update.effective_message is None or message.date.timestamp() == 0:
+        return Place(bot, message.chat.id, None)
+    full = update.effective_message
+    thread = full.message_thread_id if full.is_topic_message else None
+    return Place(bot, message.chat.id, thread, MessageRef(message.chat.id, message.message_id), bool(full.photo))
+
+
+async def set_menu(bot: TelegramBot, actor: Actor) -> None:
+    """The command menu of one person's private chat; it exists once they have pressed Start."""
+    try:
+        await bot.set_my_commands(menu(actor.role), scope=BotCommandScopeChat(actor.user_id))
+    except TelegramError as error:
+        log.info("the menu of user %d could not be set: %s", actor.user_id, error.message)

@@ -1,0 +1,172 @@
+"""Hearing: getUpdates with a watchdog. "Running" proves nothing, only the time of the last answer does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from telegram import Update
+from telegram.error import Conflict, InvalidToken, TelegramError
+from telegram.ext import ExtBot, Updater
+from telegram.request import BaseRequest, HTTPXRequest, RequestData
+
+from julaba_tg.pacing import Bucket
+
+log = logging.getLogger(__name__)
+
+ALLOWED_UPDATES = [Update.MESSAGE, Update.CALLBACK_QUERY, Update.MESSAGE_REACTION]
+LONGEST_PAUSE = 30.0
+
+
+class Troubles:
+    """Names a trouble once, not at every attempt; ``current`` is what is wrong now, empty when all is well."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._said: dict[str, Bucket] = {}
+        self.current = ""
+
+    def name(self, sentence: str) -> None:
+        self.current = sentence
+        # Two bots on one token win in turn: without a limit each change would be a line.
+        if self._said.setdefault(sentence, Bucket(1, 1 / 600, self._monotonic)).take():
+            log.error("%s", sentence)
+
+    def over(self) -> None:
+        if self.current:
+            log.info("Telegram answers again")
+        self.current = ""
+
+
+class PollRequest(HTTPXRequest):
+    """The connection for getUpdates; notes when it was last answered, and whether the token was refused."""
+
+    def __init__(self, answered: Callable[[], None], **settings: Any) -> None:
+        super().__init__(**settings)
+        self._answered = answered
+        self._monotonic = asyncio.get_running_loop().time
+        self.last_ok = self._monotonic()
+        self.refused = False
+
+    async def do_request(
+        self,
+        url: str,
+        method: str,
+        request_data: RequestData | None = None,
+        read_timeout: Any = BaseRequest.DEFAULT_NONE,
+        write_timeout: Any = BaseRequest.DEFAULT_NONE,
+        connect_timeout: Any = BaseRequest.DEFAULT_NONE,
+        pool_timeout: Any = BaseRequest.DEFAULT_NONE,
+    ) -> tuple[int, bytes]:
+        status, body = await super().do_request(
+            url, method, request_data, read_timeout, write_timeout, connect_timeout, pool_timeout
+        )
+        self.refused = status in {401, 404}
+        if status == 200:
+            self.last_ok = self._monotonic()
+            self._answered()
+        return status, body
+
+    def begin(self) -> None:
+        """A new listener starts with a clean slate."""
+        self.last_ok, self.refused = self._monotonic(), False
+
+    def silent_for(self) -> float:
+        """Seconds since Telegram last answered."""
+        return self._monotonic() - self.last_ok
+
+
+class Listener:
+    """Keeps polling alive: starts it, watches it, and builds it anew when it has gone deaf."""
+
+    def __init__(
+        self,
+        bot: ExtBot[None],
+        request: PollRequest,
+        queue: asyncio.Queue[object],
+        troubles: Troubles,
+        *,
+        poll_timeout: int,
+        stale_after: float,
+        look_every: float = 1.0,
+    ) -> None:
+        self._bot = bot
+        self._request = request
+        self._queue = queue
+        self._troubles = troubles
+        self._poll_timeout = poll_timeout
+        self._stale_after = stale_after
+        self._look_every = look_every
+        self._updater: Updater | None = None
+        self.restarts = 0
+
+    async def run(self) -> None:
+        """For ever; cancel it, then ``stop``."""
+        while True:
+            await retried(self._start, self._troubles)
+            await self._until_deaf()
+            await self.stop()
+            await self._fresh_connection()
+            self.restarts += 1
+
+    async def stop(self) -> None:
+        """Ends polling. A dead poller raises its old fault here, which was named before."""
+        updater, self._updater = self._updater, None
+        if updater is not None and updater.running:
+            with contextlib.suppress(TelegramError, TimeoutError):
+                async with asyncio.timeout(10):
+                    await updater.stop()
+
+    async def _start(self) -> None:
+        # A new updater each time: one whose polling died keeps its stop signal set and would spin.
+        self._updater = Updater(self._bot, self._queue)
+        await self._updater.initialize()
+        self._request.begin()
+        await self._updater.start_polling(
+            timeout=self._poll_timeout, allowed_updates=ALLOWED_UPDATES, error_callback=self._on_error
+        )
+
+    def _on_error(self, error: TelegramError) -> None:
+        self._troubles.name(words_for(error))
+
+    async def _until_deaf(self) -> None:
+        while True:
+            await asyncio.sleep(self._look_every)
+            if self._request.refused:
+                self._troubles.name(words_for(InvalidToken()))
+                await asyncio.sleep(LONGEST_PAUSE)
+                return
+            if self._request.silent_for() > self._stale_after:
+                silence = f"{self._request.silent_for():.0f} s"
+                log.warning("no answer to getUpdates for %s; polling is built anew", silence)
+                return
+
+    async def _fresh_connection(self) -> None:
+        """A wedged connection pool would keep the new poller as deaf as the old one."""
+        await self._request.shutdown()
+        await self._request.initialize()
+
+
+async def retried(action: Callable[[], Any], troubles: Troubles) -> None:
+    """Does it until Telegram lets it succeed, with growing pauses."""
+    pause = 1.0
+    while True:
+        try:
+            await action()
+            return
+        except TelegramError as error:
+            troubles.name(words_for(error))
+            await asyncio.sleep(LONGEST_PAUSE if isinstance(error, InvalidToken) else pause)
+            pause = min(LONGEST_PAUSE, pause * 1.5)
+
+
+def words_for(error: TelegramError) -> str:
+    """What a fault of the connection means and what to do; never the library's text where that holds the token."""
+    if isinstance(error, InvalidToken):
+        return "Telegram refuses the bot token (401): check TELEGRAM_BOT_TOKEN. Trading goes on without chat"
+    if isinstance(error, Conflict):
+        return "another program is polling with the same bot token (409): stop one of the two"
+    return "Telegram cannot be reached; trading goes on and alerts wait"

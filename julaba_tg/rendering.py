@@ -1,0 +1,354 @@
+"""Views to cards: what the bot answers. Pure; every string in a card is raw, ``card`` does the escaping."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from core.services.views import (
+    ApprovalView,
+    ConditionView,
+    MlView,
+    PairView,
+    PositionView,
+    Role,
+    StatusView,
+    TradesView,
+    TradeView,
+    TrainingView,
+    WeightAnswer,
+)
+from julaba_tg.card import Block, Card, card, quote, table, text
+from julaba_tg.commands import COMMANDS, Command, Group, allowed_to
+from julaba_tg.figures import (
+    UNKNOWN,
+    bar,
+    clock_time,
+    coin,
+    day_time,
+    duration,
+    figure,
+    money,
+    percent,
+    price,
+    r_multiple,
+    signed_money,
+)
+
+_GROUP_TITLES: dict[Group, str] = {
+    "look": "Look",
+    "understand": "Understand",
+    "learn": "Learn",
+    "steer": "Steer",
+    "keep": "Keep",
+}
+
+
+def home(version: str) -> Card:
+    return card(
+        "🪙 Julaba",
+        "A paper-trading colleague: it reports signals and trades here and asks before its model gets any say.",
+        "Tap a button, or /help for everything. No real money moves.",
+        f"Version {version}",
+    )
+
+
+def status(view: StatusView, zone: ZoneInfo) -> Card:
+    state = "⏸ paused" if view.paused else "running"
+    title = f"📊 {money(view.equity)} · today {signed_money(view.day_pnl)} · {len(view.positions)} open · {state}"
+    lines = [f"⏸ {_pause_words(view.paused)}. Open trades go on; /resume trades again."] if view.paused else []
+    lines += [f"⚠️ {fault}" for fault in view.faults]
+    lines += [
+        f"Total {signed_money(view.total_pnl)} · cash {money(view.cash)} · open {signed_money(view.open_pnl)} · "
+        f"drawdown {percent(view.drawdown, 1)}",
+        f"Today {view.signals_today} signals, {view.refused_today} refused · {view.trades_total} trades so far",
+        f"Gemini {view.gemini} · ML {view.ml}",
+    ]
+    positions = [_position_line(p) for p in view.positions]
+    pairs = [_pair_row(p, zone) for p in view.pairs]
+    times = (
+        f"Last close {clock_time(view.last_close, zone)}, next {clock_time(view.next_close, zone)} "
+        f"({zone.key}) · {view.mode} · at {view.now.astimezone(zone):%H:%M:%S}"
+    )
+    return card(title, text(lines), text(positions), table(pairs), times)
+
+
+def _position_line(p: PositionView) -> str:
+    sign = "🟢" if p.r >= 0 else "🔴"
+    return f"{sign} {coin(p.pair)} {p.direction} {price(p.entry)} → {price(p.mark)} · {r_multiple(p.r)}"
+
+
+def _pair_row(p: PairView, zone: ZoneInfo) -> str:
+    note = f" {p.note}" if p.note else ""
+    return (
+        f"{'✅' if p.enabled else '⛔'} {coin(p.pair):<6} {price(p.price):>8}  {clock_time(p.last_close, zone)}{note}"
+    )
+
+
+def positions(views: Sequence[PositionView], zone: ZoneInfo) -> Card:
+    if not views:
+        return card("📂 No open trades", "The next signal that passes every layer opens one. /status shows the pairs.")
+    total = sum(p.open_pnl + p.realized_pnl for p in views)
+    noun = "trade" if len(views) == 1 else "trades"
+    return card(f"📂 {len(views)} open {noun} · {signed_money(total)}", *(_position(p, zone) for p in views))
+
+
+def _position(p: PositionView, zone: ZoneInfo) -> Block:
+    targets = " / ".join(f"{price(t)}{' ✓' if i < p.targets_hit else ''}" for i, t in enumerate(p.targets))
+    return text(
+        [
+            "",
+            f"{_position_line(p)} · {signed_money(p.open_pnl + p.realized_pnl)}",
+            f"Stop {price(p.stop)} · targets {targets}",
+            f"#{p.trade_id} since {day_time(p.opened_at, zone)} · {p.bars} candles · {percent(p.remaining)} left · "
+            f"risk {money(p.risk_amount)}",
+        ]
+    )
+
+
+def trades(view: TradesView, zone: ZoneInfo) -> Card:
+    if not view.trades:
+        return card("📒 No closed trades yet", "They appear here with their result in R and dollars.")
+    title = f"📒 {signed_money(view.pnl)} · {view.wins} of {view.total} won"
+    factor = f"Profit factor {figure(view.profit_factor)} · " if view.profit_factor is not None else ""
+    shown = f"{factor}the last {len(view.trades)} of {view.total}, net of costs"
+    return card(title, shown, table(_trade_row(t, zone) for t in view.trades))
+
+
+def _trade_row(t: TradeView, zone: ZoneInfo) -> str:
+    return (
+        f"{day_time(t.closed_at, zone)} {coin(t.pair)} {t.direction[:1]} {r_multiple(t.r_net)} "
+        f"{signed_money(t.pnl)} {exit_words(t.exit_reason, t.last_target)}"
+    )
+
+
+def exit_words(reason: str, last_target: str) -> str:
+    """``stop after TP1`` and the like."""
+    words = {
+        "STOP_LOSS": "stop",
+        "TP3_FULL": "all targets",
+        "TIMEOUT": "time out",
+        "MANUAL": "closed by hand",
+        "GAP": "gap in the data",
+    }.get(reason, reason)
+    return f"{words} after {last_target}" if last_target and reason != "TP3_FULL" else words
+
+
+def pairs(views: Sequence[PairView], zone: ZoneInfo, changed: str = "") -> Card:
+    on = sum(p.enabled for p in views)
+    title = f"🔀 {changed}" if changed else f"🔀 {on} of {len(views)} pairs trade"
+    rows = [
+        f"{'✅' if p.enabled else '⛔'} {coin(p.pair)} · risk ×{p.risk:g} · {p.signals} signals · "
+        f"{p.open_shadows} shadows · {clock_time(p.last_close, zone)}{f' · {p.note}' if p.note else ''}"
+        for p in views
+    ]
+    return card(title, text(rows), "A tap switches a pair. A trade that is open goes on to its end.")
+
+
+def switched(view: PairView) -> str:
+    """The first line after a switch."""
+    return f"{coin(view.pair)} is {'on' if view.enabled else 'off'}"
+
+
+def paused(view: StatusView) -> Card:
+    if not view.paused:
+        return card("▶️ Running", "Signals are traded again as they come.")
+    return card(
+        f"⏸ {_pause_words(view.paused)}", "No new trades; open ones keep their stop and targets. /resume ends it."
+    )
+
+
+def _pause_words(reason: str) -> str:
+    return f"Paused {reason}" if reason.startswith("by ") else f"Paused: {reason}"
+
+
+def ml(view: MlView, zone: ZoneInfo) -> Card:
+    state = {
+        "learning": f"learning {view.rows}/{view.rows_needed}",
+        "blocked": "gate closed",
+        "weak": "not proven",
+        "ready": "may ask for weight",
+    }[view.state]
+    weight = f"weight {percent(view.weight)}"
+    if view.approved_weight != view.weight:
+        weight += f" of {percent(view.approved_weight)} approved"
+    head = [view.summary, f"Champion {view.champion or 'none yet'} · line {view.line or UNKNOWN}"]
+    return card(
+        f"🧠 ML {state} · {weight}",
+        text(head),
+        text(_progress(view, zone)),
+        text(["The gate:", *(_condition(c) for c in view.conditions)] if view.conditions else []),
+        text([f"Approval {view.pending_approval} waits for an answer."] if view.pending_approval else []),
+        quote(["The champion, walk-forward:", *_metrics(view.metrics)] if view.metrics else []),
+    )
+
+
+def _progress(view: MlView, zone: ZoneInfo) -> list[str]:
+    left = max(0, view.next_look - view.outcomes)
+    looked = f"Last look (no. {view.looks}) {day_time(view.looked_at, zone)}" if view.looked_at else "No look so far"
+    rate = view.outcomes_per_day
+    when = f", about {duration(timedelta(days=left / rate))}" if rate and left else ""
+    return [
+        f"{bar(view.outcomes, view.next_look)} {view.outcomes} of {view.next_look} outcomes, {view.trades} are trades",
+        f"{looked} · next at {view.next_look}: {left} to go{when}",
+    ]
+
+
+def _condition(c: ConditionView) -> str:
+    numbers = f" {figure(c.number)}" if c.number is not None else ""
+    if c.threshold is not None:
+        numbers += f" (needs {figure(c.threshold)})"
+    return f"{'✅' if c.met else '❌'} {c.name}{numbers} · {c.sentence}"
+
+
+def _metrics(metrics: Mapping[str, float | None]) -> list[str]:
+    return [f"{name.replace('_', ' ')}: {figure(value)}" for name, value in metrics.items()]
+
+
+def weight_answer(answer: WeightAnswer) -> Card:
+    asked = percent(answer.weight)
+    if answer.missing:
+        return card(
+            f"⛔ Weight {asked}: not yet",
+            answer.sentence,
+            text(f"• {m}" for m in answer.missing),
+            "/ml shows the gate.",
+        )
+    if answer.approval_id is not None:
+        return card(f"🗳 Weight {asked}: asked as approval {answer.approval_id}", answer.sentence)
+    return card(f"🧠 Weight {asked}", answer.sentence)
+
+
+def approval(view: ApprovalView, zone: ZoneInfo, now: datetime) -> Card:
+    """The card with its frozen evidence; once it has ended, who ended it stands in the first line."""
+    evidence = text(view.lines)
+    asked = f"Approval {view.approval_id} · asked by {view.asked_by} {day_time(view.created_at, zone)}"
+    if view.state == "pending":
+        left = f"expires {day_time(view.expires_at, zone)} (in {duration(view.expires_at - now)})"
+        how = "Tap a button, or reply to this message with approve or reject."
+        return card(f"🗳 {view.title}", evidence, f"{asked} · {left}", how)
+    return card(f"{approval_end(view, zone)}: {view.title}", evidence, asked, view.answer_note)
+
+
+def approval_answered(view: ApprovalView, zone: ZoneInfo) -> Card:
+    """What the person who answered hears; the card itself says the same."""
+    return card(f"{approval_end(view, zone)}: {view.title}", view.answer_note)
+
+
+def approval_end(view: ApprovalView, zone: ZoneInfo) -> str:
+    """``✅ Approved by Ann, 21 Nov 14:30``."""
+    who = f" by {view.answered_by}" if view.answered_by else ""
+    when = f", {day_time(view.answered_at, zone)}" if view.answered_at else ""
+    words = {
+        "approved": "✅ Approved",
+        "rejected": "⛔ Rejected",
+        "expired": "⌛ Expired",
+        "withdrawn": "↩️ Withdrawn",
+        "pending": "🗳 Pending",
+    }
+    return f"{words[view.state]}{who}{when}"
+
+
+def training_progress(words: str, fraction: float) -> Card:
+    done = min(1.0, max(0.0, fraction))
+    return card(f"🧠 Training · {percent(done)}", f"{bar(done, 1.0)} {words}")
+
+
+def training_done(view: TrainingView) -> Card:
+    """The first line of a result, for the message that showed the progress."""
+    if view.model_id is None:
+        return card("🧠 Training ended without a model", view.sentence)
+    return card(f"🧠 Trained in {view.seconds:.0f} s: {view.model_id}", view.sentence)
+
+
+def training_result(view: TrainingView) -> Card:
+    place = "the champion now" if view.champion else "a challenger; the champion stays"
+    return card(
+        f"🧠 {view.model_id}: {place}" if view.model_id else "🧠 No model",
+        view.sentence,
+        f"{view.rows} rows · {view.seconds:.1f} s",
+        table(_metrics(view.metrics)),
+        "/ml shows the gate.",
+    )
+
+
+def help_list(role: Role) -> Card:
+    visible = allowed_to(role)
+    blocks = [
+        text(["", title] + [f"{c.usage} – {c.help}" for c in visible if c.group == group])
+        for group, title in _GROUP_TITLES.items()
+        if any(c.group == group for c in visible)
+    ]
+    hidden = len(COMMANDS) - len(visible)
+    more = (
+        f"{hidden} more need another role than {role}." if hidden else "An answer to a card: reply approve or reject."
+    )
+    return card("❓ What you can say", *blocks, text(["", more]))
+
+
+def help_command(lines: Sequence[Command]) -> Card:
+    """One command's help; a name with several uses shows each."""
+    blocks = [text([f"{c.usage} – {c.help}", f"For example {c.example} · {c.role}"]) for c in lines]
+    return card(f"❓ /{lines[0].name}", *blocks)
+
+
+def version(number: str, mode: str) -> Card:
+    return card(f"Julaba {number} · {mode}")
+
+
+def chart_caption(pair: str) -> Card:
+    return card(f"📈 {coin(pair)}")
+
+
+def which_pair() -> Card:
+    return card("📈 Which pair?")
+
+
+def refused(sentence: str) -> Card:
+    """A JulabaError's sentence; its further lines (the usage) below."""
+    first, *rest = sentence.splitlines() or [""]
+    return card(f"✋ {first}", text(rest))
+
+
+def needs_role(what: str, needed: Role, role: Role) -> Card:
+    article = "an" if needed[0] in "aeiou" else "a"
+    return card(f"✋ {what} needs {article} {needed}; you are {'an' if role[0] in 'aeiou' else 'a'} {role}.")
+
+
+def too_old(command_line: str, age: timedelta) -> Card:
+    return card(
+        f"⌛ {command_line} was sent {duration(age)} ago and was not done.",
+        "I was away. Still wanted? Tap, or send it again.",
+    )
+
+
+def apology() -> Card:
+    return card("😕 That went wrong on my side and is in the log. Nothing else is affected.")
+
+
+def not_understood(near: Command | None) -> Card:
+    if near is None:
+        return card("I only know commands; /help lists them.")
+    return card(f"Did you mean {near.usage}?", f"{near.help.capitalize()}. /help lists everything.")
+
+
+def unknown_command(name: str, near: Command | None) -> Card:
+    hint = f"Did you mean {near.usage}?" if near else "/help lists what I know."
+    return card(f"I do not know /{name}. {hint}")
+
+
+def reply_to_card(approval_id: int) -> Card:
+    return card(f"Approval {approval_id} waits: reply to its card with that word, or tap its button.")
+
+
+def nothing_to_answer() -> Card:
+    return card("Nothing waits for an answer.")
+
+
+def slow_down() -> Card:
+    return card("🐢 That was a lot at once; I skip some until it calms down.")
+
+
+def gone() -> Card:
+    return card("This button is no longer valid. /start shows the current ones.")

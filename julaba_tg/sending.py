@@ -1,0 +1,192 @@
+"""One message out or changed, whatever Telegram thinks of its markup. When to try again is the caller's business."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import TypeVar
+
+from telegram import Bot as TelegramBot
+from telegram import InlineKeyboardMarkup, InputMediaPhoto, LinkPreviewOptions, ReplyParameters
+from telegram.constants import ParseMode
+from telegram.error import BadRequest, NetworkError, RetryAfter, TelegramError
+
+from julaba_tg.card import CAPTION_LIMIT, Card, html, plain
+from julaba_tg.ports import MessageRef
+
+log = logging.getLogger(__name__)
+_NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
+# Fragments of Telegram's own sentences, in lower case because the library changes their case.
+_UNCHANGED = "not modified"
+_GONE = ("message to edit not found", "can't be edited", "message_id_invalid", "message not found")
+_NO_CHAT = ("chat not found", "user is deactivated", "peer_id_invalid", "have no rights", "not enough rights")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A card with its buttons, as the caption of a PNG when there is one."""
+
+    card: Card
+    keyboard: InlineKeyboardMarkup | None = None
+    picture: bytes | None = None
+
+
+class NoSuchChat(TelegramError):  # noqa: N818 - reads as the noun it is
+    """The chat is not there (yet): the person has to press Start first."""
+
+
+async def send(
+    bot: TelegramBot,
+    chat_id: int,
+    message: Outgoing,
+    *,
+    silent: bool = False,
+    reply_to: int | None = None,
+    thread_id: int | None = None,
+) -> MessageRef:
+    """Sends as HTML; if Telegram refuses that, as plain text, and a refused picture without it.
+
+    Raises NoSuchChat, and TelegramError as the library does.
+    """
+    reply = ReplyParameters(reply_to, allow_sending_without_reply=True) if reply_to else None
+
+    async def as_photo(formatted: bool) -> MessageRef:
+        sent = await bot.send_photo(
+            chat_id,
+            message.picture or b"",
+            caption=_words(message.card, formatted, CAPTION_LIMIT),
+            parse_mode=ParseMode.HTML if formatted else None,
+            reply_markup=message.keyboard,
+            disable_notification=silent,
+            reply_parameters=reply,
+            message_thread_id=thread_id,
+        )
+        return MessageRef(sent.chat_id, sent.message_id)
+
+    async def as_text(formatted: bool) -> MessageRef:
+        sent = await bot.send_message(
+            chat_id,
+            _words(message.card, formatted),
+            parse_mode=ParseMode.HTML if formatted else None,
+            reply_markup=message.keyboard,
+            disable_notification=silent,
+            reply_parameters=reply,
+            message_thread_id=thread_id,
+            link_preview_options=_NO_PREVIEW,
+        )
+        return MessageRef(sent.chat_id, sent.message_id)
+
+    pictured = [partial(as_photo, True)] if message.picture else []
+    return await _first_accepted([*pictured, partial(as_text, True), partial(as_text, False)])
+
+
+async def edit(bot: TelegramBot, ref: MessageRef, message: Outgoing) -> bool:
+    """Changes a message's words and buttons. False: it is gone or can no longer be edited.
+
+    A message that already says so counts as changed. Whether it has a picture is found out by trying.
+    """
+
+    async def as_text(formatted: bool) -> None:
+        await bot.edit_message_text(
+            _words(message.card, formatted),
+            ref.chat_id,
+            ref.message_id,
+            parse_mode=ParseMode.HTML if formatted else None,
+            reply_markup=message.keyboard,
+            link_preview_options=_NO_PREVIEW,
+        )
+
+    async def as_caption(formatted: bool) -> None:
+        await bot.edit_message_caption(
+            ref.chat_id,
+            ref.message_id,
+            caption=_words(message.card, formatted, CAPTION_LIMIT),
+            parse_mode=ParseMode.HTML if formatted else None,
+            reply_markup=message.keyboard,
+        )
+
+    return await _edited([partial(way, formatted) for formatted in (True, False) for way in (as_text, as_caption)])
+
+
+async def edit_picture(bot: TelegramBot, ref: MessageRef, message: Outgoing) -> bool:
+    """Puts a new picture and caption into a message that has one. False: it is gone or has none."""
+
+    async def as_media() -> None:
+        caption = html(message.card, CAPTION_LIMIT)
+        media = InputMediaPhoto(message.picture or b"", caption=caption, parse_mode=ParseMode.HTML)
+        await bot.edit_message_media(media, ref.chat_id, ref.message_id, reply_markup=message.keyboard)
+
+    try:
+        return await _edited([as_media])
+    except BadRequest:
+        return False
+
+
+async def patient(action: Callable[[], Awaitable[T]], *, repeat_on_fault: bool = False) -> T:
+    """Does it again after Telegram's retry-after; after a network fault only where a double does no harm (edits)."""
+    for pause in (1.0, 3.0):
+        try:
+            return await action()
+        except RetryAfter as error:
+            await asyncio.sleep(retry_after(error))
+        except BadRequest:
+            raise
+        except NetworkError:
+            if not repeat_on_fault:
+                raise
+            await asyncio.sleep(pause)
+    return await action()
+
+
+def retry_after(error: RetryAfter) -> float:
+    """Seconds; the library gives an int today and a timedelta in future."""
+    wait = error.retry_after
+    return wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
+
+
+def _words(content: Card, formatted: bool, limit: int | None = None) -> str:
+    write = html if formatted else plain
+    return write(content) if limit is None else write(content, limit)
+
+
+async def _first_accepted(ways: list[Callable[[], Awaitable[MessageRef]]]) -> MessageRef:
+    *attempts, last = ways
+    for way in attempts:
+        try:
+            return await way()
+        except BadRequest as error:
+            _raise_for_chat(error)
+            log.warning("Telegram refused a message (%s); sending it more plainly", error.message)
+    try:
+        return await last()
+    except BadRequest as error:
+        _raise_for_chat(error)
+        raise
+
+
+async def _edited(ways: list[Callable[[], Awaitable[None]]]) -> bool:
+    refusal: BadRequest | None = None
+    for way in ways:
+        try:
+            await way()
+            return True
+        except BadRequest as error:
+            said = error.message.lower()
+            if _UNCHANGED in said:
+                return True
+            if any(fragment in said for fragment in _GONE):
+                return False
+            _raise_for_chat(error)
+            refusal = refusal or error
+    raise refusal or BadRequest("nothing to try")
+
+
+def _raise_for_chat(error: BadRequest) -> None:
+    if any(fragment in error.message.lower() for fragment in _NO_CHAT):
+        raise NoSuchChat(error.message) from error
