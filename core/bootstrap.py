@@ -5,11 +5,15 @@ Adapters are imported where they are made, so that a command pays only for the l
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.config import Settings
-from core.ports import Clock, MarketData
+from core.errors import StoreError
+from core.ports import Clock, Ledger, MarketData, SettableClock
 
 if TYPE_CHECKING:
     from core.adapters.candle_files import CandleFiles
@@ -46,3 +50,38 @@ def model_files(data_dir: Path) -> ModelFiles:
     from core.adapters.model_files import ModelFiles
 
     return ModelFiles(data_dir / "models")
+
+
+@asynccontextmanager
+async def replay_ledger(path: Path) -> AsyncIterator[Ledger]:
+    """A ledger of its own for one replay, begun anew: an older file of that name is removed. Raises StoreError."""
+    from core.adapters.sqlite_database import Database
+    from core.adapters.sqlite_ledger import SqliteLedger
+
+    for leftover in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+        leftover.unlink(missing_ok=True)
+    async with Database(path, durable=False) as db:
+        yield SqliteLedger(db)
+
+
+@asynccontextmanager
+async def open_ledger(path: Path) -> AsyncIterator[Ledger]:
+    """An existing ledger, to read from. Raises StoreError where there is none."""
+    from core.adapters.sqlite_database import Database
+    from core.adapters.sqlite_ledger import SqliteLedger
+
+    if not path.exists():
+        raise StoreError(f"there is no ledger {path}; `julaba run`, `demo` or `replay` makes one")
+    async with Database(path) as db:
+        yield SqliteLedger(db)
+
+
+def replay_clock(start: datetime) -> SettableClock:
+    from core.adapters.clocks import ReplayClock
+
+    return ReplayClock(start)
+
+
+def ledger_path(data_dir: Path) -> Path:
+    """Where the bot keeps its database."""
+    return data_dir / "julaba.sqlite"

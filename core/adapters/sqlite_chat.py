@@ -13,7 +13,7 @@ from core.adapters.sqlite_database import Database, Row, unpack
 from core.adapters.sqlite_ledger import put_events
 from core.domain.ledger import Controls
 from core.domain.messages import Event, event_from_json
-from core.ports import QueuedEvent, StoredApproval
+from core.ports import MessageRef, OutboxItem, StoredApproval
 
 _APPROVAL = (
     "approval_id", "kind", "state", "title", "weight", "line", "model_id", "asked_by", "created_at", "expires_at",
@@ -40,13 +40,13 @@ class SqliteChat:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def pending(self, limit: int) -> list[QueuedEvent]:
+    async def pending(self, limit: int) -> list[OutboxItem]:
         """Events not yet sent: urgent ones first, then in the order they happened."""
         rows = await self._db.rows(
             "SELECT * FROM outbox WHERE state = 'pending' ORDER BY urgent DESC, item_id LIMIT ?", (limit,)
         )
         return [
-            QueuedEvent(
+            OutboxItem(
                 row["item_id"],
                 event_from_json(row["payload"]),
                 datetime.fromtimestamp(row["created_at"] / 1000, UTC),
@@ -55,29 +55,40 @@ class SqliteChat:
             for row in rows
         ]
 
-    async def mark_sent(self, item_id: int, chat_id: int | None, message_id: int | None) -> None:
+    async def sent(self, item_id: int, message: MessageRef | None) -> None:
+        """Done with: sent as ``message``, or with None wanted by nobody."""
+        place = (message.chat_id, message.message_id) if message else (None, None)
         await self._db.write(
-            "UPDATE outbox SET state = 'sent', chat_id = ?, message_id = ? WHERE item_id = ?",
-            (chat_id, message_id, item_id),
+            "UPDATE outbox SET state = 'sent', chat_id = ?, message_id = ? WHERE item_id = ?", (*place, item_id)
         )
 
-    async def mark_failed(self, item_id: int, error: str) -> None:
+    async def failed(self, item_id: int, error: str) -> None:
+        """One more attempt without success; the item stays pending."""
         await self._db.write(
             "UPDATE outbox SET attempts = attempts + 1, last_error = ? WHERE item_id = ?", (error[:300], item_id)
         )
 
-    async def remember(self, subject: str, chat_id: int, message_id: int) -> None:
-        await self._db.write("INSERT OR REPLACE INTO messages VALUES (?, ?, ?)", (subject, chat_id, message_id))
+    async def remember(self, subject: str, message: MessageRef) -> None:
+        await self._db.write(
+            "INSERT OR REPLACE INTO messages VALUES (?, ?, ?)", (subject, message.chat_id, message.message_id)
+        )
 
-    async def message_of(self, subject: str) -> tuple[int, int] | None:
+    async def message_of(self, subject: str) -> MessageRef | None:
         row = await self._db.row("SELECT * FROM messages WHERE subject = ?", (subject,))
-        return (row["chat_id"], row["message_id"]) if row else None
+        return MessageRef(row["chat_id"], row["message_id"]) if row else None
 
-    async def subject_of(self, chat_id: int, message_id: int) -> str | None:
+    async def subject_of(self, message: MessageRef) -> str | None:
         row = await self._db.row(
-            "SELECT subject FROM messages WHERE chat_id = ? AND message_id = ?", (chat_id, message_id)
+            "SELECT subject FROM messages WHERE chat_id = ? AND message_id = ?", (message.chat_id, message.message_id)
         )
         return str(row["subject"]) if row else None
+
+    async def trade_events(self, trade_id: int) -> list[Event]:
+        """What was told about a trade, oldest first; empty for an unknown one."""
+        rows = await self._db.rows(
+            "SELECT payload FROM outbox WHERE json_extract(payload, '$.trade_id') = ? ORDER BY item_id", (trade_id,)
+        )
+        return [event_from_json(row["payload"]) for row in rows]
 
     async def ask(self, approval: StoredApproval, asked: Callable[[int], Event]) -> int:
         """Stores the approval and queues ``asked(its id)`` in one transaction; gives the id."""

@@ -79,8 +79,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("train", "train a model and evaluate it honestly", "core.cli.learn", "train_arguments", "train"),
     Command("predict", "what the champion says about a pair now", "core.cli.learn", "predict_arguments", "predict"),
     Command("pipeline", "fetch, indicators, backtest, training", "core.cli.learn", "pipeline_arguments", "pipeline"),
-    Command("replay", "the live loop on stored candles", "core.cli.replay", "replay_arguments", "replay"),
-    Command("export", "trades, decisions or audit as CSV", "core.cli.ledger", "export_arguments", "export"),
+    Command("replay", "the live loop on stored candles", "core.cli.replay", "replay_arguments", "replay_command"),
+    Command("export", "trades, shadows or decisions as CSV", "core.cli.ledger", "export_arguments", "export"),
     Command("doctor", "check settings, disk, exchange, chat and more", "core.cli.doctor", "doctor_arguments", "doctor"),
 )
 

@@ -1,0 +1,112 @@
+"""``julaba replay``: the live loop on stored candles, with a ledger in which every refusal can be read."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+from tqdm import tqdm
+
+from core import bootstrap
+from core.cli import Context, say
+from core.cli.options import add_days, add_pairs, add_range, check_range
+from core.config import Settings
+from core.domain.candles import Candles, Pair, iso, to_datetime
+from core.errors import DataError, UsageError
+from core.services.backtest import COLUMNS, stored_candles
+from core.services.records import ledger_row
+from core.services.replay import Replay, replay
+from core.services.tables import write_rows
+
+DAY_MS = 86_400_000
+
+
+def replay_arguments(parser: argparse.ArgumentParser) -> None:
+    add_pairs(parser)
+    add_range(parser)
+    add_days(parser, "the last N days of the stored candles (default 90)")
+    parser.add_argument(
+        "--layers", choices=("all", "none"), default="all", help="none: the bare strategy, as the backtest has it"
+    )
+    parser.add_argument("--out", type=Path, metavar="F.csv", help="write the closed trades there")
+
+
+def replay_command(args: argparse.Namespace, context: Context) -> int:
+    check_range(args)
+    if args.days is not None and args.from_ms is not None:
+        raise UsageError("--days and --from both say where to begin; give one of them")
+    settings = _with_pairs(context.settings, context.pairs(args.pairs))
+    candles = _candles(context, settings, args.to_ms)
+    end = args.to_ms or max(int(c.time[-1]) + c.timeframe.ms for c in candles.values())
+    start = args.from_ms if args.from_ms is not None else end - (args.days or 90) * DAY_MS
+    path = context.data_dir / "replay" / "julaba.sqlite"
+    result = asyncio.run(_run(candles, settings, path, start, end, args.layers == "all"))
+    if args.out is not None:
+        rows = [ledger_row(row, settings) for row in result.trades]
+        write_rows(args.out, rows, COLUMNS)
+        say(f"{len(rows)} trades written to {args.out}")
+    say(f"the ledger is {path}: `julaba export decisions --ledger {path}` shows every refusal")
+    data = {
+        "trades": len(result.trades),
+        "open": result.open,
+        "refused": result.refused,
+        "refusals": dict(result.refusals),
+        "equity": result.equity,
+        "from": iso(start),
+        "to": iso(end),
+        "layers": args.layers,
+    }
+    context.result(data, _text(result, start, end))
+    return 0
+
+
+def _with_pairs(settings: Settings, pairs: tuple[Pair, ...]) -> Settings:
+    """The settings with these pairs, configured ones keeping their risk; a pair named here is switched on."""
+    known = {Pair.parse(p.symbol): p for p in settings.pairs}
+    chosen = [{"symbol": str(pair), "risk": known[pair].risk if pair in known else 1.0} for pair in pairs]
+    return Settings.model_validate({**settings.model_dump(), "pairs": chosen})
+
+
+def _candles(context: Context, settings: Settings, to_ms: int | None) -> dict[Pair, Candles]:
+    wanted = tuple(dict.fromkeys((*settings.traded, settings.btc)))
+    found = stored_candles(bootstrap.candle_store(context.data_dir), wanted, settings.frame, None, to_ms)
+    missing = [str(p) for p in settings.traded if p not in found]
+    if len(missing) == len(settings.traded):
+        raise DataError(
+            f"no {settings.timeframe} candles of {', '.join(missing)} stored; "
+            "get them with `julaba fetch` or `julaba candles import`"
+        )
+    for pair in missing:
+        say(f"warning: {pair} has no candles and is left out")
+    if settings.btc not in found:
+        say(f"warning: no {settings.btc} candles: the BTC check will say that it cannot tell")
+    return found
+
+
+async def _run(
+    candles: Mapping[Pair, Candles], settings: Settings, path: Path, start: int, end: int, layers: bool
+) -> Replay:
+    clock = bootstrap.replay_clock(to_datetime(min(start, end)))
+    async with bootstrap.replay_ledger(path) as ledger:
+        with tqdm(desc="replay", unit="candle", disable=None, leave=False) as bar:
+
+            def progress(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            return await replay(candles, settings, ledger, clock, start, end, layers=layers, progress=progress)
+
+
+def _text(result: Replay, start: int, end: int) -> str:
+    trades = result.trades
+    pnl = sum(row.follow.pnl for row in trades)
+    wins = sum(row.follow.follow.realized_r > 0 for row in trades)
+    lines = [
+        f"{iso(start)} to {iso(end)}",
+        f"trades {len(trades)} ({wins} won gross), open {result.open}, refused {result.refused}",
+        f"net P&L {pnl:+,.2f} USDT, equity {result.equity:,.2f} USDT",
+    ]
+    lines += [f"  refused by {rule}: {count}" for rule, count in result.refusals.items()]
+    return "\n".join(lines)

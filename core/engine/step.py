@@ -1,0 +1,360 @@
+"""One candle's effect on the book: exits first, entries after the opinions are in. Pure: book in, book and effect out.
+
+Replay and live both call these two functions and nothing else changes a book.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from core.config import Settings
+from core.domain.account import Account, Position
+from core.domain.candles import Candle, Pair, to_datetime
+from core.domain.ledger import DecisionRecord, DecisionStatus, Effect, FollowRecord, LegRecord
+from core.domain.messages import Event, Notice, SignalDecided, TargetHit, TradeClosed
+from core.domain.trading import Candidate, Decision, Follow, FollowKind, Opinions
+from core.engine import fills, trader
+from core.engine.filters import Facts, alignment_of
+from core.engine.trader import LegMoney, Stance
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """What a step changes: the account, the open follows by id, each pair's last signal, the next free ids."""
+
+    account: Account
+    follows: Mapping[int, FollowRecord]
+    last_signals: Mapping[Pair, int]
+    next_decision_id: int
+    next_follow_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """A pair's new candle and the last close before it (for a follow that ends at a gap)."""
+
+    candle: Candle
+    previous_time: int | None
+    previous_close: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A candidate with everything gathered about it. ``stale``: it came too late to be taken."""
+
+    candidate: Candidate
+    opinions: Opinions
+    facts: Facts
+    stance: Stance
+    stale: bool = False
+
+
+def run_exits(book: Book, open_time: int, closes: Mapping[Pair, Close], settings: Settings) -> tuple[Book, Effect]:
+    """Moves every open follow of these pairs by one candle, books what closed, rolls day and breakers."""
+    account, follows = book.account, dict(book.follows)
+    changed: list[FollowRecord] = []
+    legs: list[LegRecord] = []
+    events: list[Event] = []
+    for record in book.follows.values():
+        close = closes.get(record.pair)
+        if close is None or record.last_time >= open_time:
+            continue
+        follow = _next(record, close, settings)
+        if record.kind is FollowKind.TRADE:
+            account, after, money = _settle_trade(account, record, follow, close.candle, settings)
+            events += _trade_events(after, money, account.equity, settings)
+        else:
+            after, money = _settle_shadow(record, follow, close.candle, settings)
+        legs += [LegRecord(record.follow_id, m.leg, m.pnl) for m in money]
+        changed.append(after)
+        if follow.closed:
+            del follows[record.follow_id]
+        else:
+            follows[record.follow_id] = after
+    close_time = open_time + settings.frame.ms
+    account, tripped = trader.roll(account, close_time, settings)
+    events += [_breaker_notice(name, account, close_time, settings) for name in tripped]
+    effect = Effect(
+        step="exits",
+        cursors=dict.fromkeys(closes, open_time),
+        account=account,
+        equity_time=close_time,
+        follows=tuple(changed),
+        legs=tuple(legs),
+        events=tuple(events),
+    )
+    return replace(book, account=account, follows=follows), effect
+
+
+def _next(record: FollowRecord, close: Close, settings: Settings) -> Follow:
+    """The follow after this candle, or ended at the last close before a gap that is too long."""
+    missing = (close.candle.open_time - record.last_time) // settings.frame.ms - 1
+    if missing > settings.candles.max_gap:
+        return trader.end_at_gap(record.follow, close.previous_close or record.follow.levels.entry, record.last_time)
+    return trader.advance(record.follow, close.candle, settings)
+
+
+def _settle_trade(
+    account: Account, record: FollowRecord, follow: Follow, candle: Candle, settings: Settings
+) -> tuple[Account, FollowRecord, tuple[LegMoney, ...]]:
+    before = next(p for p in account.positions if p.trade_id == record.follow_id)
+    account, position, money = trader.settle(account, before, follow, settings)
+    if not follow.closed:
+        account = trader.mark(account, position, candle.close)
+        position = replace(position, mark=candle.close)
+    return account, _trade_record(record.decision_id, position, candle.open_time), money
+
+
+def _trade_record(decision_id: int, position: Position, last_time: int) -> FollowRecord:
+    closed = position.follow.closed
+    return FollowRecord(
+        follow_id=position.trade_id,
+        decision_id=decision_id,
+        kind=FollowKind.TRADE,
+        pair=position.pair,
+        follow=position.follow,
+        last_time=last_time,
+        quantity=position.quantity,
+        entry_fill=position.entry_fill,
+        risk_amount=position.risk_amount,
+        mark=position.mark,
+        pnl=position.pnl,
+        r_net=position.pnl / position.risk_amount if closed else None,
+    )
+
+
+def _settle_shadow(
+    record: FollowRecord, follow: Follow, candle: Candle, settings: Settings
+) -> tuple[FollowRecord, tuple[LegMoney, ...]]:
+    money = tuple(LegMoney(leg, 0.0) for leg in follow.legs[len(record.follow.legs) :])
+    paper = settings.paper
+    net = fills.net_r(follow.levels, follow.legs, paper.fee_rate, paper.slippage_rate) if follow.closed else None
+    return replace(record, follow=follow, last_time=candle.open_time, mark=candle.close, r_net=net), money
+
+
+def _trade_events(record: FollowRecord, money: Sequence[LegMoney], equity: float, settings: Settings) -> list[Event]:
+    follow, levels = record.follow, record.follow.levels
+    events: list[Event] = []
+    done = 0.0
+    fractions_before = sum(leg.fraction for leg in follow.legs[: len(follow.legs) - len(money)])
+    realized = sum(leg.r for leg in follow.legs[: len(follow.legs) - len(money)])
+    for m in money:
+        done += m.leg.fraction
+        realized += m.leg.r
+        last = follow.closed and m.leg is follow.legs[-1]
+        if m.leg.name.startswith("TP") and not last:
+            events.append(
+                TargetHit(
+                    key=f"target:{record.follow_id}:{m.leg.name}",
+                    time=to_datetime(m.leg.time + settings.frame.ms),
+                    trade_id=record.follow_id,
+                    pair=str(record.pair),
+                    direction=levels.direction,
+                    target=m.leg.name,
+                    price=m.leg.price,
+                    fraction=m.leg.fraction,
+                    r=m.leg.r,
+                    realized_r=realized,
+                    remaining=max(0.0, 1 - fractions_before - done),
+                    pnl=m.pnl,
+                )
+            )
+    if follow.exit_reason is not None:
+        events.append(_closed_event(record, follow, equity, settings))
+    return events
+
+
+def _closed_event(record: FollowRecord, follow: Follow, equity: float, settings: Settings) -> TradeClosed:
+    assert follow.exit_reason is not None
+    end = (follow.exit_time or record.last_time) + settings.frame.ms
+    return TradeClosed(
+        key=f"closed:{record.follow_id}",
+        time=to_datetime(end),
+        trade_id=record.follow_id,
+        pair=str(record.pair),
+        direction=follow.levels.direction,
+        reason=follow.exit_reason,
+        entry=follow.levels.entry,
+        exit_price=follow.exit_price if follow.exit_price is not None else follow.levels.entry,
+        last_target=f"TP{follow.targets_hit}" if follow.targets_hit else "",
+        realized_r=follow.realized_r,
+        realized_r_net=record.r_net or 0.0,
+        pnl=record.pnl,
+        duration_minutes=duration_minutes(follow, settings),
+        equity=equity,
+    )
+
+
+def duration_minutes(follow: Follow, settings: Settings) -> int:
+    """Minutes from the signal candle to the candle that ended it; 0 while it is open."""
+    return 0 if follow.exit_time is None else (follow.exit_time - follow.entry_time) // 60_000
+
+
+def _breaker_notice(name: str, account: Account, close_time: int, settings: Settings) -> Notice:
+    limits = settings.portfolio
+    title, detail = {
+        "daily_loss": (
+            f"Daily loss limit: {1 - account.equity / account.day_start_equity:.1%} since 00:00 UTC",
+            "No entries until the next day (UTC). Open positions keep their stops and targets.",
+        ),
+        "drawdown_warn": (
+            f"Drawdown {account.drawdown:.1%} from the peak of {account.peak_equity:,.0f}",
+            f"At {limits.drawdown_pause:.0%} entries stop until an approver sends /resume.",
+        ),
+        "drawdown_pause": (
+            f"Drawdown {account.drawdown:.1%}: entries are paused",
+            "Open positions keep their stops and targets. An approver resumes with /resume.",
+        ),
+    }[name]
+    return Notice(
+        key=f"breaker:{name}:{close_time}", time=to_datetime(close_time), topic="breaker", title=title, detail=detail
+    )
+
+
+def run_entries(
+    book: Book,
+    open_time: int,
+    pairs: Sequence[Pair],
+    proposals: Sequence[Proposal],
+    decided_at: int,
+    settings: Settings,
+) -> tuple[Book, Effect]:
+    """Decides the proposals in their order, each seeing the positions the ones before it opened.
+
+    ``pairs``: all whose candle was looked at; ``decided_at``: epoch ms by the clock.
+    """
+    account, follows, signals = book.account, dict(book.follows), dict(book.last_signals)
+    decisions: list[DecisionRecord] = []
+    opened: list[FollowRecord] = []
+    events: list[Event] = []
+    decision_id, follow_id = book.next_decision_id, book.next_follow_id
+    for proposal in proposals:
+        candidate = proposal.candidate
+        decision = _decision(proposal, account, settings)
+        status = _status(proposal, decision, settings)
+        if status == "taken":
+            account, position = trader.open_position(account, decision, follow_id, settings)
+            record = _trade_record(decision_id, position, candidate.open_time)
+        else:
+            record = _shadow(decision_id, follow_id, candidate)
+        decisions.append(_record(decision_id, proposal, decision, status, decided_at))
+        opened.append(record)
+        follows[follow_id] = record
+        if candidate.is_signal:
+            signals[candidate.pair] = open_time
+            if proposal.stance.enabled:
+                trade_id = follow_id if status == "taken" else None
+                events.append(_signal_event(decisions[-1], decision, proposal, trade_id))
+        decision_id, follow_id = decision_id + 1, follow_id + 1
+    effect = Effect(
+        step="entries",
+        cursors=dict.fromkeys(pairs, open_time),
+        account=account if account is not book.account else None,
+        decisions=tuple(decisions),
+        follows=tuple(opened),
+        events=tuple(events),
+    )
+    return Book(account, follows, signals, decision_id, follow_id), effect
+
+
+def _decision(proposal: Proposal, account: Account, settings: Settings) -> Decision:
+    """A signal goes through the layers; a mere candidate keeps the verdicts that stopped it."""
+    candidate = proposal.candidate
+    if candidate.is_signal and not proposal.stale:
+        return trader.decide(candidate, proposal.opinions, proposal.facts, account, proposal.stance, settings)
+    return Decision(candidate, proposal.opinions, candidate.verdicts, False, 0.0, 0.0, None, 0.0)
+
+
+def _status(proposal: Proposal, decision: Decision, settings: Settings) -> DecisionStatus:
+    if not proposal.candidate.is_signal:
+        return "candidate"
+    if proposal.stale:
+        return "missed"
+    if not decision.taken:
+        return "refused"
+    return "signal_only" if settings.mode == "signals" else "taken"
+
+
+def _reason(decision: Decision, status: DecisionStatus) -> str:
+    if status == "missed":
+        return "it was found more than a candle late"
+    if status == "signal_only":
+        return "signals only: nothing is traded in this mode"
+    return decision.refused_by.sentence if decision.refused_by else ""
+
+
+def _shadow(decision_id: int, follow_id: int, candidate: Candidate) -> FollowRecord:
+    return FollowRecord(
+        follow_id=follow_id,
+        decision_id=decision_id,
+        kind=FollowKind.SHADOW_SIGNAL if candidate.is_signal else FollowKind.SHADOW_CANDIDATE,
+        pair=candidate.pair,
+        follow=fills.begin(candidate.levels, candidate.open_time),
+        last_time=candidate.open_time,
+        mark=candidate.levels.entry,
+    )
+
+
+def _record(
+    decision_id: int, proposal: Proposal, decision: Decision, status: DecisionStatus, decided_at: int
+) -> DecisionRecord:
+    candidate, gemini, model = proposal.candidate, proposal.opinions.gemini, proposal.opinions.model
+    return DecisionRecord(
+        decision_id=decision_id,
+        pair=candidate.pair,
+        timeframe=candidate.timeframe.name,
+        open_time=candidate.open_time,
+        direction=candidate.direction,
+        is_signal=candidate.is_signal,
+        status=status,
+        reason=_reason(decision, status),
+        snapshot=candidate.snapshot,
+        verdicts=decision.verdicts,
+        decided_at=decided_at,
+        quantity=decision.quantity,
+        risk_amount=decision.risk_amount,
+        gemini_approve=gemini.approve if gemini else None,
+        gemini_confidence=gemini.confidence if gemini else None,
+        gemini_reasoning=gemini.reasoning if gemini else "",
+        gemini_source=gemini.source if gemini else "",
+        ml_probability=model.probability if model else None,
+        ml_average=model.average if model else None,
+        model_id=model.model_id if model else None,
+        influence_weight=decision.influence_weight,
+        combined_confidence=decision.combined_confidence,
+        btc_correlation=proposal.facts.btc_correlation,
+        timeframe_alignment=alignment_of(candidate.direction, proposal.facts),
+    )
+
+
+def _signal_event(
+    record: DecisionRecord, decision: Decision, proposal: Proposal, trade_id: int | None
+) -> SignalDecided:
+    candidate, opinions = proposal.candidate, proposal.opinions
+    assert record.status != "candidate"
+    return SignalDecided(
+        key=f"signal:{record.decision_id}",
+        time=to_datetime(candidate.close_time),
+        decision_id=record.decision_id,
+        pair=str(candidate.pair),
+        direction=candidate.direction,
+        status=record.status,
+        reason=record.reason,
+        entry=candidate.levels.entry,
+        stop=candidate.levels.stop,
+        targets=candidate.levels.targets,
+        quantity=decision.quantity,
+        risk_amount=decision.risk_amount,
+        gemini_confidence=record.gemini_confidence,
+        gemini_reasoning=record.gemini_reasoning,
+        gemini_source=record.gemini_source,
+        gemini_note=opinions.gemini_note,
+        ml_probability=record.ml_probability,
+        ml_average=record.ml_average,
+        ml_note=opinions.model_note,
+        combined_confidence=record.combined_confidence,
+        influence_weight=record.influence_weight,
+        verdicts=decision.verdicts,
+        trade_id=trade_id,
+    )

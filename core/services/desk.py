@@ -1,0 +1,381 @@
+"""The desk: every question a person may ask and every command a person may give, for chat and pages alike."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from core import __version__
+from core.config import Settings
+from core.domain.account import Position
+from core.domain.candles import Candles, Pair, to_datetime, to_ms
+from core.domain.ledger import FollowRecord, Switch
+from core.domain.messages import Event, ModelTrained
+from core.domain.trading import FollowKind, Leg, Levels
+from core.engine.step import duration_minutes
+from core.engine.trader import DAY_MS
+from core.errors import UsageError
+from core.ml.gate import floors, next_look
+from core.ports import ChatStore, Clock, Ledger, Predictor
+from core.reports.charts import candle_chart
+from core.services.bus import Bell
+from core.services.gatekeeper import Gatekeeper, condition_views
+from core.services.live import LiveTrading
+from core.services.loop import TradingLoop
+from core.services.views import (
+    Actor,
+    ApprovalView,
+    MlView,
+    PairView,
+    PositionView,
+    Progress,
+    StatusView,
+    TradesView,
+    TradeView,
+    TrainingView,
+    WeightAnswer,
+)
+
+CHART_CANDLES = 96
+
+
+@dataclass(frozen=True, slots=True)
+class ChampionInfo:
+    """The model in use: its id, walk-forward figures and the training rows there are."""
+
+    model_id: str | None
+    metrics: dict[str, float | None]
+    rows: int
+
+
+class Desk:
+    """Implements what the chat needs (``julaba_tg.ports.DeskLike``) on the loop, the ledger and the gatekeeper.
+
+    ``train`` runs a training somewhere off the event loop and reports its progress; ``champion`` says which model
+    is in use. ``gemini`` is what the status shows of the advisor.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        ledger: Ledger,
+        chat: ChatStore,
+        loop: TradingLoop,
+        live: LiveTrading,
+        gatekeeper: Gatekeeper,
+        predictor: Predictor,
+        train: Callable[[Progress], Awaitable[TrainingView]],
+        champion: Callable[[], ChampionInfo],
+        bell: Bell,
+        gemini: str,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._ledger = ledger
+        self._chat = chat
+        self._loop = loop
+        self._live = live
+        self._gatekeeper = gatekeeper
+        self._predictor = predictor
+        self._train = train
+        self._champion = champion
+        self._bell = bell
+        self._gemini = gemini
+        self._training = asyncio.Lock()
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    # -- looking ---------------------------------------------------------------------------------------------------
+
+    async def status(self) -> StatusView:
+        account, settings, now = self._loop.account, self._settings, self._clock.now()
+        counts = await self._ledger.signal_counts(to_ms(now) // DAY_MS * DAY_MS)
+        trades = await self._ledger.closed_trades()
+        frame = settings.frame
+        return StatusView(
+            now=now,
+            mode=settings.mode,
+            paused=self._paused(),
+            equity=account.equity,
+            cash=account.cash,
+            open_pnl=account.open_pnl,
+            day_pnl=account.equity - account.day_start_equity,
+            total_pnl=account.equity - settings.paper.start_balance,
+            drawdown=account.drawdown,
+            positions=await self.positions(),
+            pairs=await self.pairs(),
+            last_close=to_datetime(self._loop.last_close) if self._loop.last_close else None,
+            next_close=to_datetime(frame.floor(to_ms(now)) + frame.ms),
+            signals_today=sum(counts.values()),
+            refused_today=counts.get("refused", 0),
+            trades_total=len(trades),
+            gemini=self._gemini,
+            ml=self._ml_line(),
+            faults=self._live.faults.active,
+            version=__version__,
+        )
+
+    def _paused(self) -> str:
+        account, controls = self._loop.account, self._loop.memory.controls
+        if controls.paused:
+            return controls.paused
+        if account.drawdown_paused:
+            return f"drawdown {account.drawdown:.1%}, an approver must /resume"
+        if account.paused_day == to_ms(self._clock.now()) // DAY_MS:
+            return "daily loss limit, until 00:00 UTC"
+        return ""
+
+    def _ml_line(self) -> str:
+        champion = self._champion()
+        if champion.model_id is None:
+            return f"learning {champion.rows}/{self._settings.ml.min_rows}"
+        return f"{champion.model_id} · weight {self._gatekeeper.weight():g}"
+
+    async def positions(self) -> tuple[PositionView, ...]:
+        return tuple(_position_view(p) for p in self._loop.account.positions)
+
+    async def trades(self, count: int) -> TradesView:
+        closed = await self._ledger.closed_trades()
+        gains = sum(t.pnl for t in closed if t.pnl > 0)
+        losses = -sum(t.pnl for t in closed if t.pnl < 0)
+        return TradesView(
+            trades=tuple(self._trade_view(t) for t in closed[:count]),
+            total=len(closed),
+            wins=sum(t.pnl > 0 for t in closed),
+            pnl=sum(t.pnl for t in closed),
+            profit_factor=gains / losses if losses else None,
+        )
+
+    def _trade_view(self, record: FollowRecord) -> TradeView:
+        follow, frame = record.follow, self._settings.frame
+        assert follow.exit_reason is not None
+        assert follow.exit_time is not None
+        return TradeView(
+            trade_id=record.follow_id,
+            pair=str(record.pair),
+            direction=follow.levels.direction,
+            opened_at=to_datetime(follow.entry_time + frame.ms),
+            closed_at=to_datetime(follow.exit_time + frame.ms),
+            entry=follow.levels.entry,
+            exit_price=follow.exit_price or follow.levels.entry,
+            exit_reason=follow.exit_reason,
+            last_target=f"TP{follow.targets_hit}" if follow.targets_hit else "",
+            pnl=record.pnl,
+            r_net=record.r_net or 0.0,
+            duration_minutes=duration_minutes(follow, self._settings),
+        )
+
+    async def pairs(self) -> tuple[PairView, ...]:
+        decisions = await self._ledger.decisions(signals_only=True)
+        return tuple(self._pair_view(pair, sum(d.pair == pair for d in decisions)) for pair in self._settings.traded)
+
+    def _pair_view(self, pair: Pair, signals: int) -> PairView:
+        memory = self._loop.memory
+        window = memory.windows.get(pair)
+        known = window is not None and len(window) > 0
+        switch = memory.switches.get(pair)
+        enabled = self._loop.enabled(pair)
+        return PairView(
+            pair=str(pair),
+            enabled=enabled,
+            risk=self._settings.risk_of(pair),
+            last_close=to_datetime(int(window.time[-1]) + self._settings.frame.ms) if known and window else None,
+            price=float(window.close[-1]) if known and window else None,
+            note=self._live.notes.get(pair) or (switch.reason if switch and not enabled else ""),
+            signals=signals,
+            open_shadows=sum(f.pair == pair and f.kind is not FollowKind.TRADE for f in memory.book.follows.values()),
+        )
+
+    async def ml(self) -> MlView:
+        champion, controls = self._champion(), self._loop.memory.controls
+        evidence, looks = await self._gatekeeper.evidence(), await self._gatekeeper.looks()
+        trades = sum(p.source == "trade" for p in evidence)
+        last = looks[-1] if looks else None
+        learning = champion.model_id is None
+        conditions = last.conditions if last else floors(len(evidence), trades, self._settings.gate)
+        return MlView(
+            champion=champion.model_id,
+            line=controls.line,
+            rows=champion.rows,
+            rows_needed=self._settings.ml.min_rows,
+            weight=self._gatekeeper.weight(),
+            approved_weight=controls.approved_weight,
+            outcomes=len(evidence),
+            trades=trades,
+            state="learning" if learning else last.state if last else "blocked",
+            conditions=condition_views(conditions),
+            looked_at=last.looked_at if last else None,
+            looks=len(looks),
+            next_look=next_look(len(looks)),
+            outcomes_per_day=await self._outcomes_per_day(),
+            metrics=champion.metrics,
+            pending_approval=await self._gatekeeper.waiting(),
+            summary=self._ml_summary(champion, len(evidence), next_look(len(looks))),
+        )
+
+    def _ml_summary(self, champion: ChampionInfo, outcomes: int, look: int) -> str:
+        if champion.model_id is None:
+            return f"No model yet: {champion.rows} of {self._settings.ml.min_rows} rows to learn from."
+        weight = self._gatekeeper.weight()
+        counts = f"counts {weight:g}" if weight else "is asked and scored but decides nothing"
+        return f"{champion.model_id} {counts}. {outcomes} scored outcomes; the gate looks at {look}."
+
+    async def _outcomes_per_day(self) -> float | None:
+        """Live outcomes per day since the first; None on less than a day."""
+        outcomes = await self._ledger.outcomes()
+        if len(outcomes) < 2:
+            return None
+        days = (to_ms(self._clock.now()) - outcomes[0].open_time) / DAY_MS
+        return len(outcomes) / days if days >= 1 else None
+
+    async def chart(self, pair: str, trade_id: int | None = None) -> bytes:
+        """The last candles as PNG; a trade's chart reaches back to before its entry. Raises UsageError."""
+        market = self._known_pair(pair)
+        window = self._loop.memory.windows.get(market)
+        if window is None or len(window) < 2:
+            raise UsageError(f"there are no candles of {market} yet")
+        levels, legs, entry = await self._levels_of(trade_id)
+        shown = _around(window, entry)
+        title = f"{market} · {self._settings.timeframe}"
+        return await asyncio.to_thread(candle_chart, shown, levels, title, legs, entry)
+
+    async def _levels_of(self, trade_id: int | None) -> tuple[Levels | None, tuple[Leg, ...], int | None]:
+        record = await self._ledger.follow(trade_id) if trade_id is not None else None
+        if record is None:
+            return None, (), None
+        return record.follow.levels, record.follow.legs, record.follow.entry_time
+
+    async def trade_events(self, trade_id: int) -> list[Event]:
+        """What was told about a trade so far, oldest first."""
+        return await self._chat.trade_events(trade_id)
+
+    # -- steering --------------------------------------------------------------------------------------------------
+
+    def _known_pair(self, text: str) -> Pair:
+        pair = Pair.parse(text)
+        if pair not in self._settings.traded:
+            known = ", ".join(p.base for p in self._settings.traded)
+            raise UsageError(f"{pair} is not among the pairs: {known}")
+        return pair
+
+    async def switch_pair(self, pair: str, enabled: bool, actor: Actor) -> PairView:
+        """Takes effect at the next close; an open position keeps its stop and targets."""
+        market = self._known_pair(pair)
+        if enabled and market in self._live.notes:
+            raise UsageError(f"{market} cannot be switched on: {self._live.notes[market]}")
+        switch = Switch(enabled, "" if enabled else f"switched off by {actor.name}")
+        await self._ledger.set_switch(market, switch)
+        self._loop.memory.switches[market] = switch
+        await self._note(actor, "switch_pair", f"{market} {'on' if enabled else 'off'}")
+        return next(v for v in await self.pairs() if v.pair == str(market))
+
+    async def pause(self, actor: Actor) -> StatusView:
+        """No new entries; stops and targets go on. Survives a restart."""
+        await self._set_paused(f"by {actor.name}", actor)
+        return await self.status()
+
+    async def resume(self, actor: Actor) -> StatusView:
+        """Lifts a pause, and, for an approver, the drawdown pause (the peak starts anew at today's equity)."""
+        account = self._loop.account
+        if account.drawdown_paused:
+            if actor.role != "approver":
+                raise UsageError("the drawdown limit paused entries; only an approver can resume")
+            account = replace(account, drawdown_paused=False, drawdown_warned=False, peak_equity=account.equity)
+            await self._ledger.save_account(account)
+            self._loop.memory.book = replace(self._loop.memory.book, account=account)
+        await self._set_paused("", actor)
+        return await self.status()
+
+    async def _set_paused(self, reason: str, actor: Actor) -> None:
+        controls = replace(self._loop.memory.controls, paused=reason)
+        await self._ledger.set_controls(controls)
+        self._loop.memory.controls = controls
+        await self._note(actor, "pause" if reason else "resume", reason)
+
+    async def ask_weight(self, weight: float, actor: Actor) -> WeightAnswer:
+        await self._gatekeeper.review()
+        answer = await self._gatekeeper.ask(weight, self._champion().model_id, actor)
+        await self._note(actor, "ask_weight", f"{weight:g}: {answer.sentence}")
+        return answer
+
+    async def retrain(self, actor: Actor, progress: Progress) -> TrainingView:
+        """One at a time; a second call raises UsageError. A new champion at a weight above 0 takes the weight away."""
+        if self._training.locked():
+            raise UsageError("a training is already running")
+        async with self._training:
+            before = self._champion().model_id
+            await self._note(actor, "retrain", "started")
+            view = await self._train(progress)
+            if view.champion and view.model_id != before:
+                await self._welcome(view)
+            return view
+
+    async def _welcome(self, view: TrainingView) -> None:
+        """A new champion: the evidence stays with the line, a weight and open approvals do not."""
+        assert view.model_id is not None
+        await self._gatekeeper.revoke(f"{view.model_id} has become the champion")
+        await self._gatekeeper.withdraw(f"{view.model_id} has become the champion")
+        event = ModelTrained(
+            key=f"model:{view.model_id}:{to_ms(self._clock.now())}",
+            time=self._clock.now(),
+            model_id=view.model_id,
+            champion=True,
+            summary=view.sentence,
+        )
+        await self._ledger.publish([event])
+        self._bell.ring()
+
+    async def approval(self, approval_id: int) -> ApprovalView | None:
+        return await self._gatekeeper.view(approval_id)
+
+    async def answer_approval(self, approval_id: int, yes: bool, actor: Actor) -> ApprovalView:
+        view = await self._gatekeeper.answer(approval_id, yes, actor)
+        await self._note(actor, "answer_approval", f"{approval_id}: {view.state}")
+        return view
+
+    # -- keeping ---------------------------------------------------------------------------------------------------
+
+    async def record_command(self, update_id: int, user_id: int, user_name: str, text: str, allowed: bool) -> bool:
+        if not await self._chat.first_seen(update_id):
+            return False
+        action = "command" if allowed else "refused"
+        await self._chat.audit(to_ms(self._clock.now()), user_id, user_name[:64], action, text[:500])
+        return True
+
+    async def _note(self, actor: Actor, action: str, detail: str) -> None:
+        await self._chat.audit(to_ms(self._clock.now()), actor.user_id, actor.name[:64], action, detail[:500])
+
+
+def _position_view(position: Position) -> PositionView:
+    follow, levels = position.follow, position.follow.levels
+    open_r = position.direction.sign * (position.mark - levels.entry) / levels.risk * follow.remaining
+    return PositionView(
+        trade_id=position.trade_id,
+        pair=str(position.pair),
+        direction=position.direction,
+        opened_at=to_datetime(follow.entry_time),
+        entry=levels.entry,
+        mark=position.mark,
+        stop=levels.stop,
+        targets=levels.targets,
+        targets_hit=follow.targets_hit,
+        remaining=follow.remaining,
+        quantity=position.quantity,
+        risk_amount=position.risk_amount,
+        open_pnl=position.open_pnl,
+        realized_pnl=position.pnl,
+        r=follow.realized_r + open_r,
+        bars=follow.bars,
+    )
+
+
+def _around(window: Candles, entry: int | None) -> Candles:
+    """The last day, or from a little before an entry that is older."""
+    if entry is None:
+        return window.tail(CHART_CANDLES)
+    since = sum(int(t) >= entry for t in window.time)
+    return window.tail(max(CHART_CANDLES, since + 24))

@@ -1,0 +1,342 @@
+"""The model's influence: looks taken and stored, weights asked for, granted by a person, and taken away again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from core.config import Settings
+from core.domain.candles import Timeframe, to_datetime, to_ms
+from core.domain.ledger import Controls, DecisionRecord
+from core.domain.messages import ApprovalAsked, ApprovalEnded, Notice
+from core.domain.trading import GeminiOpinion, ModelOpinion, Opinions
+from core.engine.filters import combined_confidence, effective_weight
+from core.errors import UsageError
+from core.ml.gate import Condition, Look, ScoredPrediction, examine, floors, look_due, next_look
+from core.ports import ChatStore, Clock, Ledger, Outcome, StoredApproval
+from core.services.bus import Bell
+from core.services.loop import TradingLoop
+from core.services.views import Actor, ApprovalView, ConditionView, WeightAnswer
+
+RED_FLAG_ACCURACY = 0.50
+PREVIEW_SIGNALS = 30
+
+
+class Gatekeeper:
+    """One line of models, its looks, and the approvals about its weight."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        ledger: Ledger,
+        chat: ChatStore,
+        loop: TradingLoop,
+        bell: Bell,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._ledger = ledger
+        self._chat = chat
+        self._loop = loop
+        self._bell = bell
+
+    @property
+    def _controls(self) -> Controls:
+        return self._loop.memory.controls
+
+    async def evidence(self) -> list[ScoredPrediction]:
+        """Live outcomes with a prediction stored at their decision, in the order of closing."""
+        return [_scored(o) for o in await self._ledger.outcomes() if o.probability is not None and o.model_id]
+
+    async def looks(self) -> list[Look]:
+        return [_look_from_json(body) for body in await self._chat.looks(self._controls.line)]
+
+    async def review(self) -> None:
+        """Takes the looks that are due, each once; takes the weight away where the evidence has turned."""
+        evidence, looks = await self.evidence(), await self.looks()
+        while look_due(len(evidence), len(looks)) is not None:
+            look = examine(evidence, len(looks), self._settings.gate, self._clock.now())
+            body = json.dumps(asdict(look), default=str)
+            await self._chat.save_look(
+                self._controls.line, look.index, look.n, to_ms(look.looked_at), look.alpha, look.state, body
+            )
+            looks.append(look)
+            await self._after_look(look)
+        await self._expire()
+
+    async def _after_look(self, look: Look) -> None:
+        if self._controls.approved_weight > 0 and look.accuracy is not None and look.accuracy < RED_FLAG_ACCURACY:
+            await self.revoke(
+                f"live accuracy {look.accuracy:.0%} on {look.n} outcomes is under {RED_FLAG_ACCURACY:.0%}"
+            )
+
+    async def revoke(self, reason: str) -> None:
+        """Weight 0 at once, with an alert; nothing happens where the weight is 0 already."""
+        weight = self._controls.approved_weight
+        if weight == 0:
+            return
+        now = self._clock.now()
+        notice = Notice(
+            key=f"weight:revoked:{to_ms(now)}",
+            time=now,
+            topic="weight",
+            title=f"The model's weight {weight:g} is taken away",
+            detail=f"{reason[0].upper()}{reason[1:]}. It decides nothing until an approver grants a weight again.",
+        )
+        await self._set(replace(self._controls, approved_weight=0.0, approved_model=None), notice)
+
+    async def _set(self, controls: Controls, notice: Notice) -> None:
+        await self._ledger.set_controls(controls, [notice])
+        self._loop.memory.controls = controls
+        self._bell.ring()
+
+    def weight(self) -> float:
+        """What the model counts now: the approved weight under the ramp."""
+        return effective_weight(self._controls.approved_weight, self._loop.memory.outcomes)
+
+    async def ask(self, weight: float, model_id: str | None, actor: Actor) -> WeightAnswer:
+        """0 is set at once. More becomes an approval card when the last look was ready, else the reasons why not."""
+        if weight == 0:
+            await self._lower_to_zero(actor)
+            return WeightAnswer(None, 0.0, (), "The model counts nothing from now on; it is still asked and scored.")
+        steps = self._settings.approvals.weight_steps
+        if not any(abs(weight - step) < 1e-9 for step in steps):
+            raise UsageError(f"a weight is 0 or one of {', '.join(f'{s:g}' for s in steps)}")
+        evidence, looks = await self.evidence(), await self.looks()
+        missing = self._missing(evidence, looks, model_id)
+        if missing:
+            return WeightAnswer(None, weight, missing, f"A weight of {weight:g} cannot be asked for yet.")
+        assert model_id is not None
+        waiting = next((a for a in await self._chat.open_approvals() if a.kind == "weight"), None)
+        if waiting is not None:
+            return WeightAnswer(waiting.approval_id, weight, (), "An approval is already waiting for an answer.")
+        approval_id = await self._ask(weight, model_id, looks[-1], actor)
+        return WeightAnswer(approval_id, weight, (), f"Asked: may the model count {weight:g}?")
+
+    def _missing(self, evidence: list[ScoredPrediction], looks: list[Look], model_id: str | None) -> tuple[str, ...]:
+        if model_id is None:
+            return ("there is no model yet",)
+        if not looks:
+            trades = sum(p.source == "trade" for p in evidence)
+            unmet = [c.sentence for c in floors(len(evidence), trades, self._settings.gate) if not c.met]
+            return (*unmet, f"the first look is at {next_look(0)} outcomes")
+        last = looks[-1]
+        if last.state == "ready":
+            return ()
+        return (
+            *(c.sentence for c in last.conditions if not c.met),
+            f"the next look is at {next_look(len(looks))} outcomes, {len(evidence)} are there",
+        )
+
+    async def _lower_to_zero(self, actor: Actor) -> None:
+        now = self._clock.now()
+        notice = Notice(
+            key=f"weight:lowered:{to_ms(now)}",
+            time=now,
+            topic="weight",
+            title=f"{actor.name} set the model's weight to 0",
+        )
+        await self._set(replace(self._controls, approved_weight=0.0, approved_model=None), notice)
+
+    async def _ask(self, weight: float, model_id: str, look: Look, actor: Actor) -> int:
+        now = self._clock.now()
+        preview = await self._preview(weight)
+        approval = StoredApproval(
+            approval_id=0,
+            kind="weight",
+            state="pending",
+            title=_title(weight, preview),
+            lines=(*(c.sentence for c in look.conditions), preview.sentence),
+            weight=weight,
+            line=self._controls.line,
+            model_id=model_id,
+            asked_by=actor.name,
+            created_at=to_ms(now),
+            expires_at=to_ms(now + timedelta(hours=self._settings.approvals.expire_hours)),
+        )
+        approval_id = await self._chat.ask(
+            approval, lambda number: ApprovalAsked(key=f"approval:{number}", time=now, approval_id=number)
+        )
+        self._bell.ring()
+        return approval_id
+
+    async def _preview(self, weight: float) -> Preview:
+        signals = [d for d in await self._ledger.decisions(signals_only=True) if d.status in ("taken", "refused")]
+        return preview(signals[-PREVIEW_SIGNALS:], weight, self._settings, self._loop.memory.recent)
+
+    async def view(self, approval_id: int) -> ApprovalView | None:
+        stored = await self._chat.approval(approval_id)
+        return approval_view(stored) if stored else None
+
+    async def waiting(self) -> int | None:
+        """The id of the approval that waits for an answer."""
+        return next((a.approval_id for a in await self._chat.open_approvals()), None)
+
+    async def answer(self, approval_id: int, yes: bool, actor: Actor) -> ApprovalView:
+        """Applies the answer, once. Raises UsageError for a stranger's wish, an unknown card or one that has ended."""
+        if actor.role != "approver":
+            raise UsageError("only an approver can answer this")
+        stored = await self._chat.approval(approval_id)
+        if stored is None:
+            raise UsageError(f"there is no approval {approval_id}")
+        now = self._clock.now()
+        if stored.state == "pending" and to_ms(now) >= stored.expires_at:
+            await self._end(stored, "expired", "nobody", now, "it had expired")
+        elif stored.state == "pending" and yes and (reason := await self._outdated(stored)):
+            await self._end(stored, "withdrawn", "the bot", now, reason)
+        elif stored.state == "pending":
+            await self._end(stored, "approved" if yes else "rejected", actor.name, now, "")
+            return approval_view(replace(stored, **await self._answered(approval_id)))
+        ended = await self._chat.approval(approval_id)
+        assert ended is not None
+        raise UsageError(_already(ended))
+
+    async def _answered(self, approval_id: int) -> dict[str, Any]:
+        stored = await self._chat.approval(approval_id)
+        assert stored is not None
+        names = ("state", "answered_by", "answered_at", "answer_note")
+        return {name: getattr(stored, name) for name in names}
+
+    async def _outdated(self, stored: StoredApproval) -> str:
+        """Why a yes can no longer count: the evidence it named is not that of today's champion."""
+        if stored.line != self._controls.line:
+            return "the model line has changed since"
+        return ""
+
+    async def _end(self, stored: StoredApproval, state: str, by: str, now: datetime, note: str) -> None:
+        grants = state == "approved" and stored.kind == "weight"
+        controls = (
+            replace(self._controls, approved_weight=stored.weight or 0.0, approved_model=stored.model_id)
+            if grants
+            else None
+        )
+        event = ApprovalEnded(key=f"approval:{stored.approval_id}:ended", time=now, approval_id=stored.approval_id)
+        if await self._chat.answer(stored.approval_id, state, by, to_ms(now), note, controls, [event]):
+            if controls is not None:
+                self._loop.memory.controls = controls
+            self._bell.ring()
+
+    async def withdraw(self, reason: str) -> None:
+        """Ends waiting approvals whose model is no longer the champion."""
+        for stored in await self._chat.open_approvals():
+            await self._end(stored, "withdrawn", "the bot", self._clock.now(), reason)
+
+    async def _expire(self) -> None:
+        now = self._clock.now()
+        for stored in await self._chat.open_approvals():
+            if to_ms(now) >= stored.expires_at:
+                await self._end(stored, "expired", "nobody", now, "")
+
+
+class Preview:
+    """What a weight would have done to the last signals: how many flip, how many are still taken."""
+
+    def __init__(self, signals: int, taken_before: int, taken_after: int, flips: int) -> None:
+        self.signals = signals
+        self.taken_before = taken_before
+        self.taken_after = taken_after
+        self.flips = flips
+
+    @property
+    def halves_trading(self) -> bool:
+        return self.taken_after * 2 < self.taken_before
+
+    @property
+    def sentence(self) -> str:
+        if not self.signals:
+            return "no past signal has both opinions, so nothing can be previewed"
+        return (
+            f"with it, {self.flips} of the last {self.signals} signals flip: "
+            f"{self.taken_after} instead of {self.taken_before} pass the confidence test"
+        )
+
+
+def preview(signals: list[DecisionRecord], weight: float, settings: Settings, recent: list[float]) -> Preview:
+    """Runs the combined confidence of past signals with weight 0 and with ``weight``; pure."""
+    before = after = flips = seen = 0
+    for signal in signals:
+        if signal.ml_probability is None or not recent:
+            continue
+        seen += 1
+        passes = [_passes(signal, w, settings, recent) for w in (0.0, weight)]
+        before, after = before + passes[0], after + passes[1]
+        flips += passes[0] != passes[1]
+    return Preview(seen, before, after, flips)
+
+
+def _passes(signal: DecisionRecord, weight: float, settings: Settings, recent: list[float]) -> bool:
+    assert signal.ml_probability is not None
+    rank = sum(p <= signal.ml_probability for p in recent) / len(recent)
+    gemini = (
+        GeminiOpinion(bool(signal.gemini_approve), signal.gemini_confidence, "", (), "")
+        if signal.gemini_confidence is not None
+        else None
+    )
+    model = ModelOpinion(signal.model_id or "", signal.ml_probability, signal.ml_average or 0.0, rank)
+    confidence = combined_confidence(Opinions(gemini=gemini, model=model), weight, settings.gemini, settings.ml)
+    return (confidence is None or confidence >= settings.ml.threshold) and signal.gemini_approve is not False
+
+
+def _title(weight: float, shown: Preview) -> str:
+    title = f"May the model count {weight:g} beside Gemini?"
+    if shown.halves_trading:
+        return f"{title} It would take fewer than half of today's trades ({shown.taken_after} of {shown.taken_before})."
+    return title
+
+
+def _already(stored: StoredApproval) -> str:
+    when = to_datetime(stored.answered_at or stored.created_at).strftime("%d %b %H:%M UTC")
+    if stored.state == "expired":
+        return f"this has expired ({when}); ask again with /ml {stored.weight:g}"
+    if stored.state == "withdrawn":
+        return f"this was withdrawn on {when}: {stored.answer_note}; ask again with /ml"
+    return f"{stored.answered_by} has {stored.state} this on {when}"
+
+
+def _scored(outcome: Outcome) -> ScoredPrediction:
+    assert outcome.probability is not None
+    frame = Timeframe.parse(outcome.timeframe)
+    return ScoredPrediction(
+        decided_at=to_datetime(outcome.open_time + frame.ms),
+        closed_at=to_datetime(outcome.exit_time + frame.ms),
+        probability=outcome.probability,
+        outcome=int(outcome.realized_r > 0),
+        source="trade" if outcome.is_trade else "shadow",
+        model_id=outcome.model_id or "",
+        pair=outcome.pair,
+        direction=outcome.direction,
+    )
+
+
+def _look_from_json(body: str) -> Look:
+    values: dict[str, Any] = json.loads(body)
+    values["conditions"] = tuple(Condition(**c) for c in values["conditions"])
+    values["looked_at"] = datetime.fromisoformat(values["looked_at"])
+    return Look(**values)
+
+
+def condition_views(conditions: tuple[Condition, ...]) -> tuple[ConditionView, ...]:
+    return tuple(ConditionView(c.name, c.met, c.number, c.threshold, c.sentence) for c in conditions)
+
+
+def approval_view(stored: StoredApproval) -> ApprovalView:
+    assert stored.kind in ("weight", "trade")
+    return ApprovalView(
+        approval_id=stored.approval_id,
+        kind="trade" if stored.kind == "trade" else "weight",
+        state=stored.state,  # type: ignore[arg-type]
+        title=stored.title,
+        lines=stored.lines,
+        weight=stored.weight,
+        line=stored.line,
+        model_id=stored.model_id,
+        asked_by=stored.asked_by,
+        created_at=to_datetime(stored.created_at),
+        expires_at=to_datetime(stored.expires_at),
+        answered_by=stored.answered_by,
+        answered_at=to_datetime(stored.answered_at) if stored.answered_at is not None else None,
+        answer_note=stored.answer_note,
+    )

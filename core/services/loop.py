@@ -1,0 +1,267 @@
+"""The trading loop: at each close, exits first, then signals, opinions and entries. Live and replay run these lines.
+
+What is known lives in ``Book`` and in the windows; what has happened is committed before it is assigned, so that a
+crash at any point leaves a store from which ``start`` goes on. Handling the same candle twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from core.config import Settings
+from core.domain.account import Account
+from core.domain.candles import Candle, Candles, Pair, to_ms
+from core.domain.ledger import Controls, Effect, Step, Switch
+from core.domain.trading import Candidate, GeminiOpinion, ModelOpinion, Opinions
+from core.engine import filters, step, strategy
+from core.engine.step import Book, Close, Proposal
+from core.engine.trader import Stance
+from core.ports import Advisor, Clock, Ledger, Predictor
+from core.services.bus import Bell
+
+log = logging.getLogger(__name__)
+
+RECENT = 200
+"""Predictions among which a new one is ranked (DESIGN 4, ``ml.scale: percentile``)."""
+
+
+class LowerCandles:
+    """Where candles below the trading timeframe come from; this one has none, as in a replay."""
+
+    async def lower(self, pair: Pair, timeframe: str, now_ms: int) -> Candles | None:
+        return None
+
+
+@dataclass(slots=True)
+class Memory:
+    """What the loop keeps between candles. Replaced field by field, only after the store has it."""
+
+    book: Book
+    controls: Controls
+    switches: dict[Pair, Switch]
+    cursors: dict[Step, dict[Pair, int]]
+    outcomes: int
+    recent: list[float]
+    windows: dict[Pair, Candles]
+
+
+class TradingLoop:
+    """``start`` once, then ``handle`` every batch of closed candles. All pairs' candles of one time are one step."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        ledger: Ledger,
+        *,
+        advisor: Advisor | None = None,
+        predictor: Predictor | None = None,
+        lower: LowerCandles | None = None,
+        bell: Bell | None = None,
+        layers: bool = True,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._ledger = ledger
+        self._advisor = advisor
+        self._predictor = predictor
+        self._lower = lower or LowerCandles()
+        self._bell = bell or Bell()
+        self._layers = layers
+        self._order = {pair: n for n, pair in enumerate(settings.traded)}
+        self.memory: Memory
+        self.last_close: int | None = None
+
+    async def start(self) -> None:
+        """Rebuilds the memory from the store; a new store starts with ``paper.start_balance``."""
+        state = await self._ledger.load()
+        balance = self._settings.paper.start_balance
+        book = Book(
+            account=state.account or Account(cash=balance, day_start_equity=balance, peak_equity=balance),
+            follows={f.follow_id: f for f in state.follows},
+            last_signals=dict(state.last_signals),
+            next_decision_id=state.next_decision_id,
+            next_follow_id=state.next_follow_id,
+        )
+        self.memory = Memory(
+            book=book,
+            controls=state.controls,
+            switches=dict(state.switches),
+            cursors={name: dict(times) for name, times in state.cursors.items()},
+            outcomes=state.outcomes,
+            recent=list(state.recent_probabilities),
+            windows={},
+        )
+
+    @property
+    def account(self) -> Account:
+        return self.memory.book.account
+
+    def enabled(self, pair: Pair) -> bool:
+        """As last switched from the chat, else as configured."""
+        switch = self.memory.switches.get(pair)
+        if switch is not None:
+            return switch.enabled
+        return next((p.enabled for p in self._settings.pairs if Pair.parse(p.symbol) == pair), False)
+
+    def handled(self, pair: Pair) -> int | None:
+        """Open time of the newest candle of which both steps are done."""
+        times = [self.memory.cursors[name].get(pair) for name in ("exits", "entries")]
+        return min(t for t in times if t is not None) if None not in times else None
+
+    def warm(self, window: Candles) -> None:
+        """Sets a pair's history without acting on it: what was known before the first candle to handle."""
+        self.memory.windows[window.pair] = window.tail(self._settings.candles.history)
+
+    async def handle(self, batch: Mapping[Pair, Candles]) -> None:
+        """New closed candles per pair (BTC's among them), oldest first, time by time through both steps."""
+        times = sorted({int(t) for candles in batch.values() for t in candles.time})
+        rows = {pair: {int(t): n for n, t in enumerate(candles.time)} for pair, candles in batch.items()}
+        for time in times:
+            now = {pair: batch[pair].candle(rows[pair][time]) for pair in batch if time in rows[pair]}
+            await self._step(time, now)
+
+    async def _step(self, time: int, candles: Mapping[Pair, Candle]) -> None:
+        closes = {
+            pair: self._close(pair, candles[pair])
+            for pair in sorted(candles, key=lambda p: self._order.get(p, -1))
+            if pair in self._order and self._is_new("exits", pair, time)
+        }
+        for pair, candle in candles.items():
+            self._append(pair, candle)
+        if closes:
+            book, effect = step.run_exits(self.memory.book, time, closes, self._settings)
+            await self._commit(effect, book)
+        pairs = [p for p in candles if p in self._order and self._is_new("entries", p, time)]
+        if pairs:
+            await self._enter(time, sorted(pairs, key=lambda p: self._order[p]))
+        self.last_close = max(self.last_close or 0, time + self._settings.frame.ms)
+
+    def _is_new(self, name: Step, pair: Pair, time: int) -> bool:
+        return self.memory.cursors[name].get(pair, -1) < time
+
+    def _close(self, pair: Pair, candle: Candle) -> Close:
+        before = self.memory.windows.get(pair)
+        if before is None or not len(before):
+            return Close(candle, None, None)
+        return Close(candle, int(before.time[-1]), float(before.close[-1]))
+
+    def _append(self, pair: Pair, candle: Candle) -> None:
+        one = Candles.of(pair, self._settings.frame, [candle])
+        before = self.memory.windows.get(pair, Candles.empty(pair, self._settings.frame))
+        if len(before) and before.time[-1] >= candle.open_time:
+            return
+        self.memory.windows[pair] = before.tail(self._settings.candles.history - 1).joined(one)
+
+    async def _enter(self, time: int, pairs: Sequence[Pair]) -> None:
+        found = [c for c in (self._propose(pair, time) for pair in pairs) if c is not None]
+        proposals = await asyncio.gather(*(self._gather(candidate) for candidate in found))
+        # Decided when the opinions are in: whatever they took is part of how late an entry is.
+        book, effect = step.run_entries(
+            self.memory.book, time, pairs, proposals, to_ms(self._clock.now()), self._settings
+        )
+        await self._commit(effect, book)
+        for proposal in proposals:
+            if proposal.opinions.model is not None:
+                self.memory.recent = [*self.memory.recent, proposal.opinions.model.probability][-RECENT:]
+
+    def _propose(self, pair: Pair, time: int) -> Candidate | None:
+        """The crossover at this candle, if the pair's stretch is long enough to trust the indicators."""
+        window, settings = self.memory.windows[pair], self._settings
+        if int(window.time[-1]) != time:
+            return None
+        first, last = window.stretches(settings.candles.max_gap)[-1]
+        candidate = strategy.propose(
+            window, self.memory.book.last_signals.get(pair), settings.strategy, settings.candles.max_gap
+        )
+        if candidate is None or last - first >= settings.candles.min_history:
+            return candidate
+        if candidate.is_signal:
+            # Seen but not trusted: it still starts the cooldown, exactly as the backtest's early signals do.
+            self.memory.book = replace(
+                self.memory.book, last_signals={**self.memory.book.last_signals, pair: candidate.open_time}
+            )
+        return None
+
+    async def _gather(self, candidate: Candidate) -> Proposal:
+        """All that the decision needs from outside the book, asked for at the same time."""
+        stance = Stance(
+            approved_weight=self.memory.controls.approved_weight,
+            outcomes=self.memory.outcomes,
+            paused=self.memory.controls.paused,
+            enabled=self.enabled(candidate.pair),
+            layers=self._layers,
+        )
+        stale = to_ms(self._clock.now()) > candidate.close_time + candidate.timeframe.ms
+        if not self._layers:
+            return Proposal(candidate, Opinions(), filters.Facts(), stance)
+        wanted = candidate.is_signal and not stale and stance.enabled
+        model, gemini, facts = await asyncio.gather(
+            self._ask_model(candidate, stale), self._ask_gemini(candidate, wanted), self._facts(candidate, wanted)
+        )
+        opinions = Opinions(
+            gemini=gemini if isinstance(gemini, GeminiOpinion) else None,
+            gemini_note=gemini if isinstance(gemini, str) else "",
+            gemini_present=self._advisor is not None,
+            model=model if isinstance(model, ModelOpinion) else None,
+            model_note=model if isinstance(model, str) else "",
+        )
+        return Proposal(candidate, opinions, facts, stance, stale)
+
+    async def _ask_model(self, candidate: Candidate, stale: bool) -> ModelOpinion | str:
+        """Asked for every candidate in time: a prediction is evidence only when it is older than its outcome."""
+        if self._predictor is None:
+            return "no model"
+        if stale:
+            return "found too late to predict"
+        prediction = await self._predictor.predict(candidate)
+        if isinstance(prediction, str):
+            return prediction
+        recent = self.memory.recent
+        below = sum(p < prediction.probability for p in recent) + sum(p == prediction.probability for p in recent) / 2
+        return ModelOpinion(
+            model_id=prediction.model_id,
+            probability=prediction.probability,
+            average=sum(recent) / len(recent) if recent else prediction.probability,
+            percentile=below / len(recent) if recent else 0.5,
+        )
+
+    async def _ask_gemini(self, candidate: Candidate, wanted: bool) -> GeminiOpinion | str:
+        if self._advisor is None or not wanted:
+            return "not asked"
+        return await self._advisor.opinion(candidate, self.memory.windows[candidate.pair])
+
+    async def _facts(self, candidate: Candidate, wanted: bool) -> filters.Facts:
+        """Trends and correlations; lower timeframes are fetched only for a signal that may be taken."""
+        windows, rules = self.memory.windows, self._settings.rules
+        lower: dict[str, Candles] = {}
+        for name in rules.alignment_timeframes if wanted else ():
+            found = await self._lower.lower(candidate.pair, name, candidate.close_time)
+            if found is not None:
+                lower[name] = found
+        others = {p.pair: windows[p.pair] for p in self.account.positions if p.pair in windows}
+        return filters.gather_facts(
+            windows[candidate.pair], self._window_until(self._settings.btc, candidate), lower, others, rules
+        )
+
+    def _window_until(self, pair: Pair, candidate: Candidate) -> Candles | None:
+        window = self.memory.windows.get(pair)
+        return window.between(None, candidate.open_time + 1) if window is not None and len(window) else None
+
+    async def _commit(self, effect: Effect, book: Book) -> None:
+        """Stores the effect, then makes it the present. What the store has seen before is not applied twice."""
+        if not await self._ledger.commit(effect):
+            log.warning("the step %s was stored before: reloading", effect.step)
+            windows = self.memory.windows
+            await self.start()
+            self.memory.windows = windows
+            return
+        self.memory.book = book
+        self.memory.cursors[effect.step].update(effect.cursors)
+        if effect.follows and any(f.follow.closed for f in effect.follows):
+            self.memory.outcomes = await self._ledger.outcome_count()
+        if effect.events:
+            self._bell.ring()

@@ -1,0 +1,86 @@
+"""Decisions and follows as table rows: DESIGN 3's columns for learning, DESIGN 7's for the trade record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from core.config import Settings
+from core.domain.candles import Pair, iso
+from core.domain.trading import Follow, FollowKind, Snapshot
+from core.engine.step import duration_minutes
+from core.ports import TradeRow
+from core.services.backtest import COLUMNS
+
+SOURCES = {
+    FollowKind.TRADE: ("trade", 1.0),
+    FollowKind.SHADOW_SIGNAL: ("shadow_signal", 1.0),
+    FollowKind.SHADOW_CANDIDATE: ("shadow_candidate", 0.5),
+}
+
+
+def sample_row(
+    signal_id: str, pair: Pair, snapshot: Snapshot, follow: Follow, source: str, weight: float, duration: int
+) -> dict[str, object]:
+    """One row of the training CSV; an open follow has no exit and no outcome."""
+    levels = follow.levels
+    values = (
+        signal_id, iso(snapshot.open_time), pair.symbol, levels.direction.value, levels.entry, snapshot.atr,
+        snapshot.atr_percent, snapshot.rsi, snapshot.adx, snapshot.volume_ratio, snapshot.hurst,
+        snapshot.sma_distance_percent, snapshot.regime.value, snapshot.hour, snapshot.day_of_week, levels.stop,
+        *levels.targets, follow.exit_price, follow.exit_reason.value if follow.exit_reason else None,
+        follow.targets_hit >= 1, follow.targets_hit >= 2, follow.targets_hit >= 3,
+        any(leg.name == "STOP" for leg in follow.legs), follow.realized_r if follow.closed else None,
+        duration if follow.closed else None, follow.outcome if follow.closed else None, source, weight,
+    )  # fmt: skip
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def ledger_row(row: TradeRow, settings: Settings) -> dict[str, object]:
+    """A follow of the ledger in DESIGN 3's columns, then DESIGN 7's."""
+    decision, record = row.decision, row.follow
+    follow = record.follow
+    source, weight = SOURCES[record.kind]
+    duration = duration_minutes(follow, settings)
+    sample = sample_row(
+        f"{decision.pair.symbol}_{decision.decision_id}",
+        decision.pair,
+        decision.snapshot,
+        follow,
+        source,
+        weight,
+        duration,
+    )
+    trade = record.kind is FollowKind.TRADE
+    return sample | {
+        "realized_r_net": record.r_net,
+        "outcome_net": None if record.r_net is None else int(record.r_net > 0),
+        "ambiguous": follow.ambiguous,
+        "trade_id": record.follow_id if trade else None,
+        "decision_id": decision.decision_id,
+        "status": decision.status,
+        "reason": decision.reason,
+        "pair": str(decision.pair),
+        "entry_btc_correlation": decision.btc_correlation,
+        "entry_sma_distance": decision.snapshot.sma_distance_percent,
+        "entry_timeframe_alignment": decision.timeframe_alignment,
+        "gemini_confidence": decision.gemini_confidence,
+        "gemini_reasoning": decision.gemini_reasoning,
+        "ml_win_probability": decision.ml_probability,
+        "model_id": decision.model_id,
+        "influence_weight": decision.influence_weight,
+        "combined_confidence": decision.combined_confidence,
+        "last_target": f"TP{follow.targets_hit}" if follow.targets_hit else "",
+        "pnl_dollars": record.pnl if trade else None,
+        "pnl_r_multiple": record.r_net,
+        "max_drawdown_during_trade": follow.mae_r,
+        "max_profit_during_trade": follow.mfe_r,
+    }
+
+
+def closed_samples(rows: Iterable[TradeRow], settings: Settings) -> list[dict[str, object]]:
+    """What the ledger can teach: every closed follow but those ended by a gap or by hand."""
+    return [
+        ledger_row(row, settings)
+        for row in rows
+        if row.follow.follow.exit_reason is not None and row.follow.follow.exit_reason.value not in ("GAP", "MANUAL")
+    ]
