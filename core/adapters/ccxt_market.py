@@ -17,7 +17,7 @@ import numpy as np
 
 from core.config import Exchange
 from core.domain.candles import Candles, Pair, Timeframe, iso
-from core.engine.candle_faults import EARLIEST_MS, LATEST_MS, find_faults
+from core.engine.candle_faults import EARLIEST_MS, LATEST_MS, find_faults, shown_time
 from core.errors import MarketError, RateLimited, UnknownPair, UsageError
 from core.ports import Market
 
@@ -200,7 +200,7 @@ def _checked(answer: Any, pair: Pair, timeframe: Timeframe, first: int, end: int
     candles = Candles(pair, timeframe, times.astype(np.int64), *columns)
     if faults := find_faults(candles):
         fault = faults[0]
-        raise MarketError(f"the exchange's {pair} candle {_when(fault.time)} cannot be: {fault.reason}")
+        raise MarketError(f"the exchange's {pair} candle {shown_time(fault.time)} cannot be: {fault.reason}")
     return _inside(candles, first, end)
 
 
@@ -212,10 +212,3 @@ def _inside(candles: Candles, first: int, end: int) -> Candles:
             f"the exchange gave the {candles.pair} candle {iso(wrong)}, asked for {iso(first)} to {iso(end)}"
         )
     return candles.between(first, end)
-
-
-def _when(ms: int) -> str:
-    try:
-        return iso(ms)
-    except (ValueError, OverflowError, OSError):
-        return str(ms)[:20]

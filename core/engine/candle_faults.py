@@ -44,6 +44,11 @@ def plausible_times(candles: Candles) -> BoolArray:
     return found
 
 
+def shown_time(ms: int) -> str:
+    """A row's time for a person, however impossible it is."""
+    return iso(ms) if EARLIEST_MS <= ms < LATEST_MS else str(ms)[:20]
+
+
 def find_faults(candles: Candles) -> list[Fault]:
     """Everything that must not be in candles, by row: times that are impossible, off the grid, doubled or out of
     order; values that are not finite, prices of 0 or less, negative volumes, a low or high inside the bar's body.
