@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from core.domain.candles import Candles, FloatArray
+from core.domain.trading import Regime
+from core.engine.indicators import REGIMES, Indicators, indicators, regime_codes
+from tests.markets import LINK, M15, flat, times, walk
+
+FLOATS = [f.name for f in dataclasses.fields(Indicators) if f.name not in {"time", "regime", "hour", "day_of_week"}]
+
+
+def same(left: Indicators, right: Indicators) -> bool:
+    names = [f.name for f in dataclasses.fields(Indicators)]
+    return all(np.array_equal(getattr(left, n), getattr(right, n), equal_nan=n in FLOATS) for n in names)
+
+
+@pytest.fixture(scope="module")
+def second_opinion() -> tuple[Indicators, dict[str, FloatArray]]:
+    """Our values and those of pandas-ta-classic's own Python code, which shares nothing with TA-Lib."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pandas_ta_classic as ta
+    candles = walk(1500, seed=5)
+    high, low, close, volume = (pd.Series(x) for x in (candles.high, candles.low, candles.close, candles.volume))
+    adx = ta.adx(high, low, close, 14, talib=False)
+    theirs = {
+        "sma_15": ta.sma(close, 15, talib=False),
+        "sma_40": ta.sma(close, 40, talib=False),
+        "rsi": ta.rsi(close, 14, talib=False),
+        "adx": adx["ADX_14"],
+        "di_plus": adx["DMP_14"],
+        "di_minus": adx["DMN_14"],
+        "atr": ta.atr(high, low, close, 14, talib=False),
+        "volume_sma": ta.sma(volume, 20, talib=False),
+    }
+    return indicators(candles), {name: values.to_numpy(dtype=np.float64) for name, values in theirs.items()}
+
+
+@pytest.mark.parametrize("name", ["sma_15", "sma_40", "rsi", "adx", "di_plus", "di_minus", "atr", "volume_sma"])
+def test_an_independent_implementation_agrees(
+    second_opinion: tuple[Indicators, dict[str, FloatArray]], name: str
+) -> None:
+    ours, theirs = getattr(second_opinion[0], name), second_opinion[1][name]
+
+    assert np.array_equal(np.isnan(ours), np.isnan(theirs))
+    assert np.allclose(ours, theirs, rtol=1e-11, atol=0, equal_nan=True)
+
+
+def test_ratios_are_what_their_names_say() -> None:
+    candles = walk(200)
+    ind = indicators(candles)
+
+    assert np.allclose(ind.atr_percent, ind.atr / candles.close * 100, equal_nan=True)
+    assert np.allclose(ind.volume_ratio, candles.volume / ind.volume_sma, equal_nan=True)
+    assert np.allclose(ind.sma_distance_percent, (candles.close / ind.sma_40 - 1) * 100, equal_nan=True)
+
+
+def test_without_volume_the_ratio_is_missing_and_not_infinite() -> None:
+    quiet = flat(60)
+    volume = quiet.volume.copy()
+    volume[0], volume[-1] = 1e12, 0.0
+
+    ind = indicators(dataclasses.replace(quiet, volume=volume))
+
+    assert np.isnan(ind.volume_ratio[20:]).all()
+    assert not np.isinf(ind.volume_ratio).any()
+
+
+def test_hour_and_day_are_those_of_the_open_time_in_utc() -> None:
+    ind = indicators(walk(900))
+    moments = [datetime.fromtimestamp(t / 1000, UTC) for t in ind.time]
+
+    assert ind.hour.tolist() == [m.hour for m in moments]
+    assert ind.day_of_week.tolist() == [m.weekday() for m in moments]
+
+
+def test_each_stretch_is_computed_alone() -> None:
+    candles = walk(700, gaps={400: 9})
+
+    ind = indicators(candles, max_gap=8)
+
+    assert same(ind.rows(0, 400), indicators(candles.rows(0, 400)))
+    assert same(ind.rows(400, None), indicators(candles.rows(400, None)))
+
+
+def test_a_short_gap_is_bridged_by_rows() -> None:
+    bridged, whole = indicators(walk(300, gaps={150: 8}), max_gap=8), indicators(walk(300))
+
+    assert np.array_equal(bridged.adx, whole.adx, equal_nan=True)
+
+
+@pytest.mark.parametrize("cut", [1, 14, 28, 50, 100, 317])
+def test_changing_the_future_changes_no_past_value(cut: int) -> None:
+    candles, other = walk(400, seed=1), walk(400, seed=2, price=3.0)
+    changed = candles.rows(0, cut).joined(other.rows(cut, None))
+
+    assert same(indicators(changed).rows(0, cut), indicators(candles).rows(0, cut))
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 14, 15, 27, 28, 40])
+def test_few_candles_give_missing_values(rows: int) -> None:
+    ind = indicators(walk(400).rows(0, rows))
+
+    assert len(ind) == rows
+    assert np.isnan(ind.hurst).all()
+    assert np.isfinite(ind.adx).sum() == max(0, rows - 27)
+    assert ind.regimes() == [Regime.UNKNOWN] * rows
+
+
+@pytest.mark.parametrize(
+    ("hurst", "adx", "regime"),
+    [
+        (math.nan, 30, Regime.UNKNOWN),
+        (0.6, math.nan, Regime.UNKNOWN),
+        (0.56, 25.1, Regime.TRENDING),
+        (0.56, 25, Regime.WEAK_TRENDING),
+        (0.55, 31, Regime.VOLATILE),
+        (0.44, 50, Regime.CHOPPY),
+        (0.60, 19.9, Regime.CHOPPY),
+        (0.45, 20, Regime.WEAK_TRENDING),
+        (0.50, 30, Regime.WEAK_TRENDING),
+        (0.50, 30.1, Regime.VOLATILE),
+    ],
+)
+def test_the_first_regime_rule_that_holds_counts(hurst: float, adx: float, regime: Regime) -> None:
+    assert REGIMES[regime_codes(np.array([hurst]), np.array([adx]))[0]] is regime
+
+
+def test_a_snapshot_is_one_row() -> None:
+    ind = indicators(walk(300))
+
+    snapshot = ind.snapshot(-1)
+
+    assert snapshot == ind.snapshot(299)
+    assert all(getattr(snapshot, name) == getattr(ind, name)[299] for name in FLOATS)
+    assert snapshot.regime is ind.regimes()[299]
+    assert snapshot.open_time == ind.time[299]
+
+
+def test_the_candles_are_left_as_they_were() -> None:
+    candles = walk(200)
+    before = [getattr(candles, n).copy() for n in ("time", "open", "high", "low", "close", "volume")]
+
+    indicators(candles)
+
+    assert all(
+        np.array_equal(a, getattr(candles, n))
+        for a, n in zip(before, ("time", "open", "high", "low", "close", "volume"), strict=True)
+    )
+
+
+def test_columns_may_be_views_of_a_table() -> None:
+    candles = walk(200)
+    table = np.stack([candles.open, candles.high, candles.low, candles.close, candles.volume], axis=1)
+    strided = Candles(LINK, M15, times(200), *(table[:, i] for i in range(5)))
+
+    assert same(indicators(strided), indicators(candles))

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from core.engine.windows import rolling_mean, window_sum
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 14, 15, 20, 40, 63, 64, 98])
+def test_a_window_sum_is_the_sum_of_its_window(size: int) -> None:
+    values = np.random.default_rng(size).normal(0, 1, 200)
+
+    sums = window_sum(values, size)
+
+    assert np.allclose(sums, [values[i : i + size].sum() for i in range(200 - size + 1)], rtol=1e-13, atol=1e-13)
+
+
+def test_a_window_longer_than_the_values_gives_nothing() -> None:
+    assert len(window_sum(np.ones(3), 4)) == 0
+    assert np.isnan(rolling_mean(np.ones(3), 4)).all()
+
+
+def test_a_huge_value_leaves_no_trace_behind_its_window() -> None:
+    values = np.concatenate(([1e15, 3.7], np.zeros(60)))
+
+    assert (rolling_mean(values, 20)[22:] == 0).all()
+
+
+def test_equal_windows_give_equal_bits_wherever_they_stand() -> None:
+    values = np.random.default_rng(0).normal(100, 5, 500)
+
+    assert np.array_equal(rolling_mean(values, 40)[139:], rolling_mean(values[100:], 40)[39:])
