@@ -1,0 +1,285 @@
+"""``train``, ``predict`` and ``pipeline``: from stored candles to a model, and what it says."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core import bootstrap
+from core.cli import Context, say
+from core.cli.options import add_days, add_pairs, add_range, add_timeframe, check_range, timeframe_of
+from core.config import Ml
+from core.domain.candles import Candles, Pair, iso
+from core.domain.trading import ModelOpinion
+from core.errors import DataError, MarketError, ModelError, UsageError
+from core.ports import Prediction
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from core.services.backtest import Backtest
+    from core.services.train import TrainingReport
+
+TRAINING_CSV = "backtest_training_data.csv"
+
+_DAY_MS = 86_400_000
+_CSV_DAYS = 90  # the candle and indicator files hold this much, unless told otherwise
+_SHOWN_REASONS = 5
+
+
+def train_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data", type=Path, metavar="F.csv", help=f"training data (default: historical/{TRAINING_CSV} of the data)"
+    )
+    add_timeframe(parser)
+
+
+def train(args: argparse.Namespace, context: Context) -> int:
+    """Trains on a backtest's CSV and says honestly what came of it."""
+    path = args.data or context.data_dir / "historical" / TRAINING_CSV
+    report = _train(_read_table(path), args, context)
+    context.result(report.to_json(), _report_text(report))
+    return 0
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    if not path.exists():
+        raise DataError(
+            f"there is no training data {path}; make some with `julaba pipeline` or `julaba backtest --out`"
+        )
+    try:
+        return pd.read_csv(path, float_precision="round_trip", low_memory=False)
+    except (ValueError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
+        raise DataError(f"{path} is no CSV: {str(error).strip().splitlines()[0]}") from error
+
+
+def _train(table: pd.DataFrame, args: argparse.Namespace, context: Context) -> TrainingReport:
+    from core.services.train import train_from_table
+
+    settings = context.settings
+    return train_from_table(
+        table,
+        settings.ml,
+        bootstrap.model_files(context.data_dir),
+        bootstrap.computer_clock().now(),
+        timeframe=timeframe_of(args, settings),
+        max_bars=settings.strategy.max_bars,
+        progress=lambda text, done: say(f"  {done:4.0%} {text}"),
+    )
+
+
+def _report_text(report: TrainingReport) -> str:
+    walked, split = report.walk_forward.metrics, report.random_split.metrics
+    lines = [
+        f"model {report.model_id}: {report.takeover}",
+        "",
+        f"{'':<16}{'n':>6}{'accuracy':>10}{'majority':>10}{'AUC':>7}{'95% interval':>15}{'Brier skill':>13}",
+    ]
+    for name, m in (("walk-forward", walked), ("random split*", split)):
+        interval = "-" if m.auc_low is None or m.auc_high is None else f"{m.auc_low:.2f}-{m.auc_high:.2f}"
+        lines.append(
+            f"{name:<16}{m.n:>6}{_shown(m.accuracy, '.1%'):>10}{_shown(m.majority, '.1%'):>10}"
+            f"{_shown(m.auc, '.2f'):>7}{interval:>15}{_shown(m.brier_skill, '+.1%'):>13}"
+        )
+    return "\n".join(
+        [*lines, "* optimistic: rows of the same hours lie on both sides; never a proof", "", report.sentence]
+    )
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def predict_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pair", type=Pair.parse, metavar="PAIR", help="such as LINK/USDT")
+    add_timeframe(parser)
+
+
+def predict(args: argparse.Namespace, context: Context) -> int:
+    """What the champion would say of a signal at the pair's last stored candle."""
+    from core.engine.strategy import last_snapshot
+    from core.ml.features import features_v1
+
+    frame = timeframe_of(args, context.settings)
+    candles = bootstrap.candle_store(context.data_dir).load(args.pair, frame)
+    snapshot = last_snapshot(candles, context.settings.candles.max_gap)
+    if snapshot is None:
+        raise DataError(f"no {frame.name} candles of {args.pair} are stored; get them with `julaba fetch`")
+    champion = bootstrap.model_files(context.data_dir).champion()
+    if champion is None:
+        raise ModelError("there is no model yet; train one with `julaba train` or `julaba pipeline`")
+    features = features_v1(snapshot)
+    found = champion.predict(features)
+    opinion = ModelOpinion(found.model_id, found.probability, champion.manifest.base_rate, 0.5)
+    data = {
+        "pair": str(args.pair),
+        "time": iso(snapshot.open_time),
+        "model_id": found.model_id,
+        "features": {name: None if math.isnan(value) else value for name, value in features.items()},
+        "ml_win_probability": found.probability,
+        "ml_confidence": opinion.confidence,
+        "ml_recommendation": opinion.recommendation,
+        "reasons": [{"feature": n, "value": v, "log_odds": share} for n, v, share in found.contributions],
+    }
+    context.result(data, _prediction_text(args.pair, snapshot.open_time, found, opinion))
+    return 0
+
+
+def _prediction_text(pair: Pair, open_time: int, found: Prediction, opinion: ModelOpinion) -> str:
+    lines = [
+        f"{pair}, candle of {iso(open_time)}: win probability {found.probability:.0%} "
+        f"(wins among its samples: {opinion.average:.0%}), {opinion.confidence}, {opinion.recommendation}",
+        f"model {found.model_id}; what moved it most, in log-odds:",
+    ]
+    for name, value, share in found.contributions[:_SHOWN_REASONS]:
+        lines.append(f"  {name:<28}{_shown(value, '.4g'):>10}{share:>+9.2f}")
+    return "\n".join(lines)
+
+
+def pipeline_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--offline", action="store_true", help="use stored candles, fetch nothing")
+    add_pairs(parser)
+    add_days(parser, f"how far back (default: ml.bootstrap_days to learn from, {_CSV_DAYS} in the candle files)")
+    add_range(parser)
+    add_timeframe(parser)
+    parser.add_argument("--candidates", action="store_true", help="learn from every crossover, not only the signals")
+
+
+def pipeline(args: argparse.Namespace, context: Context) -> int:
+    """Fetch (or stored candles), indicators, backtest and training, in this order, with the files of each."""
+    from core.services.backtest import run_backtest
+
+    check_range(args)
+    if args.days is not None and args.from_ms is not None:
+        raise UsageError("--days and --from both say where to begin; give one of them")
+    pairs = context.pairs(args.pairs)
+    if args.offline:
+        say("1/4 candles: the stored ones")
+    else:
+        say("1/4 candles: fetching what is missing")
+        _fetch(args, context, pairs)
+    candles = _stored(args, context, pairs)
+    end = args.to_ms or max(int(c.time[-1]) + c.timeframe.ms for c in candles.values())
+    start = args.from_ms if args.from_ms is not None else end - _learning_days(args, context.settings.ml) * _DAY_MS
+
+    say("2/4 indicators")
+    files = _write_candle_files(candles, start, end, args, context)
+
+    say("3/4 backtest")
+    result = run_backtest(candles, context.settings, start, end, candidates=args.candidates)
+    table = context.data_dir / "historical" / TRAINING_CSV
+    result.write_csv(table)
+    files.append(table)
+
+    say(f"4/4 training on {len(result)} {'candidates' if args.candidates else 'signals'}")
+    report, sentence = _try_training(result, args, context)
+    data = {
+        "from": iso(start),
+        "to": iso(end),
+        "files": [str(path) for path in files],
+        "backtest": result.summary,
+        "training": report.to_json() if report else None,
+        "sentence": sentence,
+    }
+    context.result(data, _pipeline_text(files, result, report, sentence))
+    return 0
+
+
+def _learning_days(args: argparse.Namespace, settings: Ml) -> int:
+    return args.days if args.days is not None else settings.bootstrap_days
+
+
+@dataclass(frozen=True)
+class _Step(Context):
+    """A context whose answers are progress: another command run as a part of this one."""
+
+    answers: list[str] = field(default_factory=list)
+
+    def result(self, data: Mapping[str, object], text: str) -> None:
+        self.answers.append(text)
+        say(text)
+
+
+def _fetch(args: argparse.Namespace, context: Context, pairs: tuple[Pair, ...]) -> None:
+    """Raises MarketError when no pair could be had; one that could not is only warned about."""
+    from core.cli.candles import fetch
+
+    step = _Step(context.config_path, context.data_dir, context.json)
+    wanted = argparse.Namespace(
+        pairs=",".join(map(str, pairs)),
+        timeframe=args.timeframe,
+        days=None if args.from_ms is not None else _learning_days(args, context.settings.ml),
+        from_ms=args.from_ms,
+        to_ms=args.to_ms,
+    )
+    try:
+        fetch(wanted, step)
+    except MarketError as error:
+        if not step.answers:
+            raise MarketError(f"{error}; --offline takes the candles that are stored") from error
+        say(f"warning: {error}")
+
+
+def _stored(args: argparse.Namespace, context: Context, pairs: tuple[Pair, ...]) -> dict[Pair, Candles]:
+    """All candles up to ``--to`` of the pairs that have some after ``--from``; warns about the others."""
+    from core.services.backtest import stored_candles
+
+    frame, store = timeframe_of(args, context.settings), bootstrap.candle_store(context.data_dir)
+    found = stored_candles(store, pairs, frame, args.from_ms, args.to_ms)
+    missing = ", ".join(str(pair) for pair in pairs if pair not in found)
+    if not found:
+        raise DataError(f"no {frame.name} candles of {missing} are stored; get them with `julaba fetch`")
+    if missing:
+        say(f"warning: no {frame.name} candles of {missing}: left out")
+    return found
+
+
+def _write_candle_files(
+    candles: dict[Pair, Candles], start: int, end: int, args: argparse.Namespace, context: Context
+) -> list[Path]:
+    """``LINKUSDT_15m_90d.csv`` and ``..._indicators.csv`` for each pair; the paths written."""
+    from core.engine.indicators import indicators
+    from core.services.candle_csv import csv_name, write_csv
+    from core.services.indicator_csv import write_indicators
+
+    told = args.days is not None or args.from_ms is not None
+    days = math.ceil((end - start) / _DAY_MS) if told else _CSV_DAYS
+    first = start if told else max(start, end - days * _DAY_MS)
+    files = []
+    for pair, stored in candles.items():
+        used = stored.between(None, end)
+        shown = used.between(first, None)
+        if not len(shown):
+            say(f"warning: {pair} has no candles since {iso(first)}: no files of it")
+            continue
+        path = context.data_dir / "historical" / csv_name(pair, stored.timeframe, days)
+        write_csv(shown, path)
+        beside = path.with_name(f"{path.stem}_indicators.csv")
+        ind = indicators(used, context.settings.candles.max_gap).rows(len(used) - len(shown), None)
+        write_indicators(shown, ind, beside)
+        files += [path, beside]
+        say(f"  {pair}: {len(shown)} candles")
+    return files
+
+
+def _try_training(result: Backtest, args: argparse.Namespace, context: Context) -> tuple[TrainingReport | None, str]:
+    """A report and its sentence; without a report where the samples cannot teach, which is an answer, not a fault."""
+    try:
+        report = _train(result.table(), args, context)
+    except ModelError as error:
+        return None, f"{len(result)} samples: no model was made: {error}"
+    return report, report.sentence
+
+
+def _pipeline_text(files: list[Path], result: Backtest, report: TrainingReport | None, sentence: str) -> str:
+    total: Mapping[str, Any] = result.summary["total"]
+    lines = [f"wrote {path}" for path in files]
+    rate = "-" if total["win_rate"] is None else f"{total['win_rate']:.1%}"
+    lines += ["", f"{total['signals']} signals, {rate} won, {total['realized_r']:+.1f} R before costs"]
+    return "\n".join([*lines, *(["", _report_text(report)] if report else ["", sentence])])
