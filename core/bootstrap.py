@@ -5,17 +5,22 @@ Adapters are imported where they are made, so that a command pays only for the l
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.config import Settings
-from core.errors import StoreError
+from core.config import Secrets, Settings
+from core.errors import MarketError, ModelError, StoreError
 from core.ports import Clock, Ledger, MarketData, SettableClock
 
 if TYPE_CHECKING:
+    from core.services.desk import ChampionInfo
+    from core.services.engine import Engine
+    from core.services.views import Progress
     from core.adapters.candle_files import CandleFiles
     from core.adapters.model_files import ModelFiles
 
@@ -85,3 +90,148 @@ def replay_clock(start: datetime) -> SettableClock:
 def ledger_path(data_dir: Path) -> Path:
     """Where the bot keeps its database."""
     return data_dir / "julaba.sqlite"
+
+
+def computer_clock() -> Clock:
+    """The computer's own time, for commands that talk to no exchange."""
+    from core.adapters.clocks import SystemClock
+
+    return SystemClock()
+
+
+@asynccontextmanager
+async def engine(
+    settings: Settings,
+    secrets: Secrets,
+    data_dir: Path,
+    *,
+    progress: Progress = lambda text, done: None,
+    gemini_note: str = "",
+) -> AsyncIterator[Engine]:
+    """All of Julaba but the chat, wired and opened; nothing runs until ``Engine.run``. Closes what it opened.
+
+    ``gemini_note`` is added to the status where the advisor is not Gemini itself (the demo's stand-in).
+    Raises StoreError, and MarketError when the exchange's clock is wanted and cannot be read.
+    """
+    from core.adapters.instance_lock import instance_lock
+    from core.adapters.sqlite_chat import SqliteChat
+    from core.adapters.sqlite_database import Database
+    from core.adapters.sqlite_ledger import SqliteLedger
+    from core.services.bus import Bell
+    from core.services.desk import Desk
+    from core.services.engine import Engine
+    from core.services.gatekeeper import Gatekeeper
+    from core.services.live import ExchangeLower, LiveTrading
+    from core.services.loop import TradingLoop
+    from core.services.outbox import Outbox
+    from core.services.predict import ChampionPredictor
+    from core.services.retrain import Trainer
+    from core.services.worker import Worker
+
+    async with AsyncExitStack() as stack:
+        stack.enter_context(instance_lock(data_dir))
+        db = await stack.enter_async_context(Database(ledger_path(data_dir)))
+        exchange = market(settings)
+        stack.push_async_callback(exchange.close)
+        time = await _patient_clock(settings, exchange)
+        bell, ledger, chat = Bell(), SqliteLedger(db), SqliteChat(db)
+        models, candles = model_files(data_dir), candle_store(data_dir)
+        worker = await stack.enter_async_context(Worker())
+        advisor = None
+        if secrets.gemini_api_key is not None:
+            from core.adapters.gemini_advisor import GeminiAdvisor
+
+            advisor = GeminiAdvisor(settings.gemini, secrets.gemini_api_key.get_secret_value(), time)
+            stack.push_async_callback(advisor.close)
+        champion = _champion_reader(models)
+        predictor = ChampionPredictor(worker, models, lambda: f"learning {trainer.rows}/{settings.ml.min_rows}")
+        loop = TradingLoop(
+            settings,
+            time,
+            ledger,
+            advisor=advisor,
+            predictor=predictor,
+            lower=ExchangeLower(exchange),
+            bell=bell,
+        )
+        live = LiveTrading(settings, time, exchange, candles, ledger, loop, bell)
+        stack.push_async_callback(live.save)
+        gatekeeper = Gatekeeper(settings, time, ledger, chat, loop, bell)
+        trainer = Trainer(settings, time, exchange, candles, ledger, models, live.save)
+
+        def info() -> ChampionInfo:
+            return champion(trainer.rows)
+
+        desk = Desk(
+            settings,
+            time,
+            ledger,
+            chat,
+            loop,
+            live,
+            gatekeeper,
+            train=lambda tell: trainer.train(tell, promote=loop.memory.controls.approved_weight == 0),
+            champion=info,
+            bell=bell,
+            gemini=gemini_note or (f"on ({settings.gemini.model})" if advisor else "off (no key)"),
+        )
+        yield Engine(
+            settings=settings,
+            clock=time,
+            ledger=ledger,
+            desk=desk,
+            outbox=Outbox(chat, bell),
+            live=live,
+            gatekeeper=gatekeeper,
+            champion=info,
+            progress=progress,
+        )
+
+
+async def _patient_clock(settings: Settings, exchange: MarketData) -> Clock:
+    """The clock, waiting for an exchange whose time is wanted and that does not answer yet."""
+    told = False
+    while True:
+        try:
+            return await clock(settings, exchange)
+        except MarketError as error:
+            if not told:
+                logging.getLogger(__name__).warning("waiting for the exchange's clock: %s", error)
+            told = True
+            await asyncio.sleep(5)
+
+
+def _champion_reader(models: ModelFiles) -> Callable[[int], ChampionInfo]:
+    """What is known of the champion, read again only when its files change."""
+    from core.domain.candles import to_ms
+    from core.services.desk import ChampionInfo
+    from core.services.records import LIVE_SOURCES
+
+    known: tuple[tuple[int, ...], ChampionInfo] | None = None
+
+    def read(rows: int) -> ChampionInfo:
+        nonlocal known
+        stamp = models.stamp()
+        if known is None or known[0] != stamp:
+            known = (stamp, load(rows))
+        return known[1] if known[1].model_id else ChampionInfo(None, {}, rows)
+
+    def load(rows: int) -> ChampionInfo:
+        try:
+            champion_id = models.champion_id()
+            if champion_id is None:
+                return ChampionInfo(None, {}, rows)
+            manifest = models.manifest(champion_id)
+        except ModelError as error:
+            logging.getLogger(__name__).error("%s", error)
+            return ChampionInfo(None, {}, rows)
+        figures = manifest.metrics.get("walk_forward", {})
+        return ChampionInfo(
+            champion_id,
+            {name: value for name, value in figures.items() if isinstance(value, int | float)},
+            manifest.rows,
+            live_outcomes=sum(manifest.sources.get(source, 0) for source in LIVE_SOURCES),
+            trained_at=to_ms(datetime.fromisoformat(manifest.created)),
+        )
+
+    return read
