@@ -18,11 +18,11 @@ from core.errors import MarketError, ModelError, StoreError
 from core.ports import Clock, Ledger, MarketData, SettableClock
 
 if TYPE_CHECKING:
+    from core.adapters.candle_files import CandleFiles
+    from core.adapters.model_files import ModelFiles
     from core.services.desk import ChampionInfo
     from core.services.engine import Engine
     from core.services.views import Progress
-    from core.adapters.candle_files import CandleFiles
-    from core.adapters.model_files import ModelFiles
 
 
 def market(settings: Settings) -> MarketData:
@@ -75,10 +75,14 @@ async def open_ledger(path: Path) -> AsyncIterator[Ledger]:
     from core.adapters.sqlite_database import Database
     from core.adapters.sqlite_ledger import SqliteLedger
 
-    if not path.exists():
-        raise StoreError(f"there is no ledger {path}; `julaba run`, `demo` or `replay` makes one")
+    _must_exist(path)
     async with Database(path) as db:
         yield SqliteLedger(db)
+
+
+def _must_exist(path: Path) -> None:
+    if not path.exists():
+        raise StoreError(f"there is no ledger {path}; `julaba run`, `demo` or `replay` makes one")
 
 
 def replay_clock(start: datetime) -> SettableClock:

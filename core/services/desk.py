@@ -18,7 +18,7 @@ from core.engine.step import duration_minutes
 from core.engine.trader import DAY_MS
 from core.errors import UsageError
 from core.ml.gate import floors, next_look
-from core.ports import ChatStore, Clock, Ledger, Predictor
+from core.ports import ChatStore, Clock, Ledger
 from core.reports.charts import candle_chart
 from core.services.bus import Bell
 from core.services.gatekeeper import Gatekeeper, condition_views
@@ -43,11 +43,16 @@ CHART_CANDLES = 96
 
 @dataclass(frozen=True, slots=True)
 class ChampionInfo:
-    """The model in use: its id, walk-forward figures and the training rows there are."""
+    """The model in use: its id, walk-forward figures, the rows it learned from, and when (epoch ms).
+
+    Without a model ``rows`` is what the last training found.
+    """
 
     model_id: str | None
     metrics: dict[str, float | None]
     rows: int
+    live_outcomes: int = 0  # how many of the rows were lived
+    trained_at: int | None = None
 
 
 class Desk:
@@ -66,7 +71,6 @@ class Desk:
         loop: TradingLoop,
         live: LiveTrading,
         gatekeeper: Gatekeeper,
-        predictor: Predictor,
         train: Callable[[Progress], Awaitable[TrainingView]],
         champion: Callable[[], ChampionInfo],
         bell: Bell,
@@ -79,7 +83,6 @@ class Desk:
         self._loop = loop
         self._live = live
         self._gatekeeper = gatekeeper
-        self._predictor = predictor
         self._train = train
         self._champion = champion
         self._bell = bell

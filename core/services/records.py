@@ -17,6 +17,9 @@ SOURCES = {
     FollowKind.SHADOW_CANDIDATE: ("shadow_candidate", 0.5),
 }
 
+LIVE_SOURCES = ("trade", "shadow_signal")
+"""Sources that count as live outcomes."""
+
 
 def sample_row(
     signal_id: str, pair: Pair, snapshot: Snapshot, follow: Follow, source: str, weight: float, duration: int

@@ -1,0 +1,81 @@
+"""Everything that runs beside the chat: the live loop, the gate's looks, and retraining when it is due."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from core.config import Settings
+from core.domain.candles import to_ms
+from core.domain.messages import Notice
+from core.errors import JulabaError
+from core.ports import Clock, Ledger
+from core.services.desk import ChampionInfo, Desk
+from core.services.gatekeeper import Gatekeeper
+from core.services.live import LiveTrading
+from core.services.outbox import Outbox
+from core.services.views import Actor, Progress
+
+log = logging.getLogger(__name__)
+
+UPKEEP_EVERY = 2.0  # seconds of wall time
+RETRAIN_EVERY_MS = 7 * 86_400_000
+BOT = Actor(0, "Julaba", "operator")
+
+
+@dataclass
+class Engine:
+    """The parts as wired by bootstrap. ``run`` ends only by cancellation; ``progress`` hears of the first training."""
+
+    settings: Settings
+    clock: Clock
+    ledger: Ledger
+    desk: Desk
+    outbox: Outbox
+    live: LiveTrading
+    gatekeeper: Gatekeeper
+    champion: Callable[[], ChampionInfo]
+    progress: Progress = lambda text, done: None
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.live.run())
+            tasks.create_task(self._upkeep())
+
+    async def _upkeep(self) -> None:
+        await self.live.ready.wait()
+        tried: int | None = None
+        while True:
+            outcomes = await self.ledger.outcome_count()
+            try:
+                await self.gatekeeper.review()
+                if self._retraining_due(outcomes, tried):
+                    tried = outcomes
+                    await self._retrain()
+            except JulabaError as error:
+                log.warning("upkeep: %s", error)
+            await asyncio.sleep(UPKEEP_EVERY)
+
+    def _retraining_due(self, outcomes: int, tried: int | None) -> bool:
+        """At the first start, after ``ml.retrain_after`` new live outcomes, and weekly."""
+        if self.champion().model_id is None:
+            return tried is None or outcomes - tried >= self.settings.ml.retrain_after
+        champion = self.champion()
+        known = max(champion.live_outcomes, tried or 0)
+        age = to_ms(self.clock.now()) - (champion.trained_at or 0)
+        return (tried is None and age >= RETRAIN_EVERY_MS) or outcomes - known >= self.settings.ml.retrain_after
+
+    async def _retrain(self) -> None:
+        first = self.champion().model_id is None
+        if first:
+            await self._say("Learning from history", f"up to {self.settings.ml.bootstrap_days} days of each pair")
+        view = await self.desk.retrain(BOT, self.progress)
+        if view.model_id is None:
+            await self._say("No model yet", view.sentence)
+
+    async def _say(self, title: str, detail: str) -> None:
+        now = self.clock.now()
+        key = f"training:{title}:{to_ms(now)}"
+        await self.ledger.publish([Notice(key=key, time=now, topic="training", title=title, detail=detail)])

@@ -1,0 +1,168 @@
+"""Training on all there is: fetched history for the bulk, the ledger's own outcomes for what was lived."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Concatenate
+
+from core.config import Settings
+from core.domain.candles import Pair, Timeframe, to_ms
+from core.errors import MarketError, ModelError
+from core.ports import CandleStore, Clock, Ledger, MarketData
+from core.services.backtest import run_backtest, stored_candles
+from core.services.fetch import fetch_history
+from core.services.records import closed_samples
+from core.services.train import Models, TrainingReport, train_from_table
+from core.services.views import Progress, TrainingView
+from core.services.worker import Worker
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FETCH_SHARE = 0.4  # of the progress bar
+Rows = Sequence[Mapping[str, object]]
+Job = Callable[Concatenate[Progress, ...], TrainingReport]
+
+
+def training_table(candles: CandleStore, settings: Settings, live: Rows, now_ms: int) -> pd.DataFrame:
+    """The backtest's signals of ``ml.bootstrap_days``, with the ledger's rows in the place of those it lived."""
+    import pandas as pd
+
+    start = now_ms - settings.ml.bootstrap_days * 86_400_000
+    stored = stored_candles(candles, settings.traded, settings.frame, start, now_ms)
+    table = run_backtest(stored, settings, start, now_ms).table()
+    if not live:
+        return table
+    lived = pd.DataFrame([dict(row) for row in live])
+    both = pd.concat([lived, table], ignore_index=True) if len(table) else lived
+    return both.drop_duplicates(["symbol", "timestamp", "direction"], keep="first", ignore_index=True)
+
+
+def retrain_job(
+    progress: Progress,
+    candles: CandleStore,
+    models: Models,
+    settings: Settings,
+    live: Rows,
+    now: datetime,
+    promote: bool,
+) -> TrainingReport:
+    """For a worker process: backtest, training, evaluation. Raises ModelError ("ML learning 31/50") and DataError."""
+    progress("backtest", 0.0)
+    table = training_table(candles, settings, live, to_ms(now))
+    progress(f"{len(table)} samples", 0.2)
+    return train_from_table(
+        table,
+        settings.ml,
+        models,
+        now,
+        timeframe=settings.frame,
+        max_bars=settings.strategy.max_bars,
+        promote=promote,
+        progress=lambda text, done: progress(text, 0.2 + 0.8 * done),
+    )
+
+
+class Trainer:
+    """Runs trainings in a process of their own. ``before`` is awaited first: candles in memory go to the files."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        market: MarketData,
+        candles: CandleStore,
+        ledger: Ledger,
+        models: Models,
+        before: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._market = market
+        self._candles = candles
+        self._ledger = ledger
+        self._models = models
+        self._before = before
+        self.rows = 0
+
+    async def train(self, progress: Progress, *, promote: bool) -> TrainingView:
+        """``promote`` False where a new champion needs an approver. Data that cannot teach is no error."""
+        began = self._clock.now()
+        await self._before()
+        warning = await self._fetch(progress)
+        live = closed_samples(await self._ledger.trade_rows(), self._settings)
+        try:
+            async with Worker() as worker:
+                report = await worker.run_with_progress(
+                    lambda text, done: progress(text, FETCH_SHARE + (1 - FETCH_SHARE) * done),
+                    retrain_job,
+                    self._candles,
+                    self._models,
+                    self._settings,
+                    live,
+                    began,
+                    promote,
+                )
+        except ModelError as error:
+            self.rows = _rows_of(str(error), self.rows)
+            return TrainingView(None, False, _joined(str(error), warning), self.rows, {}, None, 0.0)
+        self.rows = report.rows
+        return TrainingView(
+            model_id=report.model_id,
+            champion=report.champion,
+            sentence=_joined(f"{report.sentence}; {report.takeover}", warning),
+            rows=report.rows,
+            metrics=report.metrics,
+            picture=None,
+            seconds=0.0,
+        )
+
+    async def _fetch(self, progress: Progress) -> str:
+        """Completes the history; gives a warning where the exchange would not, for what is stored still teaches."""
+        frame, now_ms = self._settings.frame, to_ms(self._clock.now())
+        start = frame.floor(
+            now_ms - round(timedelta(days=self._settings.ml.bootstrap_days) / timedelta(milliseconds=1))
+        )
+        pairs = tuple(dict.fromkeys((*self._settings.traded, self._settings.btc)))
+        shares = dict.fromkeys(pairs, 0.0)
+        failed: list[str] = []
+
+        async def one(pair: Pair) -> None:
+            def told(done: int, total: int) -> None:
+                shares[pair] = done / total if total else 1.0
+                progress("history", FETCH_SHARE * sum(shares.values()) / len(shares))
+
+            try:
+                await self._history(pair, frame, start, now_ms, told)
+            except MarketError as error:
+                failed.append(f"{pair}: {error}")
+
+        await asyncio.gather(*(one(pair) for pair in pairs))
+        return f"history not complete ({'; '.join(failed)})" if failed else ""
+
+    async def _history(
+        self, pair: Pair, frame: Timeframe, start: int, now_ms: int, told: Callable[[int, int], None]
+    ) -> None:
+        await fetch_history(
+            self._market,
+            self._candles,
+            pair,
+            frame,
+            start,
+            now_ms,
+            now_ms,
+            page=self._settings.exchange.page,
+            progress=told,
+        )
+
+
+def _rows_of(sentence: str, before: int) -> int:
+    """The rows named in "ML learning 31/50"."""
+    words = sentence.split()
+    return int(words[-1].split("/")[0]) if sentence.startswith("ML learning") else before
+
+
+def _joined(sentence: str, warning: str) -> str:
+    return f"{sentence}; {warning}" if warning else sentence
