@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.config import Strategy
+from core.domain.candles import Candles
+from core.domain.trading import Direction, ExitReason, Follow
+from core.engine.fills import Fills, advance, begin, close_at, net_r
+from core.engine.indicators import indicators
+from core.engine.outcomes import EXITS, OPEN, find_outcomes
+from core.engine.strategy import candidates, levels
+from tests.markets import LINK, M15, times, walk
+
+MAX_GAP = 2
+
+
+def bar_by_bar(
+    candles: Candles, row: int, sign: int, atr: float, max_bars: int, fills: Fills, breakeven: bool
+) -> Follow:
+    """The same entry by the live kernel, ended at the first long gap."""
+    direction = Direction.LONG if sign > 0 else Direction.SHORT
+    follow = begin(levels(direction, float(candles.close[row]), atr), int(candles.time[row]))
+    before = candles.candle(row)
+    for index in range(row + 1, len(candles)):
+        candle = candles.candle(index)
+        if candle.open_time - before.open_time > (MAX_GAP + 1) * M15.ms:
+            return close_at(follow, before.close, before.open_time, ExitReason.GAP)
+        follow = advance(follow, candle, max_bars=max_bars, fills=fills, breakeven=breakeven)
+        if follow.closed:
+            break
+        before = candle
+    return follow
+
+
+@st.composite
+def markets(draw: st.DrawFn) -> Candles:
+    """2 to 40 candles on a coarse grid, so that stops and targets are often touched exactly, with gaps."""
+    rows = draw(st.integers(2, 40))
+    numbers = st.integers(-6, 6)
+    level, columns = 100.0, []
+    for _ in range(rows):
+        moves = [draw(numbers) / 2 for _ in range(4)]
+        prices = [level + m for m in moves]
+        columns.append((prices[0], max(prices), min(prices), prices[3]))
+        level = min(140.0, max(60.0, prices[3]))
+    gaps = draw(st.dictionaries(st.integers(1, rows - 1), st.integers(0, 4), max_size=3))
+    table = np.array(columns)
+    opened, high, low, close = table.T.copy()
+    return Candles(LINK, M15, times(rows, gaps), opened, high, low, close, np.ones(rows))
+
+
+@given(
+    candles=markets(),
+    sign=st.sampled_from([1, -1]),
+    atr=st.sampled_from([0.25, 0.5, 1.0, 1.3, 2.0]),
+    max_bars=st.integers(1, 12),
+    fills=st.sampled_from(["reference", "pessimistic"]),
+    breakeven=st.booleans(),
+)
+def test_the_array_search_is_the_bar_by_bar_kernel(
+    candles: Candles, sign: int, atr: float, max_bars: int, fills: Fills, breakeven: bool
+) -> None:
+    row = np.arange(len(candles))
+    found = find_outcomes(
+        candles,
+        row,
+        np.full(len(row), sign, dtype=np.int8),
+        np.full(len(row), atr),
+        max_bars=max_bars,
+        fills=fills,
+        breakeven=breakeven,
+        max_gap=MAX_GAP,
+    )
+    net = found.net_r(0.0005, 0.001)
+
+    for index in row:
+        expected = bar_by_bar(candles, int(index), sign, atr, max_bars, fills, breakeven)
+        assert found.follow(int(index), candles) == expected
+        assert net[index] == net_r(expected.levels, expected.legs, 0.0005, 0.001)
+        code = found.exit[index]
+        assert (None if code == OPEN else EXITS[code]) == expected.exit_reason
+
+
+@pytest.mark.parametrize("fills", ["reference", "pessimistic"])
+@pytest.mark.parametrize("breakeven", [False, True])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_it_is_so_on_a_long_market_with_its_own_candidates(seed: int, breakeven: bool, fills: Fills) -> None:
+    candles = walk(4000, seed=seed, gaps={1300: 3, 2500: 1})
+    ind = indicators(candles, MAX_GAP)
+    entries = candidates(candles, ind, Strategy(), max_gap=MAX_GAP)
+    atr = ind.atr[entries.row]
+
+    found = find_outcomes(candles, entries.row, entries.sign, atr, fills=fills, breakeven=breakeven, max_gap=MAX_GAP)
+
+    assert len(found) > 50
+    for index, (row, sign) in enumerate(zip(entries.row, entries.sign, strict=True)):
+        expected = bar_by_bar(candles, int(row), int(sign), float(atr[index]), 100, fills, breakeven)
+        assert found.follow(index, candles) == expected
+
+
+def test_more_entries_than_one_chunk_are_put_together() -> None:
+    candles = walk(6000, seed=3)
+    row = np.arange(5000)
+    sign, atr = np.ones(5000, dtype=np.int8), np.full(5000, 0.4)
+
+    whole = find_outcomes(candles, row, sign, atr)
+    last = find_outcomes(candles, row[4990:], sign[4990:], atr[4990:])
+
+    assert np.array_equal(whole.realized_r[4990:], last.realized_r)
+    assert np.array_equal(whole.target_row[4990:], last.target_row)
+
+
+def test_no_entries_give_no_outcomes() -> None:
+    nothing = np.empty(0, dtype=np.int64)
+
+    found = find_outcomes(walk(100), nothing, nothing.astype(np.int8), np.empty(0))
+
+    assert len(found) == 0
+    assert found.targets.shape == (0, 3)
+    assert len(found.net_r(0.001, 0.001)) == 0
+
+
+@pytest.mark.parametrize("atr", [0.0, np.nan])
+def test_an_entry_needs_an_atr(atr: float) -> None:
+    with pytest.raises(ValueError, match="ATR"):
+        find_outcomes(walk(100), np.array([60]), np.array([1], dtype=np.int8), np.array([atr]))
+
+
+def test_changing_what_comes_after_the_exit_changes_nothing() -> None:
+    candles = walk(1000, seed=4)
+    row, sign, atr = np.array([300]), np.array([1], dtype=np.int8), np.array([0.5])
+    found = find_outcomes(candles, row, sign, atr)
+    cut = int(found.exit_row[0]) + 1
+
+    changed = candles.rows(0, cut).joined(walk(1000, seed=5, price=3.0).rows(cut, None))
+
+    assert find_outcomes(changed, row, sign, atr).follow(0, changed) == found.follow(0, candles)
