@@ -137,7 +137,7 @@ def floors(outcomes: int, trades: int, settings: Gate) -> tuple[Condition, Condi
             trades >= settings.min_trades,
             float(trades),
             float(settings.min_trades),
-            f"{trades} of {settings.min_trades} of them are trades",
+            f"{trades} of them are trades, {settings.min_trades} are needed",
         ),
     )
 
@@ -225,7 +225,7 @@ def measure(
         majority=max(base, 1 - base),
         wins=int(outcome.sum()),
         auc=None if area is None else area.value,
-        auc_low=None if area is None or not area.spreads else area.low(alpha),
+        auc_low=None if area is None or not area.spreads else max(0.0, area.low(alpha)),
         brier_skill=brier_skill(probability, outcome, base),
     )
 
@@ -249,8 +249,8 @@ def _auc_condition(figures: Figures) -> Condition:
         sentence = f"AUC {figures.auc:.2f}, but the outcomes lie in too few separate stretches of time for an interval"
     else:
         sentence = (
-            f"AUC {figures.auc:.2f}, surely above {figures.auc_low:.2f} (at the error of {figures.alpha:.2%} that this "
-            "look may spend); above 0.50 is asked, which is guessing"
+            f"AUC {figures.auc:.2f}, at least {figures.auc_low:.2f} at the error of {figures.alpha:.2%} that this look "
+            "may spend; more than 0.50, which is guessing, is asked"
         )
     met = figures.auc_low is not None and figures.auc_low > 0.5
     return Condition("auc", met, figures.auc_low, 0.5, sentence)

@@ -137,10 +137,15 @@ def booster_from(payload: bytes) -> Any:
     """The XGBoost model in a payload. Raises ModelError where it is none, or is cut."""
     import xgboost as xgb
 
-    booster = xgb.Booster({"nthread": 1})
     try:
+        # Looked at before XGBoost is: it aborts the whole process on some files that are JSON but not its own.
+        learner = json.loads(payload)["learner"]
+        trees, objective = learner["gradient_booster"]["model"]["trees"], learner["objective"]["name"]
+        if not isinstance(trees, list) or objective != PARAMETERS["objective"]:
+            raise ModelError("it is an XGBoost model of another kind")
+        booster = xgb.Booster({"nthread": 1})
         booster.load_model(bytearray(payload))
-    except (xgb.core.XGBoostError, ValueError, UnicodeDecodeError) as error:
+    except (xgb.core.XGBoostError, ValueError, KeyError, TypeError) as error:
         raise ModelError("it is no XGBoost model, or a part of it is missing") from error
     return booster
 
