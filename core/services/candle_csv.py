@@ -119,12 +119,14 @@ def _text(path: Path) -> str:
 
 def _table(path: Path, text: str) -> tuple[list[str], list[list[str]]]:
     """Column names and rows, all of one length; row i stands in line i + 2."""
+    if not text.strip():
+        raise DataError(f"{path} is empty")
     reader = csv.reader(io.StringIO(text.rstrip("\r\n \t") + "\n"), strict=True)
     try:
         names = [name.strip().lower() for name in next(reader)]
         rows = list(reader)
-    except (csv.Error, StopIteration) as error:
-        raise DataError(f"{path}, line {reader.line_num}: this is no CSV ({error or 'the file is empty'})") from None
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num}: this is no CSV ({error})") from None
     if missing := [name for name in COLUMNS if name not in names]:
         raise DataError(f"{path}, line 1: no column {', '.join(missing)}; found {', '.join(names)[:100] or 'nothing'}")
     if twice := [name for name in COLUMNS if names.count(name) > 1]:

@@ -28,7 +28,7 @@ Answer = Callable[[web.Request], Any]
 def candle_at(time: int) -> Candle:
     """The candle of an open time: a different one for each, always possible."""
     base = 10 + (time // 60_000) % 997 / 100
-    return Candle(time, base, base + 0.25, base - 0.125, base + 0.0625, (time // 60_000) % 101)
+    return Candle(time, base, base + 0.25, base - 0.125, base + 0.0625, float((time // 60_000) % 101))
 
 
 def candles_of(pair: Pair, timeframe: Timeframe, start: int, end: int) -> Candles:
