@@ -104,6 +104,16 @@ class Bot:
         """How often polling had to be built anew."""
         return self._listener.restarts
 
+    @property
+    def commands(self) -> frozenset[str]:
+        """The names of all commands that are done here."""
+        return frozenset(self._chat.does)
+
+    @property
+    def idle(self) -> bool:
+        """Whether every update heard so far has been dealt with; what runs in the background does not count."""
+        return self._app.update_queue.empty() and self._app.update_processor.current_concurrent_updates == 0
+
     async def start(self) -> None:
         """Returns at once: connecting goes on in the background until it succeeds. ``connected`` tells when."""
         self._redactor = keep_out_of_logs(self._token)

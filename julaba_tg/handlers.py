@@ -163,14 +163,15 @@ class Chat:
         await self._say(place, answer)
 
     async def _run(self, call: Call) -> Outgoing | None:
-        """The command's answer; what the desk refuses becomes a sentence."""
+        """The command's answer. A refusal is said in a message of its own: it must not take the place of a view."""
         try:
             if not call.command.changes:
                 return await self.does[call.command.name](call)
             async with self._changes:
                 return await self.does[call.command.name](call)
         except JulabaError as error:
-            return Outgoing(rendering.refused(str(error)))
+            await self._say(call.place, Outgoing(rendering.refused(str(error))))
+            return None
 
     async def _start(self, call: Call) -> Outgoing:
         self._greeted()
@@ -246,7 +247,7 @@ class Chat:
 
     async def _retrain(self, call: Call) -> None:
         place = call.place
-        started = await send(place.bot, place.chat_id, _progress("starting", 0.0), thread_id=place.thread_id)
+        started = await send(place.bot, place.chat_id, _progress(*_STARTING), thread_id=place.thread_id)
         self._tasks.start(self._train(call, started), "training")
 
     async def _train(self, call: Call, shown: MessageRef) -> None:
@@ -342,19 +343,22 @@ class Chat:
             return False
 
 
+_STARTING = ("starting", 0.0)
+
+
 class _Ticker:
     """Progress into one message: told from any thread, shown at most once a second, never raising."""
 
     def __init__(self, bot: TelegramBot, message: MessageRef) -> None:
         self._bot = bot
         self._message = message
-        self._latest = ("starting", 0.0)
+        self._latest = _STARTING
 
     def tell(self, words: str, fraction: float) -> None:
         self._latest = (words, fraction)
 
     async def run(self) -> None:
-        shown = self._latest
+        shown = _STARTING
         while True:
             await asyncio.sleep(PROGRESS_PAUSE)
             if self._latest == shown:

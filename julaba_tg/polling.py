@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -41,6 +42,22 @@ class Troubles:
         self.current = ""
 
 
+class _SaidBefore(logging.Filter):
+    """Drops the library's own traceback for each failed poll: ``Troubles`` names the fault once."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(("Network Retry Loop", "Error while calling `get_updates` one more"))
+
+
+_SAID_BEFORE = _SaidBefore()
+
+
+def quiet_the_library() -> None:
+    """May be called often: a filter is kept once."""
+    for name in ("telegram.ext", "telegram.ext.Updater"):
+        logging.getLogger(name).addFilter(_SAID_BEFORE)
+
+
 class PollRequest(HTTPXRequest):
     """The connection for getUpdates; notes when it was last answered, and whether the token was refused."""
 
@@ -68,6 +85,7 @@ class PollRequest(HTTPXRequest):
         if status == 200:
             self.last_ok = self._monotonic()
             self._answered()
+            body = readable(body)
         return status, body
 
     def begin(self) -> None:
@@ -77,6 +95,34 @@ class PollRequest(HTTPXRequest):
     def silent_for(self) -> float:
         """Seconds since Telegram last answered."""
         return self._monotonic() - self.last_ok
+
+
+def readable(body: bytes) -> bytes:
+    """The answer to getUpdates without what the library cannot read.
+
+    It would not confirm a batch it stumbles over, and so ask for the same one for ever, deaf to all that follows.
+    """
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return body
+    updates = answer.get("result") if isinstance(answer, dict) else None
+    if not isinstance(updates, list) or all(_parses(u) for u in updates):
+        return body
+    numbered = [u for u in updates if isinstance(u, dict) and type(u.get("update_id")) is int]
+    log.warning("an update that cannot be read is skipped")
+    kept = [u if _parses(u) else {"update_id": u["update_id"]} for u in numbered]
+    return json.dumps({**answer, "result": kept}).encode()
+
+
+def _parses(update: object) -> bool:
+    if not isinstance(update, dict) or type(update.get("update_id")) is not int:
+        return False
+    try:
+        Update.de_json(update)
+    except Exception:  # whatever the library stumbles over
+        return False
+    return True
 
 
 class Listener:
@@ -102,6 +148,7 @@ class Listener:
         self._look_every = look_every
         self._updater: Updater | None = None
         self.restarts = 0
+        quiet_the_library()
 
     async def run(self) -> None:
         """For ever; cancel it, then ``stop``."""

@@ -1,0 +1,94 @@
+"""Engine and bot side by side in one event loop: started together, stopped together, neither waiting for the other."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from core import bootstrap
+from core.config import Secrets, Settings
+from core.services.views import Progress
+from julaba_tg.app import Bot
+
+log = logging.getLogger(__name__)
+
+READY_PATIENCE = 15.0  # seconds; an exchange that is down must not keep the chat from being announced
+LOG_BYTES, LOG_FILES = 2_000_000, 5
+
+
+class Stop:
+    """Ctrl-C and SIGTERM as something to wait for. ``code`` is what the process ends with."""
+
+    def __init__(self) -> None:
+        self.code = 0
+        self._event = asyncio.Event()
+
+    def listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, self._heard, 130)
+        loop.add_signal_handler(signal.SIGTERM, self._heard, 0)
+
+    def _heard(self, code: int) -> None:
+        self.code = code
+        self._event.set()
+
+    async def wait(self) -> None:
+        await self._event.wait()
+
+
+def log_to_file(data_dir: Path) -> None:
+    """Adds a rotating log below the data directory; warnings still go to stderr."""
+    folder = data_dir / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    handler = RotatingFileHandler(folder / "julaba.log", maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setLevel(logging.INFO)
+    root = logging.getLogger()
+    for existing in root.handlers:
+        if existing.level == logging.NOTSET:
+            existing.setLevel(root.level)
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+
+
+async def run_julaba(
+    settings: Settings,
+    secrets: Secrets,
+    token: str,
+    data_dir: Path,
+    stop: Stop,
+    ready: Callable[[], Awaitable[None]],
+    *,
+    progress: Progress = lambda text, done: None,
+    gemini_note: str = "",
+) -> None:
+    """Runs until ``stop``. Raises what ended the engine, if anything did; ``ready`` is awaited once both are up."""
+    async with bootstrap.engine(settings, secrets, data_dir, progress=progress, gemini_note=gemini_note) as engine:
+        bot = Bot(settings, token, engine.desk, engine.outbox, bootstrap.computer_clock().now)
+        trading = asyncio.create_task(engine.run())
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await _up(engine.live.ready, trading, stopping)
+            if not (trading.done() or stopping.done()):
+                await bot.start()
+                await ready()
+                await asyncio.wait({trading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await bot.stop()
+            stopping.cancel()
+            trading.cancel()
+            await asyncio.gather(stopping, return_exceptions=True)
+            try:
+                await trading
+            except asyncio.CancelledError:
+                log.info("stopped")
+
+
+async def _up(ready: asyncio.Event, trading: asyncio.Task[None], stopping: asyncio.Task[None]) -> None:
+    waiting = asyncio.create_task(ready.wait())
+    await asyncio.wait({waiting, trading, stopping}, timeout=READY_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()

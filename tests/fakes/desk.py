@@ -1,0 +1,362 @@
+"""An engine that answers what a test tells it to, and an outbox in memory: the two ports the chat speaks to."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from core.domain.messages import Event, SignalDecided, TargetHit, TradeClosed, is_urgent
+from core.domain.trading import Direction, ExitReason, Ruling, Verdict
+from core.errors import UsageError
+from core.services.views import (
+    Actor,
+    ApprovalView,
+    ConditionView,
+    MlView,
+    PairView,
+    PositionView,
+    Progress,
+    StatusView,
+    TradesView,
+    TradeView,
+    TrainingView,
+    WeightAnswer,
+)
+from julaba_tg.ports import MessageRef, OutboxItem
+
+NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c63606060000000040001"
+    "f61738550000000049454e44ae426082"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    update_id: int
+    user_id: int
+    text: str
+    allowed: bool
+
+
+def a_pair(pair: str = "LINK/USDT", enabled: bool = True, note: str = "") -> PairView:
+    return PairView(pair, enabled, 1.0, NOON, 17.48, note, signals=3, open_shadows=2)
+
+
+def a_position(trade_id: int = 7) -> PositionView:
+    return PositionView(
+        trade_id=trade_id,
+        pair="LINK/USDT",
+        direction="LONG",
+        opened_at=NOON - timedelta(hours=1),
+        entry=17.48,
+        mark=17.61,
+        stop=17.10,
+        targets=(18.05, 18.43, 19.0),
+        targets_hit=0,
+        remaining=1.0,
+        quantity=315.8,
+        risk_amount=120.0,
+        open_pnl=41.05,
+        realized_pnl=-2.76,
+        r=0.34,
+        bars=4,
+    )
+
+
+def a_trade(trade_id: int = 6) -> TradeView:
+    return TradeView(
+        trade_id,
+        "ETH/USDT",
+        "SHORT",
+        NOON - timedelta(hours=5),
+        NOON - timedelta(hours=2),
+        3412.6,
+        3380.0,
+        "STOP_LOSS",
+        "TP1",
+        pnl=84.2,
+        r_net=0.62,
+        duration_minutes=180,
+    )
+
+
+def an_approval(approval_id: int = 3, kind: str = "weight") -> ApprovalView:
+    return ApprovalView(
+        approval_id=approval_id,
+        kind="trade" if kind == "trade" else "weight",
+        state="pending",
+        title="Let the model count 25%?",
+        lines=(
+            "100 outcomes, 34 are trades",
+            "accuracy 61% against 57% for always saying LOSE",
+            "AUC 0.64 (0.55-0.72)",
+        ),
+        weight=0.25,
+        line="line-1",
+        model_id="xgb-1",
+        asked_by="Ann",
+        created_at=NOON,
+        expires_at=NOON + timedelta(hours=72),
+    )
+
+
+def a_signal(number: int = 1, **changes: object) -> SignalDecided:
+    """A taken LINK signal; ``changes`` replace fields."""
+    taken = SignalDecided(
+        key=f"signal:{number}",
+        time=NOON,
+        decision_id=number,
+        pair="LINK/USDT",
+        direction=Direction.LONG,
+        status="taken",
+        reason="",
+        entry=17.48,
+        stop=17.10,
+        targets=(18.05, 18.43, 19.0),
+        quantity=315.8,
+        risk_amount=120.0,
+        gemini_confidence=0.78,
+        gemini_reasoning="Momentum with volume",
+        gemini_source="stand-in (rules, no AI)",
+        gemini_note="",
+        ml_probability=0.37,
+        ml_average=0.36,
+        ml_note="",
+        combined_confidence=None,
+        influence_weight=0.0,
+        verdicts=(
+            Verdict("signal", "adx", Ruling.PASS, 31.0, "ADX 31 is at least 25"),
+            Verdict("rules", "alignment", Ruling.HALF, 2.0, "1h down"),
+        ),
+        trade_id=7,
+    )
+    return replace(taken, **changes)  # type: ignore[arg-type]
+
+
+def a_refusal(number: int = 1, reason: str = "1h down") -> SignalDecided:
+    return a_signal(number, status="refused", reason=reason, trade_id=None)
+
+
+def a_target(trade_id: int = 7, target: str = "TP1") -> TargetHit:
+    return TargetHit(
+        key=f"target:{trade_id}:{target}",
+        time=NOON + timedelta(minutes=45),
+        trade_id=trade_id,
+        pair="LINK/USDT",
+        direction=Direction.LONG,
+        target=target,
+        price=18.05,
+        fraction=0.5,
+        r=0.75,
+        realized_r=0.75,
+        remaining=0.5,
+        pnl=88.4,
+    )
+
+
+def a_closing(trade_id: int = 7) -> TradeClosed:
+    return TradeClosed(
+        key=f"closed:{trade_id}",
+        time=NOON + timedelta(hours=3),
+        trade_id=trade_id,
+        pair="LINK/USDT",
+        direction=Direction.LONG,
+        reason=ExitReason.STOP_LOSS,
+        entry=17.48,
+        exit_price=17.10,
+        last_target="TP1",
+        realized_r=0.25,
+        realized_r_net=0.18,
+        pnl=22.1,
+        duration_minutes=180,
+        equity=10_022.1,
+    )
+
+
+class FakeDesk:
+    """Says what its attributes hold and keeps what was asked of it."""
+
+    def __init__(self) -> None:
+        self.recorded: list[Recorded] = []
+        self.seen: set[int] = set()
+        self.switches = {"LINK/USDT": True, "ETH/USDT": True, "SOL/USDT": False}
+        self.paused = ""
+        self.weights: list[float] = []
+        self.weight_answer = WeightAnswer(None, 0.25, ("12 of 50 outcomes", "3 of 20 trades"), "The gate is closed.")
+        self.approvals = {3: an_approval()}
+        self.events: dict[int, list[Event]] = {}
+        self.position_views: tuple[PositionView, ...] = (a_position(),)
+        self.training: TrainingView = TrainingView(
+            "xgb-2", True, "Better than chance.", 412, {"auc": 0.58, "brier": 0.231}, None, 1.4
+        )
+        self.training_gate = asyncio.Event()
+        self.training_gate.set()
+        self.busy = False
+        self.fails: Exception | None = None
+
+    def now(self) -> datetime:
+        return NOON
+
+    async def status(self) -> StatusView:
+        if self.fails:
+            raise self.fails
+        return StatusView(
+            now=NOON,
+            mode="paper",
+            paused=self.paused,
+            equity=10_240.0,
+            cash=10_198.95,
+            open_pnl=41.05,
+            day_pnl=31.0,
+            total_pnl=240.0,
+            drawdown=0.012,
+            positions=self.position_views,
+            pairs=await self.pairs(),
+            last_close=NOON,
+            next_close=NOON + timedelta(minutes=15),
+            signals_today=3,
+            refused_today=2,
+            trades_total=41,
+            gemini="off (no key)",
+            ml="learning 31/50",
+            faults=(),
+            version="0.1.0",
+        )
+
+    async def positions(self) -> tuple[PositionView, ...]:
+        return self.position_views
+
+    async def trades(self, count: int) -> TradesView:
+        return TradesView((a_trade(),) * min(count, 3), total=41, wins=17, pnl=240.0, profit_factor=1.31)
+
+    async def pairs(self) -> tuple[PairView, ...]:
+        return tuple(a_pair(pair, on) for pair, on in self.switches.items())
+
+    async def ml(self) -> MlView:
+        waiting = next((a.approval_id for a in self.approvals.values() if a.state == "pending"), None)
+        return MlView(
+            champion="xgb-1",
+            line="line-1",
+            rows=412,
+            rows_needed=50,
+            weight=0.0,
+            approved_weight=0.0,
+            outcomes=31,
+            trades=12,
+            state="blocked",
+            conditions=(
+                ConditionView("outcomes", False, 31, 50, "19 more are needed"),
+                ConditionView("accuracy", True, 0.58, 0.55, "better than asked"),
+            ),
+            looked_at=None,
+            looks=0,
+            next_look=50,
+            outcomes_per_day=1.6,
+            metrics={"auc": 0.56, "brier": None},
+            pending_approval=waiting,
+            summary="xgb-1 is asked and scored but decides nothing.",
+        )
+
+    async def chart(self, pair: str, trade_id: int | None = None) -> bytes:
+        if pair not in self.switches:
+            raise UsageError(f"{pair} is not among the pairs: LINK, ETH, SOL")
+        return PNG
+
+    async def trade_events(self, trade_id: int) -> Sequence[Event]:
+        return self.events.get(trade_id, [])
+
+    async def switch_pair(self, pair: str, enabled: bool, actor: Actor) -> PairView:
+        if pair not in self.switches:
+            raise UsageError(f"{pair} is not among the pairs: LINK, ETH, SOL")
+        self.switches[pair] = enabled
+        return a_pair(pair, enabled)
+
+    async def pause(self, actor: Actor) -> StatusView:
+        self.paused = f"by {actor.name}"
+        return await self.status()
+
+    async def resume(self, actor: Actor) -> StatusView:
+        self.paused = ""
+        return await self.status()
+
+    async def ask_weight(self, weight: float, actor: Actor) -> WeightAnswer:
+        self.weights.append(weight)
+        return replace(self.weight_answer, weight=weight)
+
+    async def retrain(self, actor: Actor, progress: Progress) -> TrainingView:
+        if self.busy:
+            raise UsageError("a training is already running")
+        self.busy = True
+        try:
+            progress("fitting fold 3", 0.4)
+            await self.training_gate.wait()
+            return self.training
+        finally:
+            self.busy = False
+
+    async def approval(self, approval_id: int) -> ApprovalView | None:
+        return self.approvals.get(approval_id)
+
+    async def answer_approval(self, approval_id: int, yes: bool, actor: Actor) -> ApprovalView:
+        view = self.approvals.get(approval_id)
+        if view is None:
+            raise UsageError(f"there is no approval {approval_id}")
+        if view.state != "pending":
+            raise UsageError(f"approval {approval_id} was {view.state} by {view.answered_by} before")
+        state = "approved" if yes else "rejected"
+        ended = replace(view, state=state, answered_by=actor.name, answered_at=NOON)  # type: ignore[arg-type]
+        self.approvals[approval_id] = ended
+        return ended
+
+    async def record_command(self, update_id: int, user_id: int, user_name: str, text: str, allowed: bool) -> bool:
+        self.recorded.append(Recorded(update_id, user_id, text, allowed))
+        if update_id in self.seen:
+            return False
+        self.seen.add(update_id)
+        return True
+
+
+class FakeOutbox:
+    """In memory, urgent first like the real one."""
+
+    def __init__(self) -> None:
+        self.items: list[OutboxItem] = []
+        self.done: list[tuple[int, MessageRef | None]] = []
+        self.errors: list[tuple[int, str]] = []
+        self.subjects: dict[str, MessageRef] = {}
+        self._ids = itertools.count(1)
+        self._bell = asyncio.Event()
+
+    def put(self, *events: Event) -> None:
+        for event in events:
+            self.items.append(OutboxItem(next(self._ids), event, NOON, 0))
+        self._bell.set()
+
+    async def pending(self, limit: int) -> Sequence[OutboxItem]:
+        return sorted(self.items, key=lambda i: (not is_urgent(i.event), i.item_id))[:limit]
+
+    async def sent(self, item_id: int, message: MessageRef | None) -> None:
+        self.items = [i for i in self.items if i.item_id != item_id]
+        self.done.append((item_id, message))
+
+    async def failed(self, item_id: int, error: str) -> None:
+        self.items = [replace(i, attempts=i.attempts + 1) if i.item_id == item_id else i for i in self.items]
+        self.errors.append((item_id, error))
+
+    async def changed(self, timeout: float) -> None:
+        self._bell.clear()
+        if not self.items:
+            await asyncio.wait_for(self._bell.wait(), timeout)
+
+    async def remember(self, subject: str, message: MessageRef) -> None:
+        self.subjects[subject] = message
+
+    async def message_of(self, subject: str) -> MessageRef | None:
+        return self.subjects.get(subject)
+
+    async def subject_of(self, message: MessageRef) -> str | None:
+        return next((s for s, ref in self.subjects.items() if ref == message), None)

@@ -1,0 +1,99 @@
+"""Whatever the text: valid Telegram HTML, within the limits, and the same words in plain."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from julaba_tg.card import CAPTION_LIMIT, TEXT_LIMIT, Block, Card, card, clean, html, plain, quote, table, units
+
+hostile = st.text(alphabet=st.characters(), max_size=300) | st.sampled_from(
+    ["</b>", "<script>", "&lt;", "&", "]]>", "\u202eevil", "🧨" * 60, "a\nb", "\ud83d", "<blockquote", "x" * 5000, ""]
+)
+blocks = st.builds(Block, st.lists(hostile, max_size=30).map(tuple), st.sampled_from(["text", "pre", "quote"]))
+cards = st.builds(Card, hostile, st.lists(blocks, max_size=8).map(tuple))
+
+
+class TelegramReader(HTMLParser):
+    """Reads HTML as strictly as Telegram: known tags, properly nested; collects the text."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=False)
+        self.open: list[str] = []
+        self.text = ""
+        self.entities = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert (tag, attrs) in [("b", []), ("pre", []), ("blockquote", [("expandable", None)])]
+        self.open.append(tag)
+        self.entities += 1
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        assert "<" not in data
+        assert "&" not in data
+        self.text += data
+
+    def handle_entityref(self, name: str) -> None:
+        self.text += {"lt": "<", "gt": ">", "amp": "&"}[name]
+
+    def handle_charref(self, name: str) -> None:
+        raise AssertionError(f"&#{name};")
+
+    def handle_comment(self, data: str) -> None:
+        raise AssertionError("a comment")
+
+    def handle_decl(self, decl: str) -> None:
+        raise AssertionError("a declaration")
+
+
+def read(markup: str) -> TelegramReader:
+    reader = TelegramReader()
+    reader.feed(markup)
+    reader.close()
+    assert reader.open == []
+    return reader
+
+
+@given(cards, st.sampled_from([CAPTION_LIMIT, TEXT_LIMIT]))
+def test_any_card_is_valid_html_within_the_limit(content: Card, limit: int) -> None:
+    markup = html(content, limit)
+    assert units(markup) <= limit
+    reader = read(markup)
+    assert reader.text.strip()
+    assert reader.entities <= 100
+
+
+@given(cards, st.sampled_from([CAPTION_LIMIT, TEXT_LIMIT]))
+def test_the_plain_form_fits_too(content: Card, limit: int) -> None:
+    assert 1 <= units(plain(content, limit)) <= limit
+
+
+@given(cards)
+def test_plain_and_html_say_the_same_when_nothing_is_cut(content: Card) -> None:
+    markup = html(content, 1_000_000)
+    assert read(markup).text == plain(content, 1_000_000)
+
+
+@given(st.text(alphabet=st.characters()))
+def test_a_cleaned_line_is_one_line_that_can_be_encoded(line: str) -> None:
+    assert len(clean(line).encode().splitlines()) <= 1
+
+
+def test_cutting_keeps_whole_emoji_and_says_that_it_cut() -> None:
+    assert html(card("🧨" * 20), limit=7 + 10).removeprefix("<b>").removesuffix("</b>") == "🧨🧨🧨🧨…"
+
+
+def test_what_does_not_fit_is_left_out_from_the_end() -> None:
+    content = card("title", table(["first", "second"]), quote(["x" * 5000]))
+    assert html(content, 60).startswith("<b>title</b>\n<pre>first\nsecond</pre>")
+
+
+@pytest.mark.parametrize("title", ["", "   ", "\u202e", "\n"])
+def test_a_card_is_never_empty(title: str) -> None:
+    assert html(card(title)) == "<b>–</b>"
