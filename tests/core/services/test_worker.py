@@ -1,0 +1,123 @@
+"""The worker process: results, errors, progress, and what happens when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from core.errors import JulabaError, ModelError
+from core.services.views import Progress
+from core.services.worker import Worker
+
+
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+def refuse(sentence: str) -> None:
+    raise ModelError(sentence)
+
+
+def die() -> None:
+    os._exit(9)
+
+
+def about_itself() -> tuple[int, int, bool]:
+    return os.getpid(), os.nice(0), signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def count_up(progress: Progress, steps: int) -> int:
+    for step in range(steps):
+        progress(f"step {step}", step / steps)
+    return steps
+
+
+def wait_for(gate: str) -> None:
+    while not Path(gate).exists():
+        pass
+
+
+@pytest_asyncio.fixture
+async def worker() -> AsyncIterator[Worker]:
+    async with Worker() as found:
+        yield found
+
+
+async def test_results_and_errors_come_back_from_another_process(worker: Worker) -> None:
+    assert await worker.run(add, 2, b=3) == 5
+    with pytest.raises(ModelError, match="ML learning 31/50"):
+        await worker.run(refuse, "ML learning 31/50")
+
+    pid, niceness, ignores = await worker.run(about_itself)
+    assert pid != os.getpid()
+    assert niceness >= min(19, os.nice(0) + 10)
+    assert ignores
+
+
+async def test_progress_arrives_in_order_and_before_the_result(worker: Worker) -> None:
+    told: list[str] = []
+
+    assert await worker.run_with_progress(lambda text, _: told.append(text), count_up, 50) == 50
+    assert told == [f"step {i}" for i in range(50)]
+
+
+async def test_a_dead_process_is_one_sentence_and_the_next_job_gets_a_new_one(worker: Worker) -> None:
+    with pytest.raises(JulabaError, match="ended before its work was done"):
+        await worker.run(die)
+
+    assert await worker.run(add, 1, 1) == 2
+
+
+async def test_jobs_wait_for_each_other(worker: Worker) -> None:
+    assert await asyncio.gather(*(worker.run(add, i, i) for i in range(5))) == [0, 2, 4, 6, 8]
+
+
+async def test_closing_ends_a_job_that_runs(tmp_path: Path) -> None:
+    worker = Worker()
+    await worker.run(add, 1, 1)
+    job = asyncio.create_task(worker.run(wait_for, str(tmp_path / "never")))
+    await asyncio.sleep(0)
+    await worker.close()
+
+    with pytest.raises(JulabaError):
+        await asyncio.wait_for(job, 20)
+
+
+def test_the_process_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(
+        textwrap.dedent("""
+            import asyncio, os, signal
+            from core.services.worker import Worker
+
+            async def main():
+                worker = Worker()
+                print(await worker.run(os.getpid), flush=True)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+            if __name__ == "__main__":
+                asyncio.run(main())
+        """)
+    )
+    parent = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False)
+
+    assert parent.returncode == -signal.SIGKILL
+    # The pipes to the killed parent are closed only once the child has ended, and run() waits for that.
+    assert not _alive(int(parent.stdout))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "Z" not in Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0]
