@@ -170,7 +170,7 @@ class GeminiAdvisor:
             confidence=answer.confidence,
             reasoning=_cut(answer.reasoning),
             risks=tuple(_cut(risk, 100) for risk in answer.risks[:3]),
-            source=self._settings.model,
+            source=response.model_version or self._settings.model,
             prompt_tokens=prompt_tokens,
             output_tokens=output_tokens,
         )

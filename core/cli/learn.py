@@ -54,7 +54,7 @@ def _read_table(path: Path) -> pd.DataFrame:
             f"there is no training data {path}; make some with `julaba pipeline` or `julaba backtest --out`"
         )
     try:
-        return pd.read_csv(path, float_precision="round_trip", low_memory=False)
+        return pd.read_csv(path, low_memory=False)
     except (ValueError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
         raise DataError(f"{path} is no CSV: {str(error).strip().splitlines()[0]}") from error
 

@@ -19,7 +19,6 @@ from core.engine.trader import DAY_MS
 from core.errors import UsageError
 from core.ml.gate import floors, next_look
 from core.ports import ChatStore, Clock, Ledger
-from core.reports.charts import candle_chart
 from core.services.bus import Bell
 from core.services.gatekeeper import Gatekeeper, condition_views
 from core.services.live import LiveTrading
@@ -242,6 +241,8 @@ class Desk:
         if window is None or len(window) < 2:
             raise UsageError(f"there are no candles of {market} yet")
         levels, legs, entry = await self._levels_of(trade_id)
+        from core.reports.charts import candle_chart
+
         shown = _around(window, entry)
         title = f"{market} · {self._settings.timeframe}"
         return await asyncio.to_thread(candle_chart, shown, levels, title, legs, entry)

@@ -1,0 +1,167 @@
+"""``julaba demo``: the whole of Julaba on this machine alone, with a simulated exchange and a phone page."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pydantic import SecretStr
+from tqdm import tqdm
+
+from core import bootstrap
+from core.cli import Context, say
+from core.cli.options import positive_int
+from core.config import Secrets, Settings
+from core.domain.candles import Pair, Timeframe, to_datetime
+from core.errors import UsageError
+from julaba_tg.phone.bot_api import Phone
+from julaba_tg.phone.clock import SimClock
+from julaba_tg.phone.exchange import CandleSource, Exchange, StoredSource
+from julaba_tg.phone.gemini import Gemini
+from julaba_tg.phone.market_sim import MarketSim
+from julaba_tg.running import Stop, log_to_file, run_julaba
+
+HISTORY_DAYS = 240
+START = datetime(2026, 3, 2, 0, 0, tzinfo=UTC)
+STAND_IN = "rule-based stand-in"
+MARKER = ".julaba-demo"
+
+
+def demo_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--port", type=int, default=8080, metavar="N", help="the page's port; 0 picks a free one")
+    parser.add_argument("--speed", type=float, default=4.0, metavar="X", help="candles a second (default 4)")
+    parser.add_argument("--seed", type=positive_int, default=7, metavar="N", help="another market with another number")
+    parser.add_argument("--simulated", action="store_true", help="simulate even where candles are stored")
+
+
+def demo(args: argparse.Namespace, context: Context) -> int:
+    if not 0 < args.speed <= 50:
+        raise UsageError(f"--speed {args.speed:g} is not between 0 and 50 candles a second")
+    if not 0 <= args.port <= 65_535:
+        raise UsageError(f"--port {args.port} is not a port")
+    folder = context.data_dir / "demo"
+    _begin_anew(folder)
+    log_to_file(folder)
+    world = _stored_world(context.data_dir, args.speed) if not args.simulated else None
+    return asyncio.run(_show(world or _simulated_world(args.seed, args.speed), folder, args.port))
+
+
+def _begin_anew(folder: Path) -> None:
+    """Each showing starts from nothing; only a folder that an earlier showing made is removed."""
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists():
+        raise UsageError(f"{folder} was not made by the demo; move it away or name another --data-dir")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / MARKER).touch()
+
+
+@dataclass(frozen=True)
+class World:
+    """What the exchange shows: candles, pairs to trade, a clock, and how many days lie before its start."""
+
+    source: CandleSource
+    pairs: tuple[Pair, ...]
+    clock: SimClock
+    days: int
+    words: str
+
+
+def _simulated_world(seed: int, speed: float) -> World:
+    source = MarketSim(seed)
+    pairs = tuple(p for p in source.pairs() if p.base != "BTC")
+    return World(source, pairs, SimClock(START, speed), HISTORY_DAYS, f"a simulated market (seed {seed})")
+
+
+def _stored_world(data_dir: Path, speed: float) -> World | None:
+    """Stored 15m candles played again from where enough history lies before them; None where there are too few."""
+    frame = Timeframe.parse("15m")
+    store = bootstrap.candle_store(data_dir)
+    stored = {pair: store.load(pair, frame) for pair in store.pairs(frame)}
+    pairs = tuple(p for p, c in stored.items() if p.base != "BTC" and len(c) > 10_000)
+    if not pairs:
+        return None
+    first = max(int(stored[p].time[0]) for p in pairs)
+    last = min(int(stored[p].time[-1]) for p in pairs)
+    days = min(HISTORY_DAYS, (last - first) * 2 // 3 // 86_400_000)
+    if days < 30:
+        return None
+    begin = to_datetime(first) + timedelta(days=days)
+    words = f"stored candles of {', '.join(p.base for p in pairs)} from {begin:%d %b %Y}"
+    return World(StoredSource(store, frame), pairs, SimClock(begin, speed), days, words)
+
+
+def _settings(world: World, exchange: str, telegram: str, gemini: str) -> Settings:
+    defaults = {p.symbol: p.risk for p in Settings().pairs}
+    return Settings.model_validate(
+        {
+            "pairs": [{"symbol": str(p), "risk": defaults.get(str(p), 0.7)} for p in world.pairs[:5]],
+            "clock": "exchange",
+            "access": {"users": {1001: "approver", 1002: "viewer"}},
+            "telegram": {"base_url": telegram, "poll_timeout": 5},
+            "exchange": {"base_url": exchange, "rate_limit_ms": 0, "grace": 0},
+            "gemini": {"base_url": gemini, "model": "gemini-demo"},
+            "ml": {"bootstrap_days": world.days},
+        }
+    )
+
+
+@asynccontextmanager
+async def _serving(world: World, port: int) -> AsyncIterator[tuple[Phone, Exchange, Gemini]]:
+    phone, exchange, gemini = Phone(), Exchange(world.source, world.clock), Gemini()
+    await phone.start(port=port)
+    try:
+        await exchange.start()
+        await gemini.start()
+        yield phone, exchange, gemini
+    finally:
+        await gemini.stop()
+        await exchange.stop()
+        await phone.stop()
+
+
+async def _show(world: World, folder: Path, port: int) -> int:
+    stop = Stop()
+    stop.listen()
+    async with _serving(world, port) as (phone, exchange, gemini):
+        say(f"the exchange shows {world.words}; {world.clock.candles_per_second:g} candles a second")
+        settings = _settings(world, exchange.base_url, phone.base_url, gemini.base_url)
+        secrets = Secrets.model_construct(
+            telegram_bot_token=SecretStr(phone.token), gemini_api_key=SecretStr("the-stand-in-needs-none")
+        )
+        header = asyncio.create_task(_tell_time(phone, world.clock))
+        with tqdm(total=100, desc="learning from history", bar_format="{desc} {bar} {percentage:3.0f}%") as bar:
+
+            def progress(text: str, done: float) -> None:
+                bar.set_description_str(f"learning from history: {text}", refresh=False)
+                bar.update(100 * done - bar.n)
+
+            async def ready() -> None:
+                print(f"ready {phone.base_url} (open it; Ctrl-C ends the demo)", flush=True)
+
+            try:
+                await run_julaba(
+                    settings,
+                    secrets,
+                    phone.token,
+                    folder,
+                    stop,
+                    ready,
+                    progress=progress,
+                    gemini_note=f"{STAND_IN} (demo)",
+                )
+            finally:
+                header.cancel()
+    return stop.code
+
+
+async def _tell_time(phone: Phone, clock: SimClock) -> None:
+    """The page's header: simulated time and speed."""
+    while True:
+        phone.set_header(f"{clock.now():%a %d %b %Y %H:%M} UTC · {clock.candles_per_second:g} candles/s")
+        await asyncio.sleep(0.5)
