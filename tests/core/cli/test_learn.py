@@ -1,0 +1,198 @@
+"""train, predict and pipeline, as they are typed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core import bootstrap
+from core.cli import main
+from core.domain.candles import Candles, Pair, Timeframe
+from core.ml.features import FEATURES_V1
+from tests.core.ml.planted import START, table
+
+Julaba = Callable[..., int]
+QUARTER = 900_000
+
+
+@pytest.fixture
+def julaba(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Julaba:
+    """Runs a command in an empty folder; the data lies in ``data`` there."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: main([*words])
+
+
+def walk(symbol: str, seed: int, count: int = 8000) -> Candles:
+    rng = np.random.default_rng(seed)
+    close = 10 * np.exp(np.cumsum(rng.normal(0, 0.004, count)))
+    opened = np.concatenate(([10.0], close[:-1]))
+    reach = np.exp(np.abs(rng.normal(0, 0.002, (2, count))))
+    return Candles(
+        Pair(symbol, "USDT"),
+        Timeframe.parse("15m"),
+        np.arange(count, dtype=np.int64) * QUARTER + START,
+        opened,
+        np.maximum(opened, close) * reach[0],
+        np.minimum(opened, close) / reach[1],
+        close,
+        rng.uniform(50, 150, count),
+    )
+
+
+def store(*candles: Candles) -> None:
+    for one in candles:
+        bootstrap.candle_store(Path("data")).save(one)
+
+
+def answer(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """stdout as the one JSON object it must be."""
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_the_pipeline_makes_every_file_and_ends_in_plain_words(
+    julaba: Julaba, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store(walk("LINK", 1), walk("ETH", 2))
+
+    assert julaba("pipeline", "--offline", "--candidates", "--json") == 0
+    found = answer(capsys)
+    names = {Path(name).name for name in found["files"]}
+    assert names == {
+        *("LINKUSDT_15m_90d.csv", "LINKUSDT_15m_90d_indicators.csv"),
+        *("ETHUSDT_15m_90d.csv", "ETHUSDT_15m_90d_indicators.csv", "backtest_training_data.csv"),
+    }
+    assert all((Path("data/historical") / name).exists() for name in names)
+    assert Path("data/models/julaba_ml_v1.json").exists()
+    assert found["training"]["champion"]
+    assert found["sentence"].startswith(f"{found['training']['n']} samples, AUC 0.")
+
+
+def test_training_on_the_pipelines_table_gives_the_pipelines_model(
+    julaba: Julaba, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So every number survives the CSV to its last bit."""
+    store(walk("LINK", 1))
+    assert julaba("pipeline", "--offline", "--candidates", "--json") == 0
+    first = answer(capsys)["training"]
+
+    assert julaba("train", "--json") == 0
+    assert answer(capsys)["model_id"] == first["model_id"]
+
+
+def test_the_pipeline_says_on_stderr_what_it_does_and_which_pairs_it_lacks(
+    julaba: Julaba, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store(walk("LINK", 1))
+
+    assert julaba("pipeline", "--offline", "--candidates") == 0
+    streams = capsys.readouterr()
+    assert "warning: no 15m candles of ETH/USDT, SOL/USDT, AVAX/USDT, POL/USDT" in streams.err
+    assert "4/4 training" in streams.err
+    assert "walk-forward" in streams.out
+    assert "optimistic" in streams.out
+
+
+def test_too_few_samples_are_an_answer_not_a_fault(julaba: Julaba, capsys: pytest.CaptureFixture[str]) -> None:
+    store(walk("LINK", 1, 1000))
+
+    assert julaba("pipeline", "--offline", "--pairs", "LINK/USDT", "--json") == 0
+    found = answer(capsys)
+    assert found["training"] is None
+    assert "no model was made: ML learning" in found["sentence"]
+    assert not Path("data/models").exists()
+
+
+def test_days_and_range_choose_what_is_learned_from_and_written(
+    julaba: Julaba, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store(walk("LINK", 1))
+
+    assert julaba("pipeline", "--offline", "--pairs", "LINK", "--days", "30", "--candidates", "--json") == 0
+    assert answer(capsys)["from"] == "2024-02-23T08:00:00Z"
+    assert len(Path("data/historical/LINKUSDT_15m_30d.csv").read_text().splitlines()) == 30 * 96 + 1
+
+
+def test_a_pipeline_without_candles_fails_in_one_line(julaba: Julaba, capsys: pytest.CaptureFixture[str]) -> None:
+    assert julaba("pipeline", "--offline") == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: no 15m candles of LINK/USDT")
+
+
+def test_training_and_prediction_give_the_promised_json(julaba: Julaba, capsys: pytest.CaptureFixture[str]) -> None:
+    store(walk("LINK", 1, 500))
+    table(120).to_csv("rows.csv", index=False)
+
+    assert julaba("train", "--data", "rows.csv", "--json") == 0
+    trained = answer(capsys)
+    assert julaba("predict", "LINK/USDT", "--json") == 0
+    found = answer(capsys)
+    assert found["model_id"] == trained["model_id"]
+    assert found["pair"] == "LINK/USDT"
+    assert found["time"] == "2024-01-06T04:45:00Z"
+    assert list(found["features"]) == list(FEATURES_V1)
+    assert 0 < found["ml_win_probability"] < 1
+    assert found["ml_confidence"] in {"HIGH", "MEDIUM", "LOW"}
+    assert found["ml_recommendation"] == ("TAKE" if found["ml_win_probability"] >= 0.5 else "SKIP")
+    odds = sum(reason["log_odds"] for reason in found["reasons"])
+    assert 1 / (1 + np.exp(-odds)) == pytest.approx(found["ml_win_probability"], abs=1e-4)
+
+
+def test_training_takes_the_pipelines_table_by_default(julaba: Julaba, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("data/historical").mkdir(parents=True)
+    table(60).to_csv("data/historical/backtest_training_data.csv", index=False)
+
+    assert julaba("train") == 0
+    assert "60 samples, AUC" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "there is no training data rows.csv"),
+        ("", "rows.csv is no CSV"),
+        ('a,b\n1,2\n"3', "rows.csv is no CSV"),
+        ("a,b\n1,2\n", "the training data has no column timestamp"),
+        (table(31).to_csv(index=False), "ML learning 31/50"),
+        (table(60).assign(entry_adx="high").to_csv(index=False), "training data, line 2: entry_adx is 'high'"),
+        (table(60).assign(outcome=1).to_csv(index=False), "all 60 samples won"),
+    ],
+)
+def test_bad_training_data_is_one_sentence_and_writes_nothing(
+    julaba: Julaba, capsys: pytest.CaptureFixture[str], content: str | None, sentence: str
+) -> None:
+    if content is not None:
+        Path("rows.csv").write_text(content)
+
+    assert julaba("train", "--data", "rows.csv") == 1
+    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(error) == 1
+    assert error[0].startswith(f"error: {sentence}")
+    assert not Path("data/models").exists()
+
+
+def test_a_prediction_needs_candles_and_a_whole_model(julaba: Julaba, capsys: pytest.CaptureFixture[str]) -> None:
+    assert julaba("predict", "LINK/USDT") == 1
+    assert "no 15m candles of LINK/USDT are stored" in capsys.readouterr().err
+
+    store(walk("LINK", 1, 500))
+    assert julaba("predict", "LINK/USDT") == 1
+    assert "there is no model yet" in capsys.readouterr().err
+
+    table(120).to_csv("rows.csv", index=False)
+    assert julaba("train", "--data", "rows.csv") == 0
+    export = Path("data/models/julaba_ml_v1.json")
+    export.write_bytes(export.read_bytes()[:500])
+    capsys.readouterr()
+    assert julaba("predict", "LINK/USDT") == 1
+    assert "is not the champion's file" in capsys.readouterr().err
+
+
+def test_wrong_use_ends_with_2(julaba: Julaba) -> None:
+    assert julaba("predict") == 2
+    assert julaba("pipeline", "--days", "0") == 2
+    assert julaba("pipeline", "--days", "3", "--from", "2024-01-01") == 2
