@@ -25,6 +25,7 @@ from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
+from scipy.signal import lfilter
 
 from core.config import Settings
 from core.domain.candles import Candles, FloatArray, IntArray, Pair, Timeframe
@@ -118,11 +119,7 @@ def _persistent(rng: Random, hours: int, days: float) -> FloatArray:
     keep = float(np.exp(-1 / (24 * days)))
     shocks = rng.standard_normal(hours) * np.sqrt(1 - keep**2)
     shocks[0] = rng.standard_normal()
-    value, out = 0.0, np.empty(hours)
-    for i, shock in enumerate(shocks.tolist()):
-        value = keep * value + shock if i else shock
-        out[i] = value
-    return out
+    return np.asarray(lfilter([1.0], [1.0, -keep], shocks), dtype=np.float64)
 
 
 # Sources of outcomes
