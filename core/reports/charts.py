@@ -1,0 +1,355 @@
+"""Pictures for a phone: dark, large letters, a PNG of 1080 x 810 points each.
+
+matplotlib is loaded when the first picture is drawn, and used through its objects: pyplot keeps global state, and
+pictures are drawn in threads.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.domain.candles import Candles, FloatArray, IntArray, to_datetime
+from core.domain.trading import TARGET_R, Leg, Levels
+from core.engine.windows import rolling_mean
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from core.ml.evaluation import Bucket
+
+GROUND, PANEL, GRID, TEXT, FAINT = "#0e1218", "#141a22", "#222b36", "#e8edf3", "#8b98a8"
+UP, DOWN, FAST, SLOW, ENTRY = "#2fbf8a", "#f0616d", "#f5b942", "#5aa9f7", "#c9d3df"
+
+_SIZE = (9.0, 6.75)  # inches at 120 dots: 1080 x 810
+_DPI = 120
+_SMALL, _NORMAL, _LARGE = 12, 14, 18
+_HOUR = 3_600_000
+_STEPS = tuple(h * _HOUR for h in (1, 2, 3, 6, 12, 24, 48, 96, 168, 336, 720, 1440, 2160, 4320, 8760))
+
+
+def candle_chart(
+    candles: Candles,
+    levels: Levels | None,
+    title: str,
+    legs: Sequence[Leg] = (),
+    entry_time: int | None = None,
+    *,
+    shown: int | None = None,
+) -> bytes:
+    """Candles with SMA 15 and 40; with ``levels`` the entry, stop and targets; ``legs`` are marked where they filled.
+
+    ``entry_time`` is the open time (epoch ms) of the entry candle; without it the levels begin at the last candle.
+    ``shown`` draws only that many of the last candles, the earlier ones then feed the averages. Gives a PNG. Raises
+    ValueError without candles.
+    """
+    if not len(candles):
+        raise ValueError("there are no candles to draw")
+    figure = _figure(title)
+    first = max(0, len(candles) - (shown or len(candles)))
+    view = candles.rows(first, None)
+    price_axes = _axes(figure, (0.03, 0.24, 0.80, 0.66))
+    volume_axes = _axes(figure, (0.03, 0.09, 0.80, 0.14))
+
+    _draw_candles(price_axes, view)
+    _draw_volume(volume_axes, view)
+    for size, color in ((15, FAST), (40, SLOW)):
+        average = rolling_mean(candles.close, size)[first:]
+        price_axes.plot(average, color=color, linewidth=1.8, label=f"SMA {size}", zorder=2)
+    figure.legend(
+        *price_axes.get_legend_handles_labels(),
+        loc="center right",
+        bbox_to_anchor=(0.84, 0.945),
+        frameon=False,
+        fontsize=_SMALL,
+        labelcolor=FAINT,
+        ncols=2,
+        handlelength=1.4,
+        columnspacing=1.4,
+    )
+
+    last, right = float(view.close[-1]), len(view) - 0.2
+    tags = [(last, _price(last), TEXT)]
+    low, high = float(view.low.min()), float(view.high.max())
+    if levels is not None:
+        start = len(view) - 1
+        if entry_time is not None:
+            start = min(start, int(np.searchsorted(view.time, entry_time)))
+            if view.time[0] <= entry_time:
+                price_axes.plot(start, levels.entry, ">", color=ENTRY, markersize=12, markeredgecolor=GROUND, zorder=6)
+        right = max(right, start + 0.22 * len(view))  # a trade that has just begun needs room for its future
+        tags = [t for t in tags if last != levels.entry] + _draw_levels(price_axes, levels, start, right)
+        low, high = min(low, levels.stop, levels.targets[-1]), max(high, levels.stop, levels.targets[-1])
+    for leg in legs:
+        _draw_fill(price_axes, view, leg, levels.entry if levels else leg.price)
+
+    room = (high - low or high) * 0.07
+    price_axes.set_ylim(low - room, high + room)
+    _draw_tags(price_axes, tags)
+    for axes in (price_axes, volume_axes):
+        axes.set_xlim(-1, right)
+        axes.set_yticks([])
+    price_axes.set_xticks([])
+    rows, labels = _row_ticks(view.time)
+    volume_axes.set_xticks(rows, labels)
+    _name_zone(figure)
+    return _png(figure)
+
+
+def equity_chart(times: IntArray | Sequence[int], equity: FloatArray | Sequence[float], title: str) -> bytes:
+    """An account over time with its drawdown below, as a PNG.
+
+    ``times`` are epoch ms, ascending, one per value of ``equity`` (money or cumulated R). Raises ValueError where they
+    are empty or do not fit.
+    """
+    moments, values = np.asarray(times, dtype=np.int64), np.asarray(equity, dtype=np.float64)
+    if not len(values) or len(moments) != len(values):
+        raise ValueError(f"{len(moments)} times do not fit {len(values)} values")
+    figure = _figure(title)
+    curve_axes = _axes(figure, (0.03, 0.34, 0.80, 0.56))
+    fall_axes = _axes(figure, (0.03, 0.09, 0.80, 0.23))
+    start, last = float(values[0]), float(values[-1])
+    color = UP if last >= start else DOWN
+
+    curve_axes.plot(moments, values, color=color, linewidth=2.2, drawstyle="steps-post")
+    curve_axes.fill_between(moments, values, start, color=color, alpha=0.14, step="post", linewidth=0)
+    curve_axes.axhline(start, color=FAINT, linewidth=1, linestyle=(0, (4, 4)))
+    high, low = float(values.max()), float(values.min())
+    room = (high - low or abs(high) or 1) * 0.08
+    curve_axes.set_ylim(low - room, high + room)
+    tags = [(last, _amount(last), color)] + ([(start, _amount(start), FAINT)] if last != start else [])
+    _draw_tags(curve_axes, tags)
+
+    fall = values - np.maximum.accumulate(values)
+    fall_axes.fill_between(moments, fall, 0, color=DOWN, alpha=0.35, step="post", linewidth=0)
+    fall_axes.plot(moments, fall, color=DOWN, linewidth=1.4, drawstyle="steps-post")
+    deepest = float(fall.min())
+    fall_axes.set_ylim((deepest or -1) * 1.15, 0)
+    fall_axes.text(0.012, 0.06, "below the peak", transform=fall_axes.transAxes, color=FAINT, fontsize=_SMALL)
+    if deepest < 0:
+        _draw_tags(fall_axes, [(deepest, _amount(deepest), DOWN)])
+
+    positions, labels = _time_ticks(moments)
+    for axes in (curve_axes, fall_axes):
+        axes.set_xlim(moments[0] - 1, moments[-1] + 1)
+        axes.set_yticks([])
+    curve_axes.set_xticks([])
+    fall_axes.set_xticks(positions, labels)
+    _name_zone(figure)
+    return _png(figure)
+
+
+def calibration_chart(buckets: Sequence[Bucket], title: str, base_rate: float | None = None) -> bytes:
+    """What the model said against what came true, as a PNG: on the diagonal it means what it says.
+
+    Each point is one of ``buckets`` (0..1 fractions), larger with more predictions, with a 95% interval (Wilson).
+    ``base_rate`` is drawn as a line. Raises ValueError without buckets.
+    """
+    if not buckets:
+        raise ValueError("there are no predictions to draw")
+    figure = _figure(title)
+    axes = _axes(figure, (0.11, 0.13, 0.84, 0.77))
+    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1.4, linestyle=(0, (4, 4)))
+    axes.text(0.02, 0.97, "on the line it means what it says", color=FAINT, fontsize=_SMALL, va="top")
+    if base_rate is not None:
+        axes.axhline(base_rate, color=FAST, linewidth=1.2)
+        axes.text(0.01, base_rate + 0.01, f"average {base_rate:.0%}", color=FAST, fontsize=_SMALL, va="bottom")
+    most = max(b.n for b in buckets)
+    for bucket in buckets:
+        low, high = _wilson(bucket.won, bucket.n)
+        axes.plot([bucket.predicted] * 2, [low, high], color=SLOW, linewidth=2, alpha=0.6, solid_capstyle="round")
+        axes.scatter(bucket.predicted, bucket.won, s=60 + 500 * bucket.n / most, color=SLOW, edgecolor=GROUND, zorder=3)
+        above = bucket.won < 0.85
+        axes.annotate(
+            f"n {bucket.n}",
+            (bucket.predicted, high if above else low),
+            xytext=(0, 6 if above else -6),
+            textcoords="offset points",
+            ha="center",
+            va="bottom" if above else "top",
+            color=FAINT,
+            fontsize=_SMALL,
+        )
+    percents = np.linspace(0, 1, 6)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.set_xticks(percents, [f"{p:.0%}" for p in percents])
+    axes.set_yticks(percents, [f"{p:.0%}" for p in percents])
+    axes.grid(color=GRID, linewidth=1)
+    axes.set_xlabel("the model said", color=FAINT, fontsize=_NORMAL)
+    axes.set_ylabel("it was a win", color=FAINT, fontsize=_NORMAL)
+    return _png(figure)
+
+
+# -- canvas --
+
+
+def _figure(title: str) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=_SIZE, dpi=_DPI, facecolor=GROUND)
+    FigureCanvasAgg(figure)
+    # A dollar sign would begin a formula.
+    figure.text(0.035, 0.945, title.replace("$", r"\$"), color=TEXT, fontsize=_LARGE, fontweight="bold", va="center")
+    return figure
+
+
+def _axes(figure: Figure, box: tuple[float, float, float, float]) -> Axes:
+    axes = figure.add_axes(box)
+    axes.set_facecolor(PANEL)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.tick_params(colors=FAINT, labelsize=_SMALL, length=0, pad=6)
+    return axes
+
+
+def _name_zone(figure: Figure) -> None:
+    figure.text(0.84, 0.068, "UTC", color=FAINT, fontsize=_SMALL, va="center")
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", facecolor=GROUND, metadata={"Software": None})  # the same picture, same bytes
+    return buffer.getvalue()
+
+
+# -- candles --
+
+
+def _draw_candles(axes: Axes, candles: Candles) -> None:
+    from matplotlib.collections import LineCollection, PolyCollection
+
+    rows = np.arange(len(candles), dtype=np.float64)
+    colors = np.where(candles.close >= candles.open, UP, DOWN)
+    wicks = np.stack([np.stack([rows, candles.low], 1), np.stack([rows, candles.high], 1)], 1)
+    top, bottom = np.maximum(candles.open, candles.close), np.minimum(candles.open, candles.close)
+    half = 0.34
+    corners = ((-half, bottom), (half, bottom), (half, top), (-half, top))
+    bodies = np.stack([np.stack([rows + dx, y], 1) for dx, y in corners], 1)
+    axes.add_collection(LineCollection(list(wicks), colors=list(colors), linewidths=1.1, zorder=3))
+    # The edge keeps a body without height visible.
+    axes.add_collection(PolyCollection(list(bodies), facecolors=list(colors), edgecolors=list(colors), zorder=4))
+    missing = np.flatnonzero(np.diff(candles.time) > candles.timeframe.ms)
+    for row in missing:
+        axes.axvline(row + 0.5, color=FAINT, linewidth=1, linestyle=(0, (1, 3)))
+
+
+def _draw_volume(axes: Axes, candles: Candles) -> None:
+    colors = np.where(candles.close >= candles.open, UP, DOWN)
+    axes.bar(np.arange(len(candles)), candles.volume, width=0.7, color=list(colors), alpha=0.55, linewidth=0)
+    axes.set_ylim(0, float(candles.volume.max()) * 1.1 or 1)
+    axes.text(0.012, 0.93, "volume", transform=axes.transAxes, color=FAINT, fontsize=_SMALL, va="top")
+
+
+def _draw_levels(axes: Axes, levels: Levels, start: int, right: float) -> list[tuple[float, str, str]]:
+    """Lines and zones from the entry on; gives the tags for the right edge."""
+    width = max(right - start, 1.0)
+    for price, color in ((levels.stop, DOWN), (levels.targets[-1], UP)):
+        low, high = sorted((levels.entry, price))
+        axes.fill_between([start, start + width], low, high, color=color, alpha=0.10, linewidth=0, zorder=1)
+    tags = [(levels.entry, f"in {_price(levels.entry)}", ENTRY), (levels.stop, f"stop {_price(levels.stop)}", DOWN)]
+    tags += [(price, f"{r:g}R {_price(price)}", UP) for price, r in zip(levels.targets, TARGET_R, strict=True)]
+    for price, _, color in tags:
+        axes.hlines(price, start, start + width, color=color, linewidth=1.3, linestyle=(0, (5, 3)), zorder=2)
+    return tags
+
+
+def _draw_fill(axes: Axes, candles: Candles, leg: Leg, entry: float) -> None:
+    """A dot at the fill, its name on the side away from the entry, where fewer candles are."""
+    if not candles.time[0] <= leg.time <= candles.time[-1]:
+        return
+    row = int(np.searchsorted(candles.time, leg.time))
+    color = UP if leg.r > 0 else DOWN if leg.r < 0 else ENTRY
+    above, late = leg.price >= entry, row > len(candles) / 4
+    axes.plot(row, leg.price, "o", color=color, markersize=11, markeredgecolor=TEXT, markeredgewidth=1.6, zorder=7)
+    axes.annotate(
+        f"{leg.name} {leg.r:+.2f}R",
+        (row, leg.price),
+        xytext=(-6 if late else 6, 9 if above else -9),
+        textcoords="offset points",
+        color=color,
+        fontsize=_SMALL,
+        fontweight="bold",
+        ha="right" if late else "left",
+        va="bottom" if above else "top",
+        zorder=7,
+        bbox={"facecolor": PANEL, "edgecolor": "none", "alpha": 0.75, "pad": 2},
+    )
+
+
+def _draw_tags(axes: Axes, tags: Sequence[tuple[float, str, str]]) -> None:
+    """Texts at the right edge at their heights, moved apart where they would cover each other."""
+    low, high = axes.get_ylim()
+    height = axes.get_position().height
+    least = 0.043 / height  # of the axes' height: one line of text
+    ordered = sorted(tags, key=lambda tag: tag[0])
+    places = _spread([(value - low) / (high - low) for value, _, _ in ordered], least)
+    for (_, text, color), place in zip(ordered, places, strict=True):
+        axes.text(
+            1.012, place, text.replace("$", r"\$"), transform=axes.transAxes, color=color, fontsize=_SMALL, va="center"
+        )
+
+
+def _spread(places: Sequence[float], least: float) -> list[float]:
+    """Ascending places moved up and down until neighbours are ``least`` apart."""
+    out = np.array(places, dtype=np.float64)
+    for _ in range(50):
+        near = np.maximum(0.0, least - np.diff(out)) / 2
+        if not (near > 1e-9).any():
+            break
+        out[:-1] -= near
+        out[1:] += near
+    return [float(place) for place in out]
+
+
+# -- words --
+
+
+def _price(price: float) -> str:
+    """Five digits that count: 43,210 and 17.480 and 0.83245."""
+    decimals = 4 - math.floor(math.log10(abs(price))) if price else 0
+    return f"{price:,.{min(10, max(0, decimals))}f}"
+
+
+def _amount(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.2f}"
+
+
+def _wilson(share: float, count: int) -> tuple[float, float]:
+    """The 95% interval of a share (Wilson 1927)."""
+    z2 = 1.96**2
+    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
+    reach = 1.96 / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count * count))
+    return middle - reach, middle + reach
+
+
+def _time_ticks(times: IntArray) -> tuple[list[int], list[str]]:
+    """At most six round moments (UTC) and their names."""
+    first, last = int(times[0]), int(times[-1])
+    step = next((s for s in _STEPS if (last - first) / s <= 5), _STEPS[-1])
+    ticks = list(range(-(-first // step) * step, last + 1, step))
+    return ticks, [_moment(t, step) for t in ticks]
+
+
+def _row_ticks(times: IntArray) -> tuple[list[int], list[str]]:
+    """The same by row, for axes where candles stand side by side."""
+    ticks, labels = _time_ticks(times)
+    rows = [int(np.searchsorted(times, t)) for t in ticks]
+    edge = len(times) * 0.03  # a name there would be cut off
+    kept = [(row, label) for row, label in zip(rows, labels, strict=True) if edge <= row or len(times) < 3]
+    return [row for row, _ in kept], [label for _, label in kept]
+
+
+def _moment(ms: int, step: int) -> str:
+    moment = to_datetime(ms)
+    if step >= 720 * _HOUR:
+        return f"{moment.day} {moment:%b %y}"
+    if step >= 24 * _HOUR or moment.hour == 0:
+        return f"{moment.day} {moment:%b}"
+    return f"{moment:%H:%M}"
