@@ -50,6 +50,12 @@ def text(lines: Iterable[str]) -> Block:
     return Block(tuple(lines))
 
 
+def section(lines: Iterable[str]) -> Block:
+    """Running text with an empty line above it; nothing at all when there are no lines."""
+    found = tuple(lines)
+    return Block(("", *found) if found else ())
+
+
 def table(lines: Iterable[str]) -> Block:
     return Block(tuple(lines), "pre")
 
@@ -112,10 +118,11 @@ def _fit(lines: Iterable[str], room: int, write: Callable[[str], str]) -> str:
     """As many whole lines as the room takes; the one that does not fit is cut and ends in an ellipsis."""
     written: list[str] = []
     for line in lines:
-        whole = write(clean(line))
+        kept = clean(line[: room + 2])  # what cannot fit anyway need not be looked at
+        whole = write(kept)
         needed = units(whole) + (1 if written else 0)
         if needed > room:
-            cut = _cut(clean(line), room - (1 if written else 0), write)
+            cut = _cut(kept, room - (1 if written else 0), write)
             return "\n".join([*written, cut] if cut else written)
         written.append(whole)
         room -= needed

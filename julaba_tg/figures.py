@@ -52,10 +52,10 @@ def r_multiple(value: float | None) -> str:
 
 
 def figure(value: float | None) -> str:
-    """Any other number: whole ones bare, the rest with three digits."""
+    """Any other number, with at most three digits behind the point."""
     if value is None or not math.isfinite(value):
         return UNKNOWN
-    return f"{value:,.0f}" if value == round(value) else f"{value:,.3f}"
+    return f"{value:,.3f}".rstrip("0").rstrip(".")
 
 
 def amount(value: float) -> str:

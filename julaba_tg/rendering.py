@@ -19,7 +19,7 @@ from core.services.views import (
     TrainingView,
     WeightAnswer,
 )
-from julaba_tg.card import Block, Card, card, quote, table, text
+from julaba_tg.card import Block, Card, card, quote, section, table, text
 from julaba_tg.commands import COMMANDS, Command, Group, allowed_to
 from julaba_tg.figures import (
     UNKNOWN,
@@ -71,7 +71,7 @@ def status(view: StatusView, zone: ZoneInfo) -> Card:
         f"Last close {clock_time(view.last_close, zone)}, next {clock_time(view.next_close, zone)} "
         f"({zone.key}) · {view.mode} · at {view.now.astimezone(zone):%H:%M:%S}"
     )
-    return card(title, text(lines), text(positions), table(pairs), times)
+    return card(title, text(lines), section(positions), table(pairs), times)
 
 
 def _position_line(p: PositionView) -> str:
@@ -96,9 +96,8 @@ def positions(views: Sequence[PositionView], zone: ZoneInfo) -> Card:
 
 def _position(p: PositionView, zone: ZoneInfo) -> Block:
     targets = " / ".join(f"{price(t)}{' ✓' if i < p.targets_hit else ''}" for i, t in enumerate(p.targets))
-    return text(
+    return section(
         [
-            "",
             f"{_position_line(p)} · {signed_money(p.open_pnl + p.realized_pnl)}",
             f"Stop {price(p.stop)} · targets {targets}",
             f"#{p.trade_id} since {day_time(p.opened_at, zone)} · {p.bars} candles · {percent(p.remaining)} left · "
@@ -113,13 +112,14 @@ def trades(view: TradesView, zone: ZoneInfo) -> Card:
     title = f"📒 {signed_money(view.pnl)} · {view.wins} of {view.total} won"
     factor = f"Profit factor {figure(view.profit_factor)} · " if view.profit_factor is not None else ""
     shown = f"{factor}the last {len(view.trades)} of {view.total}, net of costs"
-    return card(title, shown, table(_trade_row(t, zone) for t in view.trades))
+    return card(title, shown, section(_trade_row(t, zone) for t in view.trades))
 
 
 def _trade_row(t: TradeView, zone: ZoneInfo) -> str:
+    sign = "🟢" if t.pnl > 0 else "🔴"
     return (
-        f"{day_time(t.closed_at, zone)} {coin(t.pair)} {t.direction[:1]} {r_multiple(t.r_net)} "
-        f"{signed_money(t.pnl)} {exit_words(t.exit_reason, t.last_target)}"
+        f"{sign} {coin(t.pair)} {t.direction} {r_multiple(t.r_net)} · {signed_money(t.pnl)} · "
+        f"{exit_words(t.exit_reason, t.last_target)} · {day_time(t.closed_at, zone)}"
     )
 
 
@@ -177,9 +177,9 @@ def ml(view: MlView, zone: ZoneInfo) -> Card:
     return card(
         f"🧠 ML {state} · {weight}",
         text(head),
-        text(_progress(view, zone)),
-        text(["The gate:", *(_condition(c) for c in view.conditions)] if view.conditions else []),
-        text([f"Approval {view.pending_approval} waits for an answer."] if view.pending_approval else []),
+        section(_progress(view, zone)),
+        section(["The gate:", *(_condition(c) for c in view.conditions)] if view.conditions else []),
+        section([f"Approval {view.pending_approval} waits for an answer."] if view.pending_approval else []),
         quote(["The champion, walk-forward:", *_metrics(view.metrics)] if view.metrics else []),
     )
 
@@ -196,10 +196,12 @@ def _progress(view: MlView, zone: ZoneInfo) -> list[str]:
 
 
 def _condition(c: ConditionView) -> str:
-    numbers = f" {figure(c.number)}" if c.number is not None else ""
-    if c.threshold is not None:
-        numbers += f" (needs {figure(c.threshold)})"
-    return f"{'✅' if c.met else '❌'} {c.name}{numbers} · {c.sentence}"
+    """A condition's sentence; its numbers before it where the sentence has none."""
+    mark = "✅" if c.met else "❌"
+    if c.number is None or any(character.isdigit() for character in c.sentence):
+        return f"{mark} {c.sentence}"
+    needed = f" (needs {figure(c.threshold)})" if c.threshold is not None else ""
+    return f"{mark} {c.name.replace('_', ' ')} {figure(c.number)}{needed}: {c.sentence}"
 
 
 def _metrics(metrics: Mapping[str, float | None]) -> list[str]:
@@ -222,13 +224,13 @@ def weight_answer(answer: WeightAnswer) -> Card:
 
 def approval(view: ApprovalView, zone: ZoneInfo, now: datetime) -> Card:
     """The card with its frozen evidence; once it has ended, who ended it stands in the first line."""
-    evidence = text(view.lines)
+    evidence = section(view.lines)
     asked = f"Approval {view.approval_id} · asked by {view.asked_by} {day_time(view.created_at, zone)}"
     if view.state == "pending":
         left = f"expires {day_time(view.expires_at, zone)} (in {duration(view.expires_at - now)})"
         how = "Tap a button, or reply to this message with approve or reject."
-        return card(f"🗳 {view.title}", evidence, f"{asked} · {left}", how)
-    return card(f"{approval_end(view, zone)}: {view.title}", evidence, asked, view.answer_note)
+        return card(f"🗳 {view.title}", evidence, section([f"{asked} · {left}", how]))
+    return card(f"{approval_end(view, zone)}: {view.title}", evidence, section([asked]), view.answer_note)
 
 
 def approval_answered(view: ApprovalView, zone: ZoneInfo) -> Card:
@@ -276,7 +278,7 @@ def training_result(view: TrainingView) -> Card:
 def help_list(role: Role) -> Card:
     visible = allowed_to(role)
     blocks = [
-        text(["", title] + [f"{c.usage} – {c.help}" for c in visible if c.group == group])
+        section([title, *(f"{c.usage} – {c.help}" for c in visible if c.group == group)])
         for group, title in _GROUP_TITLES.items()
         if any(c.group == group for c in visible)
     ]
@@ -284,7 +286,7 @@ def help_list(role: Role) -> Card:
     more = (
         f"{hidden} more need another role than {role}." if hidden else "An answer to a card: reply approve or reject."
     )
-    return card("❓ What you can say", *blocks, text(["", more]))
+    return card("❓ What you can say", *blocks, section([more]))
 
 
 def help_command(lines: Sequence[Command]) -> Card:

@@ -104,7 +104,7 @@ def an_approval(approval_id: int = 3, kind: str = "weight") -> ApprovalView:
     )
 
 
-def a_signal(number: int = 1, **changes: object) -> SignalDecided:
+def a_signal(number: int = 1, /, **changes: object) -> SignalDecided:
     """A taken LINK signal; ``changes`` replace fields."""
     taken = SignalDecided(
         key=f"signal:{number}",
@@ -249,7 +249,7 @@ class FakeDesk:
             trades=12,
             state="blocked",
             conditions=(
-                ConditionView("outcomes", False, 31, 50, "19 more are needed"),
+                ConditionView("outcomes", False, 31, 50, "31 of 50 outcomes"),
                 ConditionView("accuracy", True, 0.58, 0.55, "better than asked"),
             ),
             looked_at=None,

@@ -40,7 +40,7 @@ async def test_a_refresh_that_changes_nothing_is_no_fault(chat: World) -> None:
 
 async def test_positions_trades_and_version(chat: World) -> None:
     assert "Stop 17.10 · targets 18.05 / 18.43 / 19.00" in (await chat.ask("/positions")).text
-    assert "ETH S +0.62R +$84.20 stop after TP1" in (await chat.ask("/trades 2")).text
+    assert "🟢 ETH SHORT +0.62R · +$84.20 · stop after TP1 · 21 Nov 10:00" in (await chat.ask("/trades 2")).text
     assert (await chat.ask("/version")).text == "Julaba 0.1.0 · paper"
 
 
@@ -91,7 +91,8 @@ async def test_refreshing_a_chart_changes_its_picture_in_place(chat: World) -> N
 async def test_ml_shows_the_gate_with_numbers(chat: World) -> None:
     text = (await chat.ask("/ml")).text
     assert text.splitlines()[0] == "🧠 ML gate closed · weight 0%"
-    assert "❌ outcomes 31 (needs 50) · 19 more are needed" in text
+    assert "❌ 31 of 50 outcomes" in text
+    assert "✅ accuracy 0.58 (needs 0.55): better than asked" in text
     assert "No look so far · next at 50: 19 to go, about 11d 21h" in text
 
 
