@@ -172,7 +172,6 @@ def _bar(stack: ExitStack, pair: Pair, line: int) -> Progress:
     def progress(done: int, total: int) -> None:
         bar.total = total
         bar.update(done - bar.n)
-        bar.refresh()
 
     return progress
 

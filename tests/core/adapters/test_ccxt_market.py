@@ -292,3 +292,11 @@ async def test_closing_twice_or_unused_is_fine(mexc: FakeMexc) -> None:
     assert await market.server_time() == mexc.now
     await market.close()
     await market.close()
+
+
+@pytest.mark.parametrize("body", ["<html>busy</html>", "null", '[["cut'])
+async def test_what_is_no_json_is_called_so(market: CcxtMarket, mexc: FakeMexc, body: str) -> None:
+    mexc.faults = [text(body)]
+
+    with pytest.raises(MarketError, match="not JSON"):
+        await ask(market, mexc)

@@ -23,7 +23,7 @@ NOW = START + 1000 * STEP + 5
 
 
 class Exchange:
-    """Has every candle of ``[first, now)`` but those ``absent``; gives at most ``cap`` at once; ``before`` may raise."""
+    """Has all candles from ``first`` on but those ``absent``; gives ``cap`` at most at once; ``before`` may raise."""
 
     def __init__(self, first: int = START, absent: set[int] | None = None, cap: int = PAGE) -> None:
         self.first, self.absent, self.cap = first, absent or set(), cap
