@@ -85,7 +85,8 @@ class Worker:
                 pipe.close()
         self._alive = self._progress = None
         if pool is not None:
-            await asyncio.to_thread(pool.shutdown, wait=True, cancel_futures=True)
+            # Not cancel_futures: a job that had not begun would then end its caller as if that had been cancelled.
+            await asyncio.to_thread(pool.shutdown, wait=True)
 
     async def _finish(self, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
         pool = self._start()
