@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -142,11 +142,6 @@ def train_from_table(
         sentence=plain_words(len(dataset), walked),
         takeover=f"{damage}; {why}" if damage else why,
     )
-
-
-def train_with_progress(progress: Progress, *args: Any, **kwargs: Any) -> TrainingReport:
-    """``train_from_table`` in the form that ``Worker.run_with_progress`` calls."""
-    return train_from_table(*args, **kwargs, progress=progress)
 
 
 def takeover(
