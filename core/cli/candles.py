@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from core import bootstrap
 from core.cli import Context, say
@@ -23,12 +23,17 @@ from core.services import candle_csv
 from core.services.fetch import FetchResult, Progress, fetch_history, patiently
 from core.services.markets import PairProblem, check_pairs
 
-if TYPE_CHECKING:
-    from core.adapters.candle_files import CandleFiles
-
 DAY_MS = 86_400_000
 TIMEFRAMES = ("1m", "5m", "15m", "30m", "1h")
 SHOWN = 10  # faults or gaps of one file in a text answer; --json has them all
+
+
+class Files(CandleStore, Protocol):
+    """A candle store whose files can be looked at as they are: what ``candles check`` needs."""
+
+    def path(self, pair: Pair, timeframe: Timeframe) -> Path: ...
+
+    def read(self, pair: Pair, timeframe: Timeframe) -> Candles: ...
 
 
 def fetch_arguments(parser: argparse.ArgumentParser) -> None:
@@ -263,7 +268,7 @@ def _answer(context: Context, reports: Sequence[_Report]) -> None:
     context.result({"files": [r.json() for r in reports]}, "\n".join(r.text() for r in reports))
 
 
-def _import(args: argparse.Namespace, context: Context, store: CandleFiles) -> int:
+def _import(args: argparse.Namespace, context: Context, store: Files) -> int:
     """All files are read and checked before the first is stored."""
     read = [(path, candle_csv.read_csv(path)) for path in _files(args.paths)]
     _answer(context, [_Report(path, candles, new=store.save(candles)) for path, candles in read])
@@ -281,7 +286,7 @@ def _files(paths: Iterable[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def _check(args: argparse.Namespace, context: Context, store: CandleFiles) -> int:
+def _check(args: argparse.Namespace, context: Context, store: Files) -> int:
     """Exit 1 when anything is wrong; a gap alone is not."""
     if args.paths and (args.pairs or args.timeframe):
         raise UsageError("files say their pair and timeframe themselves: leave --pairs and --timeframe out")
@@ -299,7 +304,7 @@ def _checked_file(path: Path) -> _Report:
     )
 
 
-def _checked_store(args: argparse.Namespace, context: Context, store: CandleFiles) -> list[_Report]:
+def _checked_store(args: argparse.Namespace, context: Context, store: Files) -> list[_Report]:
     """What is stored of the pairs named, else everything stored."""
     if args.pairs:
         wanted = [(pair, timeframe_of(args, context.settings)) for pair in context.pairs(args.pairs)]
@@ -311,7 +316,7 @@ def _checked_store(args: argparse.Namespace, context: Context, store: CandleFile
     return [_checked_pair(pair, frame, store) for pair, frame in wanted]
 
 
-def _checked_pair(pair: Pair, timeframe: Timeframe, store: CandleFiles) -> _Report:
+def _checked_pair(pair: Pair, timeframe: Timeframe, store: Files) -> _Report:
     path = store.path(pair, timeframe)
     if not path.exists():
         raise DataError(f"no {timeframe.name} candles of {pair} are stored; fetch or import them")
@@ -324,7 +329,7 @@ def _checked_pair(pair: Pair, timeframe: Timeframe, store: CandleFiles) -> _Repo
     )
 
 
-def _export(args: argparse.Namespace, context: Context, store: CandleFiles) -> int:
+def _export(args: argparse.Namespace, context: Context, store: Files) -> int:
     timeframe = timeframe_of(args, context.settings)
     folder = args.out or context.data_dir / "historical"
     written = []

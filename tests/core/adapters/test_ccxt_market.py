@@ -42,7 +42,7 @@ async def mexc() -> AsyncIterator[FakeMexc]:
 
 @pytest.fixture
 async def market(mexc: FakeMexc) -> AsyncIterator[CcxtMarket]:
-    market = CcxtMarket(Exchange(base_url=mexc.url, rate_limit_ms=0, timeout=0.3))
+    market = CcxtMarket(Exchange(base_url=mexc.url, rate_limit_ms=0))
     yield market
     await market.close()
 
@@ -170,7 +170,6 @@ def put(row: int, column: int, value: object) -> Callable[[list[list[Any]]], Non
         pytest.param(broken(403), id="403"),
         pytest.param(broken(404), id="404"),
         pytest.param(answer({"code": 700003, "msg": "odd"}), id="code with 200"),
-        pytest.param(silent(1.0), id="too late"),
     ],
 )
 async def test_a_doubtful_answer_is_an_error_and_never_no_news(
@@ -187,6 +186,15 @@ async def test_a_doubtful_answer_is_an_error_and_never_no_news(
     assert "http" not in sentence.replace("HTTP ", "")
     assert "html" not in sentence
     assert len(await ask(market, mexc)) == 8, "the next question is answered"
+
+
+async def test_an_exchange_that_is_too_slow_is_not_waited_for(mexc: FakeMexc) -> None:
+    market = CcxtMarket(Exchange(base_url=mexc.url, rate_limit_ms=0, timeout=0.05))
+    mexc.faults = [silent(1.0)]
+
+    with pytest.raises(MarketError, match="within 0.05 s"):
+        await ask(market, mexc)
+    await market.close()
 
 
 async def test_an_empty_list_is_an_honest_nothing(market: CcxtMarket, mexc: FakeMexc) -> None:
