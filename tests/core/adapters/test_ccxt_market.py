@@ -192,7 +192,7 @@ async def test_an_exchange_that_is_too_slow_is_not_waited_for(mexc: FakeMexc) ->
     market = CcxtMarket(Exchange(base_url=mexc.url, rate_limit_ms=0, timeout=0.05))
     mexc.faults = [silent(1.0)]
 
-    with pytest.raises(MarketError, match="within 0.05 s"):
+    with pytest.raises(MarketError, match=r"within 0\.05 s"):
         await ask(market, mexc)
     await market.close()
 
