@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -23,6 +23,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -43,6 +44,8 @@ NoticeLevel = Literal["loud", "silent", "none"]
 
 
 def _pair_text(text: object) -> str:
+    if not isinstance(text, str):
+        raise ValueError('a pair such as "LINK/USDT" is wanted')
     try:
         return str(Pair.parse(str(text)))
     except UsageError as error:
@@ -69,6 +72,14 @@ RootUrl = Annotated[str, AfterValidator(_root_url)]
 
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch_for_a_number(cls, value: object, info: ValidationInfo) -> object:
+        """Pydantic would take true for 1: a balance of one dollar."""
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
+            raise ValueError("true and false are switches; this wants a value")
+        return value
 
 
 class PairSettings(Section):
@@ -250,6 +261,14 @@ class Settings(Section):
             raise ValueError(f"{twice} is there twice")
         return pairs
 
+    @field_validator("digest_at", mode="before")
+    @classmethod
+    def _time_of_day(cls, value: object) -> object:
+        """Pydantic would take 2000 for seconds since midnight."""
+        if not isinstance(value, str | time):
+            raise ValueError('a time such as "20:00" is wanted')
+        return value
+
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, name: str) -> str:
@@ -288,17 +307,21 @@ class Secrets(BaseSettings):
 
 _SECRET_KEY = re.compile(r"(token|secret|password|api_?key)$", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"^(\d{6,}:[A-Za-z0-9_-]{30,}|AIza[A-Za-z0-9_-]{30,})$")
-_NOT_SECRETS = {"daily_tokens"}
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice; YAML itself would keep the last one silently."""
+    """SafeLoader without the traps: a key given twice is refused, and bare words are read as YAML 1.2 reads them.
+
+    PyYAML's own rules make 12:30 the number 750, 012 ten, 1e3 a text, and `no`, `off` and a pair called ON booleans.
+    """
 
 
 def _mapping_without_duplicates(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
         key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, Hashable):
+            raise SettingsError(f"line {key_node.start_mark.line + 1}: a list or mapping cannot be a key")
         if key in seen:
             raise SettingsError(f"line {key_node.start_mark.line + 1}: the key {key!r} is there twice; keep one")
         seen.add(key)
@@ -306,6 +329,15 @@ def _mapping_without_duplicates(loader: _StrictLoader, node: yaml.MappingNode) -
 
 
 _StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_duplicates)
+_StrictLoader.yaml_implicit_resolvers = {}
+for _tag, _form, _first in (
+    ("null", r"^(?:~|null|Null|NULL|)$", "~nN"),
+    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    ("int", r"^[-+]?(?:0|[1-9][0-9_]*)$", "-+0123456789"),
+    ("float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", "-+.0123456789"),
+    ("float", r"^(?:[-+]?\.inf|\.nan)$", "-+."),
+):
+    _StrictLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_form), [*_first, ""])
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -317,7 +349,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        raise SettingsError(f"{path}{where} is not valid YAML: {getattr(error, 'problem', None) or error}") from error
+        reason = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise SettingsError(f"{path}{where} is not valid YAML: {reason}") from error
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
     if content is None:
@@ -333,9 +366,9 @@ def _refuse_secrets(content: Mapping[Any, Any], path: Path, prefix: str = "") ->
         name = f"{prefix}{key}"
         if isinstance(value, Mapping):
             _refuse_secrets(value, path, f"{name}.")
-        elif (_SECRET_KEY.search(str(key)) and str(key) not in _NOT_SECRETS) or (
-            isinstance(value, str) and _SECRET_VALUE.match(value)
-        ):
+        elif isinstance(value, list):
+            _refuse_secrets(dict(enumerate(value)), path, f"{name}.")
+        elif _SECRET_KEY.search(str(key)) or (isinstance(value, str) and _SECRET_VALUE.match(value)):
             raise SettingsError(
                 f"{path}: {name} looks like a secret; put it into the environment or .env "
                 "(TELEGRAM_BOT_TOKEN, GEMINI_API_KEY) and remove it here"
@@ -348,8 +381,8 @@ def _overrides(environ: Mapping[str, str]) -> list[tuple[list[str], Any, str]]:
     for variable in sorted(environ):
         if variable.upper().startswith(ENV_PREFIX):
             try:
-                value = yaml.safe_load(environ[variable])
-            except yaml.YAMLError as error:
+                value = yaml.load(environ[variable], Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
+            except (yaml.YAMLError, SettingsError) as error:
                 raise SettingsError(f"{variable}={environ[variable]!r} is not a valid value") from error
             found.append((variable[len(ENV_PREFIX) :].lower().split("__"), value, variable))
     return found
