@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import groupby
 from zoneinfo import ZoneInfo
 
 from core.domain.messages import (
@@ -17,7 +18,7 @@ from core.domain.messages import (
     TargetHit,
     TradeClosed,
 )
-from core.domain.trading import Ruling
+from core.domain.trading import Ruling, Verdict
 from julaba_tg.card import Block, Card, card, quote, text
 from julaba_tg.figures import (
     UNKNOWN,
@@ -105,11 +106,24 @@ def _gemini(event: SignalDecided) -> list[str]:
 
 
 def _layers(event: SignalDecided, zone: ZoneInfo) -> Block:
-    lines = [f"{_RULING_MARK[v.ruling]} {v.layer} {v.rule}: {v.sentence}" for v in event.verdicts]
+    """Every layer in order: what passed by name, anything else with its sentence. Gemini's words stand above."""
+    lines = []
+    for layer, verdicts in groupby(event.verdicts, key=lambda v: v.layer):
+        if layer != "gemini" or event.gemini_confidence is None:
+            lines += _layer(layer, list(verdicts))
     if event.combined_confidence is not None:
         weight = percent(event.influence_weight)
         lines.append(f"Combined confidence {score(event.combined_confidence)} with the model at {weight}")
     return quote([*lines, f"Signal {event.decision_id} at {day_time(event.time, zone)}"])
+
+
+def _layer(layer: str, verdicts: Sequence[Verdict]) -> list[str]:
+    passed = [v for v in verdicts if v.ruling is Ruling.PASS]
+    spoken = [v for v in verdicts if v.ruling is not Ruling.PASS or len(verdicts) == 1]
+    lines = [f"{_RULING_MARK[v.ruling]} {layer}: {v.sentence}" for v in spoken]
+    if passed and len(verdicts) > 1:
+        lines.insert(0, f"{_RULING_MARK[Ruling.PASS]} {layer}: {', '.join(v.rule.replace('_', ' ') for v in passed)}")
+    return lines
 
 
 def trade(events: Sequence[Event], zone: ZoneInfo) -> Card:

@@ -55,7 +55,8 @@ def figure(value: float | None) -> str:
     """Any other number, with at most three digits behind the point."""
     if value is None or not math.isfinite(value):
         return UNKNOWN
-    return f"{value:,.3f}".rstrip("0").rstrip(".")
+    shown = f"{value:,.3f}".rstrip("0").rstrip(".")
+    return "0" if shown == "-0" else shown
 
 
 def amount(value: float) -> str:

@@ -62,7 +62,7 @@ def status(view: StatusView, zone: ZoneInfo) -> Card:
     lines += [
         f"Total {signed_money(view.total_pnl)} · cash {money(view.cash)} · open {signed_money(view.open_pnl)} · "
         f"drawdown {percent(view.drawdown, 1)}",
-        f"Today {view.signals_today} signals, {view.refused_today} refused · {view.trades_total} trades so far",
+        f"Signals today {view.signals_today}, refused {view.refused_today} · trades so far {view.trades_total}",
         f"Gemini {view.gemini} · ML {view.ml}",
     ]
     positions = [_position_line(p) for p in view.positions]
@@ -139,8 +139,8 @@ def pairs(views: Sequence[PairView], zone: ZoneInfo, changed: str = "") -> Card:
     on = sum(p.enabled for p in views)
     title = f"🔀 {changed}" if changed else f"🔀 {on} of {len(views)} pairs trade"
     rows = [
-        f"{'✅' if p.enabled else '⛔'} {coin(p.pair)} · risk ×{p.risk:g} · {p.signals} signals · "
-        f"{p.open_shadows} shadows · {clock_time(p.last_close, zone)}{f' · {p.note}' if p.note else ''}"
+        f"{'✅' if p.enabled else '⛔'} {coin(p.pair)} · risk ×{p.risk:g} · signals {p.signals} · "
+        f"shadows {p.open_shadows} · {clock_time(p.last_close, zone)}{f' · {p.note}' if p.note else ''}"
         for p in views
     ]
     return card(title, text(rows), "A tap switches a pair. A trade that is open goes on to its end.")

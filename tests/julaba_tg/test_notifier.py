@@ -62,7 +62,7 @@ async def test_an_opened_trade_is_loud_with_a_chart_and_its_first_line_says_it_a
     [message] = world.phone.messages()
     assert message.text.splitlines()[0] == "✅ LINK LONG 17.48 · risk $120 · G 78 · ML 37 (avg 36)"
     assert "stand-in (rules, no AI): Momentum with volume" in message.text
-    assert "½ rules alignment: 1h down" in message.text
+    assert "½ rules: 1h down" in message.text
     assert message.media is not None
     assert not message.silent
 

@@ -140,3 +140,21 @@ def test_first_lines(changes: dict[str, object], first_line: str) -> None:
 def test_a_stand_in_for_gemini_is_named_in_each_alert() -> None:
     for event in (a_signal(), a_signal(gemini_reasoning=""), a_refusal()):
         assert "stand-in (rules, no AI)" in plain(alerts.signal(event, UTC))
+
+
+def test_layers_that_passed_are_named_and_others_say_why() -> None:
+    verdicts = (
+        Verdict("signal", "adx", Ruling.PASS, 31.0, "ADX 31 is at least 25"),
+        Verdict("signal", "rsi", Ruling.PASS, 50.0, "RSI 50 is at most 70"),
+        Verdict("rules", "alignment", Ruling.HALF, 2.0, "1h down"),
+        Verdict("rules", "btc", Ruling.PASS, 0.5, "BTC correlation 0.50"),
+        Verdict("gemini", "gemini", Ruling.PASS, 0.78, "said above"),
+        Verdict("portfolio", "daily_loss", Ruling.PASS, None, "within its limit"),
+    )
+    lines = plain(alerts.signal(a_signal(1, verdicts=verdicts), UTC)).splitlines()
+    assert lines[-5:-1] == [
+        "✅ signal: adx, rsi",
+        "✅ rules: btc",
+        "½ rules: 1h down",
+        "✅ portfolio: within its limit",
+    ]
