@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -94,6 +94,23 @@ def replay_clock(start: datetime) -> SettableClock:
 def ledger_path(data_dir: Path) -> Path:
     """Where the bot keeps its database."""
     return data_dir / "julaba.sqlite"
+
+
+def database_summary(path: Path, seconds: float) -> str:
+    """What is in the database, in half a sentence; looks without changing anything, also while the bot runs.
+
+    Raises StoreError for a broken one and TimeoutError when looking takes longer than ``seconds``.
+    """
+    from core.adapters.sqlite_health import summary
+
+    return summary(path, seconds)
+
+
+async def get_json(url: str, headers: Mapping[str, str]) -> tuple[int, object]:
+    """The status and JSON body of a GET. Raises ConnectionError in words that never hold the address."""
+    from core.adapters import web_probe
+
+    return await web_probe.get_json(url, headers)
 
 
 def computer_clock() -> Clock:

@@ -19,6 +19,7 @@ from core.engine.trader import DAY_MS
 from core.errors import UsageError
 from core.ml.gate import floors, next_look
 from core.ports import ChatStore, Clock, Ledger
+from core.reports.charts import candle_chart
 from core.services.bus import Bell
 from core.services.gatekeeper import Gatekeeper, condition_views
 from core.services.live import LiveTrading
@@ -241,11 +242,9 @@ class Desk:
         if window is None or len(window) < 2:
             raise UsageError(f"there are no candles of {market} yet")
         levels, legs, entry = await self._levels_of(trade_id)
-        from core.reports.charts import candle_chart
-
-        shown = _around(window, entry)
         title = f"{market} · {self._settings.timeframe}"
-        return await asyncio.to_thread(candle_chart, shown, levels, title, legs, entry)
+        shown = _shown(window, entry)
+        return await asyncio.to_thread(candle_chart, window, levels, title, legs, entry, shown=shown)
 
     async def _levels_of(self, trade_id: int | None) -> tuple[Levels | None, tuple[Leg, ...], int | None]:
         record = await self._ledger.follow(trade_id) if trade_id is not None else None
@@ -377,9 +376,7 @@ def _position_view(position: Position) -> PositionView:
     )
 
 
-def _around(window: Candles, entry: int | None) -> Candles:
-    """The last day, or from a little before an entry that is older."""
-    if entry is None:
-        return window.tail(CHART_CANDLES)
-    since = sum(int(t) >= entry for t in window.time)
-    return window.tail(max(CHART_CANDLES, since + 24))
+def _shown(window: Candles, entry: int | None) -> int:
+    """How many candles a chart shows: the last day, or from a little before an entry that is older."""
+    since = 0 if entry is None else int((window.time >= entry).sum())
+    return min(len(window), max(CHART_CANDLES, since + 24))

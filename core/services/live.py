@@ -92,10 +92,10 @@ class LiveTrading:
 
     async def save(self) -> None:
         """Writes candles that are only in memory to the candle files; they could also be fetched again."""
-        for parts in self._unsaved.values():
+        unsaved, self._unsaved = self._unsaved, {}  # candles go on coming while these are written
+        for parts in unsaved.values():
             for part in parts:
                 await asyncio.to_thread(self._candles.save, part)
-        self._unsaved.clear()
 
     def watched(self) -> tuple[Pair, ...]:
         """All configured pairs the exchange still lists, and BTC as the reference."""

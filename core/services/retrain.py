@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Concatenate
+from typing import TYPE_CHECKING
 
 from core.config import Settings
 from core.domain.candles import Pair, Timeframe, to_ms
 from core.errors import MarketError, ModelError
 from core.ports import CandleStore, Clock, Ledger, MarketData
+from core.reports.charts import calibration_chart
 from core.services.backtest import run_backtest, stored_candles
 from core.services.fetch import fetch_history
 from core.services.records import closed_samples
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
 FETCH_SHARE = 0.4  # of the progress bar
 Rows = Sequence[Mapping[str, object]]
-Job = Callable[Concatenate[Progress, ...], TrainingReport]
 
 
 def training_table(candles: CandleStore, settings: Settings, live: Rows, now_ms: int) -> pd.DataFrame:
@@ -48,12 +49,15 @@ def retrain_job(
     live: Rows,
     now: datetime,
     promote: bool,
-) -> TrainingReport:
-    """For a worker process: backtest, training, evaluation. Raises ModelError ("ML learning 31/50") and DataError."""
+) -> tuple[TrainingReport, bytes | None]:
+    """For a worker process: backtest, training, evaluation, and a picture of how well its probabilities hold.
+
+    Raises ModelError ("ML learning 31/50") and DataError.
+    """
     progress("backtest", 0.0)
     table = training_table(candles, settings, live, to_ms(now))
     progress(f"{len(table)} samples", 0.2)
-    return train_from_table(
+    report = train_from_table(
         table,
         settings.ml,
         models,
@@ -63,6 +67,12 @@ def retrain_job(
         promote=promote,
         progress=lambda text, done: progress(text, 0.2 + 0.8 * done),
     )
+    return report, _picture(report)
+
+
+def _picture(report: TrainingReport) -> bytes | None:
+    buckets = report.walk_forward.metrics.calibration
+    return calibration_chart(buckets, f"{report.model_id} on unseen signals") if buckets else None
 
 
 class Trainer:
@@ -77,6 +87,7 @@ class Trainer:
         ledger: Ledger,
         models: Models,
         before: Callable[[], Awaitable[None]],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -85,17 +96,18 @@ class Trainer:
         self._ledger = ledger
         self._models = models
         self._before = before
+        self._monotonic = monotonic
         self.rows = 0
 
     async def train(self, progress: Progress, *, promote: bool) -> TrainingView:
         """``promote`` False where a new champion needs an approver. Data that cannot teach is no error."""
-        began = self._clock.now()
+        began, began_at = self._clock.now(), self._monotonic()
         await self._before()
         warning = await self._fetch(progress)
         live = closed_samples(await self._ledger.trade_rows(), self._settings)
         try:
             async with Worker() as worker:
-                report = await worker.run_with_progress(
+                report, picture = await worker.run_with_progress(
                     lambda text, done: progress(text, FETCH_SHARE + (1 - FETCH_SHARE) * done),
                     retrain_job,
                     self._candles,
@@ -107,7 +119,9 @@ class Trainer:
                 )
         except ModelError as error:
             self.rows = _rows_of(str(error), self.rows)
-            return TrainingView(None, False, _joined(str(error), warning), self.rows, {}, None, 0.0)
+            return TrainingView(
+                None, False, _joined(str(error), warning), self.rows, {}, None, self._monotonic() - began_at
+            )
         self.rows = report.rows
         return TrainingView(
             model_id=report.model_id,
@@ -115,8 +129,8 @@ class Trainer:
             sentence=_joined(f"{report.sentence}; {report.takeover}", warning),
             rows=report.rows,
             metrics=report.metrics,
-            picture=None,
-            seconds=0.0,
+            picture=picture,
+            seconds=self._monotonic() - began_at,
         )
 
     async def _fetch(self, progress: Progress) -> str:

@@ -1,0 +1,51 @@
+"""A look at the database that changes nothing, also while the bot writes to it."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+from core.adapters.migrations import MIGRATIONS
+from core.adapters.sqlite_chat import broken_link
+from core.adapters.sqlite_database import unpack
+from core.errors import StoreError
+
+_STEPS = 10_000  # SQLite's instructions between two looks at the time
+
+
+def summary(path: Path, seconds: float) -> str:
+    """What is in the database, in half a sentence. Raises StoreError for one that is broken or not ours.
+
+    Raises TimeoutError when looking would take longer than ``seconds``.
+    """
+    until = time.monotonic() + seconds
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=seconds)) as db:
+            db.row_factory = sqlite3.Row
+            db.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
+            return _summary(db)
+    except sqlite3.Error as error:
+        if time.monotonic() > until:
+            raise TimeoutError from None
+        raise StoreError(f"{path} cannot be read: {error}") from error
+
+
+def _summary(db: sqlite3.Connection) -> str:
+    fault = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    if fault != "ok":
+        raise StoreError(f"the database is damaged: {' '.join(str(fault).split())}")
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    if version > len(MIGRATIONS):
+        raise StoreError(f"the database has version {version}, this program knows {len(MIGRATIONS)}")
+    if version == 0:
+        raise StoreError("the file is a database, but none of Julaba's")
+    entries = unpack(db.execute("SELECT * FROM audit ORDER BY entry_id"))
+    if (entry := broken_link(entries)) is not None:
+        raise StoreError(f"entry {entry} of the audit log was changed after it was written")
+    decisions, trades = (
+        db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        for table in ("decisions", "follows WHERE kind = 'trade'")
+    )
+    return f"intact, {decisions:,} decisions, {trades:,} trades, an unbroken audit log of {len(entries):,} entries"

@@ -1,0 +1,204 @@
+"""The store: whole transactions or nothing, each thing once, and all of it there after the process has gone."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.adapters.migrations import MIGRATIONS, migrate
+from core.adapters.sqlite_chat import broken_link
+from core.adapters.sqlite_database import Database
+from core.domain.account import Account
+from core.domain.candles import Pair
+from core.domain.ledger import Controls, Effect, Switch
+from core.domain.messages import Event, Notice, event_from_json, event_to_json
+from core.errors import StoreError
+from core.ports import MessageRef, StoredApproval
+from tests.ledgers import Books, books, facts_of
+
+LINK = Pair.parse("LINK/USDT")
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def notice(key: str, topic: Any = "started") -> Notice:
+    return Notice(key=key, time=NOON, topic=topic, title=key)
+
+
+def effect(open_time: int, *events: Event, cash: float = 10_000.0) -> Effect:
+    return Effect(
+        step="exits", cursors={LINK: open_time}, account=Account(cash), equity_time=open_time + 1, events=tuple(events)
+    )
+
+
+def approval(**changes: Any) -> StoredApproval:
+    plain = StoredApproval(0, "weight", "pending", "May it?", ("n 50", "AUC 0.61"), 0.25, "main", "m1", "Ann", 10, 20)
+    return replace(plain, **changes)
+
+
+async def ask(kept: Books) -> int:
+    return await kept.chat.ask(approval(), lambda number: notice(f"approval:{number}"))
+
+
+async def test_a_step_is_stored_once_however_often_it_comes(tmp_path: Path) -> None:
+    async with books(tmp_path) as kept:
+        assert await kept.ledger.commit(effect(100, notice("a")))
+        assert not await kept.ledger.commit(effect(100, notice("b"), cash=1.0))
+        assert not await kept.ledger.commit(effect(99, notice("c"), cash=1.0))
+        state = await kept.ledger.load()
+
+    assert state.account is not None
+    assert state.account.cash == 10_000.0
+    assert state.cursors["exits"] == {LINK: 100}
+
+
+async def test_a_step_that_fails_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
+    async with books(tmp_path) as kept:
+        before = await facts_of(kept)
+        broken = replace(effect(100, notice("a")), legs=(None,))  # type: ignore[arg-type]
+        with pytest.raises(AttributeError):
+            await kept.ledger.commit(broken)
+
+        assert await facts_of(kept) == before
+        assert await kept.ledger.commit(effect(100))
+
+
+async def test_what_was_committed_is_there_after_a_restart(tmp_path: Path) -> None:
+    async with books(tmp_path) as kept:
+        await kept.ledger.commit(effect(100, notice("a"), cash=9_999.5))
+        await kept.ledger.set_controls(Controls(paused="by Ann", approved_weight=0.25, approved_model="m1"))
+        await kept.ledger.set_switch(LINK, Switch(False, "by Ann"))
+        number = await ask(kept)
+        await kept.chat.remember("trade:1", MessageRef(5, 6))
+    async with books(tmp_path) as kept:
+        state = await kept.ledger.load()
+
+        assert state.account is not None
+        assert state.account.cash == 9_999.5
+        assert state.controls == Controls(paused="by Ann", approved_weight=0.25, approved_model="m1")
+        assert state.switches == {LINK: Switch(False, "by Ann")}
+        assert (await kept.chat.open_approvals())[0].approval_id == number
+        assert await kept.chat.message_of("trade:1") == MessageRef(5, 6)
+        assert await kept.chat.subject_of(MessageRef(5, 6)) == "trade:1"
+
+
+async def test_an_event_is_queued_once_per_key_urgent_ones_first(tmp_path: Path) -> None:
+    async with books(tmp_path) as kept:
+        await kept.ledger.publish([notice("a"), notice("b", "fault"), notice("a")])
+        await kept.ledger.publish([notice("b", "fault"), notice("c")])
+        waiting = await kept.chat.pending(10)
+        await kept.chat.failed(waiting[0].item_id, "flood")
+        await kept.chat.sent(waiting[1].item_id, MessageRef(1, 2))
+        left = await kept.chat.pending(10)
+
+    assert [item.event.key for item in waiting] == ["b", "a", "c"]
+    assert [(item.event.key, item.attempts) for item in left] == [("b", 1), ("c", 0)]
+
+
+@pytest.mark.parametrize("topic", ["started", "fault", "weight"])
+def test_an_event_comes_back_from_json_as_it_was(topic: str) -> None:
+    event = notice("k", topic)
+
+    assert event_from_json(event_to_json(event)) == event
+
+
+async def test_an_approval_is_answered_once_and_grants_in_the_same_transaction(tmp_path: Path) -> None:
+    granted = Controls(approved_weight=0.25)
+    async with books(tmp_path) as kept:
+        number = await ask(kept)
+        answers = await asyncio.gather(
+            *(kept.chat.answer(number, "approved", f"user {n}", 15, "", granted, [notice("end")]) for n in range(5))
+        )
+        stored = await kept.chat.approval(number)
+
+        assert sorted(answers) == [False] * 4 + [True]
+        assert stored is not None
+        assert stored.state == "approved"
+        assert (await kept.ledger.controls()).approved_weight == 0.25
+        assert await kept.chat.open_approvals() == []
+
+
+async def test_a_look_is_stored_once_for_error_is_spent_once(tmp_path: Path) -> None:
+    async with books(tmp_path) as kept:
+        assert await kept.chat.save_look("main", 1, 50, 0, 0.0005, "blocked", "first")
+        assert not await kept.chat.save_look("main", 1, 50, 9, 0.0005, "ready", "second")
+        assert await kept.chat.looks("main") == ["first"]
+
+
+async def test_an_update_is_seen_for_the_first_time_once(tmp_path: Path) -> None:
+    async with books(tmp_path) as kept:
+        assert await kept.chat.first_seen(7)
+        assert not await kept.chat.first_seen(7)
+
+
+async def test_the_audit_chain_holds_and_a_changed_entry_breaks_it(tmp_path: Path) -> None:
+    async with books(tmp_path) as kept:
+        for n in range(5):
+            await kept.chat.audit(n, 1001, "Ann", "command", f"/status {n}")
+        whole = list(reversed(await kept.chat.audit_rows()))
+        await kept.db.write("UPDATE audit SET detail = '/panic' WHERE entry_id = 3")
+        changed = list(reversed(await kept.chat.audit_rows()))
+
+    assert broken_link(whole) is None
+    assert broken_link(changed) == 3
+
+
+async def test_two_tasks_do_not_share_a_transaction(tmp_path: Path) -> None:
+    async with books(tmp_path) as kept:
+
+        async def rolled_back() -> None:
+            async with kept.db.transaction() as tx:
+                await tx.execute("INSERT INTO updates VALUES (1)")
+                await asyncio.sleep(0.01)
+                raise ConnectionAbortedError
+
+        results = await asyncio.gather(rolled_back(), kept.chat.first_seen(2), return_exceptions=True)
+        rows = await kept.db.rows("SELECT update_id FROM updates")
+
+    assert isinstance(results[0], ConnectionAbortedError)
+    assert [row["update_id"] for row in rows] == [2]
+
+
+async def test_the_database_waits_for_the_disk(tmp_path: Path) -> None:
+    async with Database(tmp_path / "j.sqlite") as db, db.transaction() as tx:
+        (mode,) = [row[0] for row in await tx.execute_fetchall("PRAGMA journal_mode")]
+        (sync,) = [row[0] for row in await tx.execute_fetchall("PRAGMA synchronous")]
+
+    assert (mode, sync) == ("wal", 2)
+
+
+async def test_a_file_that_is_no_database_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "j.sqlite").write_text("this is not a database at all, whatever its name says")
+
+    with pytest.raises(StoreError, match=r"j\.sqlite cannot be used"):
+        async with Database(tmp_path / "j.sqlite"):
+            pass
+
+
+async def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    async with books(tmp_path) as kept:
+        await kept.db.write(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+
+    with pytest.raises(StoreError, match="version"):
+        async with books(tmp_path):
+            pass
+
+
+def test_a_migration_that_fails_leaves_the_version_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(db: sqlite3.Connection) -> None:
+        db.execute("CREATE TABLE half_done (x)")
+        raise sqlite3.OperationalError("disk full")
+
+    monkeypatch.setattr("core.adapters.migrations.MIGRATIONS", (*MIGRATIONS, broken))
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    with pytest.raises(sqlite3.OperationalError):
+        migrate(db)
+
+    assert db.execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS)
+    assert not db.execute("SELECT name FROM sqlite_master WHERE name = 'half_done'").fetchall()
+    db.close()

@@ -1,0 +1,270 @@
+"""The gatekeeper: evidence before influence, a person before a weight, and the weight gone when its ground is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.config import Settings
+from core.domain.candles import Pair, to_datetime
+from core.domain.ledger import Controls, DecisionRecord, Effect, FollowRecord
+from core.domain.messages import ApprovalAsked, ApprovalEnded, Notice
+from core.domain.trading import Direction, ExitReason, Follow, FollowKind, Levels, Regime, Snapshot
+from core.errors import UsageError
+from core.services.bus import Bell
+from core.services.gatekeeper import Gatekeeper, preview
+from core.services.views import Actor
+from tests.ledgers import Books, Stage, books, settings
+from tests.markets import M15, START
+
+ANN = Actor(1001, "Ann", "approver")
+OLE = Actor(1002, "Ole", "operator")
+LINK = Pair.parse("LINK/USDT")
+DAY = 96
+NUMBERS = (100.0, 99.0, 55.0, 30.0, 25.0, 15.0, 1.0, 1.0, 10.0, 1.2, 1.0, 0.55)  # sma_15 to hurst
+
+
+@dataclass
+class Desk:
+    keeper: Gatekeeper
+    stage: Stage
+    kept: Books
+
+
+@asynccontextmanager
+async def desk(path: Path, config: Settings | None = None) -> AsyncIterator[Desk]:
+    config = config or settings()
+    async with books(path) as kept:
+        stage = await Stage.begin(kept, 0, config)
+        yield Desk(Gatekeeper(config, stage.clock, kept.ledger, kept.chat, stage.loop, Bell()), stage, kept)
+
+
+def outcome_effect(number: int, probability: float, won: bool, trade: bool) -> Effect:
+    """One live outcome on a day of its own: decided, predicted, and closed 10 candles later."""
+    opened = START + number * DAY * M15.ms
+    levels = Levels(Direction.LONG, 100.0, 98.0, (103.0, 105.0, 108.0))
+    snapshot = Snapshot(opened, 100.0, *NUMBERS, Regime.TRENDING, 0, 0)
+    follow = Follow(
+        levels=levels,
+        entry_time=opened,
+        bars=10,
+        remaining=0.0,
+        realized_r=1.0 if won else -1.0,
+        exit_reason=ExitReason.TP3_FULL if won else ExitReason.STOP_LOSS,
+        exit_price=100.0,
+        exit_time=opened + 10 * M15.ms,
+    )
+    decision = DecisionRecord(
+        decision_id=number + 1,
+        pair=LINK,
+        timeframe="15m",
+        open_time=opened,
+        direction=Direction.LONG,
+        is_signal=True,
+        status="taken" if trade else "refused",
+        reason="",
+        snapshot=snapshot,
+        verdicts=(),
+        decided_at=opened,
+        ml_probability=probability,
+        ml_average=0.4,
+        model_id="m1",
+        gemini_approve=True,
+        gemini_confidence=0.8,
+    )
+    record = FollowRecord(
+        follow_id=number + 1,
+        decision_id=number + 1,
+        kind=FollowKind.TRADE if trade else FollowKind.SHADOW_SIGNAL,
+        pair=LINK,
+        follow=follow,
+        last_time=opened + 10 * M15.ms,
+    )
+    return Effect(step="entries", cursors={LINK: opened}, decisions=(decision,), follows=(record,))
+
+
+async def live(at: Desk, count: int, *, skilled: bool, seed: int = 5) -> None:
+    """``count`` outcomes of a model that knows something, or of one that does not."""
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        won = bool(rng.random() < 0.4)
+        lean = (0.2 if won else -0.2) if skilled else 0.0
+        probability = float(np.clip(0.42 + lean + rng.normal(0, 0.08), 0.02, 0.98))
+        assert await at.kept.ledger.commit(outcome_effect(number, probability, won, trade=number % 2 == 0))
+    at.stage.clock.advance(to_datetime(START + (count + 1) * DAY * M15.ms))
+    at.stage.loop.memory.outcomes = count
+    at.stage.loop.memory.recent = [0.3, 0.4, 0.5, 0.6]
+
+
+async def test_without_outcomes_the_answer_says_in_numbers_what_is_missing(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        answer = await at.keeper.ask(0.25, "m1", ANN)
+
+    assert answer.approval_id is None
+    assert answer.missing == (
+        "0 of 50 live outcomes",
+        "0 of them are trades, 20 are needed",
+        "the first look is at 50 outcomes",
+    )
+
+
+async def test_looks_are_taken_once_at_their_counts_whenever_one_asks(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        await live(at, 120, skilled=False)
+        for _ in range(3):
+            await at.keeper.review()
+        looks = await at.keeper.looks()
+
+    assert [look.n for look in looks] == [50, 100]
+    assert sum(look.alpha for look in looks) <= at.keeper._settings.gate.error
+
+
+async def test_a_model_that_knows_nothing_is_not_allowed_to_ask(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        await live(at, 310, skilled=False)
+        await at.keeper.review()
+        answer = await at.keeper.ask(0.25, "m1", ANN)
+        looks = await at.keeper.looks()
+
+    assert answer.approval_id is None
+    assert answer.missing
+    assert "the next look is at 400 outcomes, 310 are there" in answer.missing
+    assert looks[-1].state != "ready"
+
+
+async def ready(at: Desk) -> int:
+    await live(at, 310, skilled=True)
+    await at.keeper.review()
+    answer = await at.keeper.ask(0.25, "m1", OLE)
+    assert answer.approval_id is not None, answer.missing
+    return answer.approval_id
+
+
+async def test_a_model_that_knows_something_asks_with_its_evidence_frozen(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        number = await ready(at)
+        view = await at.keeper.view(number)
+        waiting = [item.event for item in await at.kept.chat.pending(10)]
+
+    assert view is not None
+    assert view.state == "pending"
+    assert view.weight == 0.25
+    assert view.model_id == "m1"
+    assert any("AUC" in line for line in view.lines)
+    assert any("of the last" in line for line in view.lines)
+    assert [e.approval_id for e in waiting if isinstance(e, ApprovalAsked)] == [number]
+
+
+async def test_asking_twice_gives_the_card_that_waits(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        number = await ready(at)
+        again = await at.keeper.ask(0.5, "m1", OLE)
+
+    assert again.approval_id == number
+
+
+async def test_an_approver_grants_and_the_weight_follows_the_ramp(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        number = await ready(at)
+        before = at.keeper.weight()
+        view = await at.keeper.answer(number, True, ANN)
+        at.stage.loop.memory.outcomes = 38
+        ramped = at.keeper.weight()
+        stored = await at.kept.ledger.controls()
+        ended = [i.event for i in await at.kept.chat.pending(10) if isinstance(i.event, ApprovalEnded)]
+
+    assert before == 0
+    assert (view.state, view.answered_by) == ("approved", "Ann")
+    assert stored.approved_weight == 0.25
+    assert ramped == pytest.approx(0.1)
+    assert len(ended) == 1
+
+
+async def test_only_an_approver_answers_and_only_once(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        number = await ready(at)
+        with pytest.raises(UsageError, match="only an approver"):
+            await at.keeper.answer(number, True, OLE)
+        await at.keeper.answer(number, False, ANN)
+        with pytest.raises(UsageError, match="Ann has rejected this on"):
+            await at.keeper.answer(number, True, ANN)
+
+        assert (await at.kept.ledger.controls()).approved_weight == 0
+
+
+async def test_an_answer_after_the_expiry_grants_nothing(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        number = await ready(at)
+        at.stage.clock.advance(at.stage.clock.now() + timedelta(hours=73))
+        with pytest.raises(UsageError, match="expired"):
+            await at.keeper.answer(number, True, ANN)
+
+        assert (await at.kept.ledger.controls()).approved_weight == 0
+
+
+async def test_an_unanswered_card_expires_by_itself(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        number = await ready(at)
+        at.stage.clock.advance(at.stage.clock.now() + timedelta(hours=73))
+        await at.keeper.review()
+        view = await at.keeper.view(number)
+
+    assert view is not None
+    assert view.state == "expired"
+
+
+async def test_a_new_champion_takes_the_weight_away_and_withdraws_the_card(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        number = await ready(at)
+        at.stage.loop.memory.controls = Controls(approved_weight=0.25, approved_model="m1")
+        await at.keeper.revoke("m2 has become the champion")
+        await at.keeper.revoke("m2 has become the champion")
+        await at.keeper.withdraw("m2 has become the champion")
+        with pytest.raises(UsageError, match="withdrawn"):
+            await at.keeper.answer(number, True, ANN)
+        told = [i.event for i in await at.kept.chat.pending(20) if isinstance(i.event, Notice)]
+
+    assert at.keeper.weight() == 0
+    assert [n.title for n in told] == ["The model's weight 0.25 is taken away"]
+
+
+async def test_live_accuracy_under_the_red_flag_takes_the_weight_away(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        at.stage.loop.memory.controls = Controls(approved_weight=0.5, approved_model="m1")
+        for number in range(50):
+            await at.kept.ledger.commit(outcome_effect(number, 0.9, won=number % 4 == 0, trade=True))
+        at.stage.clock.advance(to_datetime(START + 60 * DAY * M15.ms))
+        await at.keeper.review()
+
+    assert at.stage.loop.memory.controls.approved_weight == 0
+
+
+async def test_weight_zero_needs_nobody_and_an_odd_weight_is_refused(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        at.stage.loop.memory.controls = Controls(approved_weight=0.5)
+        answer = await at.keeper.ask(0.0, "m1", OLE)
+        with pytest.raises(UsageError, match=r"0 or one of 0\.25, 0\.5, 0\.75"):
+            await at.keeper.ask(0.3, "m1", OLE)
+
+    assert answer.approval_id is None
+    assert at.stage.loop.memory.controls.approved_weight == 0
+
+
+def test_the_preview_counts_flips_and_says_when_trading_would_halve() -> None:
+    decision = outcome_effect(0, 0.3, won=True, trade=True).decisions[0]
+    signals = [replace(decision, ml_probability=p) for p in (0.1, 0.2, 0.3, 0.9)]
+    probability = settings(ml={"scale": "probability"})
+
+    mild = preview(signals, 0.25, settings(), [0.1, 0.2, 0.3, 0.9])
+    harsh = preview(signals, 0.5, probability, [0.1, 0.2, 0.3, 0.9])
+
+    assert (mild.signals, mild.taken_before) == (4, 4)
+    assert mild.flips == mild.taken_before - mild.taken_after
+    assert harsh.taken_after == 1
+    assert harsh.halves_trading
