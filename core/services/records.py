@@ -55,6 +55,7 @@ def ledger_row(row: TradeRow, settings: Settings) -> dict[str, object]:
     )
     trade = record.kind is FollowKind.TRADE
     return sample | {
+        "kind": "signal" if decision.is_signal else "candidate",
         "realized_r_net": record.r_net,
         "outcome_net": None if record.r_net is None else int(record.r_net > 0),
         "ambiguous": follow.ambiguous,

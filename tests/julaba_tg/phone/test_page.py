@@ -211,6 +211,7 @@ async def test_each_user_has_an_own_chat(page: Page, phone: Phone, app: App) -> 
     await send(app, "for the owner")
     await page.get_by_role("button", name="Menu").click()
     await page.get_by_role("radio", name="Stranger").check()
+    await page.keyboard.press("Escape")
     await expect(page.locator("#empty")).to_be_visible()
     await expect(page.locator("#state")).to_have_text("seen by Stranger")
     await page.get_by_label("Message", exact=True).fill("let me in")

@@ -1,0 +1,106 @@
+"""Retraining: what was lived stands beside what history shows, each signal once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from core.adapters.candle_files import CandleFiles
+from core.adapters.model_files import ModelFiles
+from core.domain.candles import to_datetime, to_ms
+from core.ml.dataset import from_table
+from core.services.backtest import run_backtest
+from core.services.records import closed_samples
+from core.services.retrain import Trainer, retrain_job, training_table
+from tests.fakes.mexc import FakeMexc
+from tests.ledgers import PAIRS, Stage, books, market, settings
+from tests.markets import M15, START
+
+ROWS = 6000
+END = to_datetime(START + ROWS * M15.ms)
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> CandleFiles:
+    files = CandleFiles(tmp_path / "candles")
+    for candles in market(ROWS).values():
+        files.save(candles)
+    return files
+
+
+async def lived(folder: Path) -> list[dict[str, object]]:
+    """What a run over the last part of the candles leaves in the ledger."""
+    async with books(folder) as kept:
+        stage = await Stage.begin(kept, 4000, settings())
+        for candles in market(ROWS).values():
+            stage.loop.warm(candles.rows(0, 4000))
+        await stage.play(market(ROWS), 4000, 5000)
+        return closed_samples(await kept.ledger.trade_rows(), settings())
+
+
+async def test_a_lived_row_takes_the_place_of_the_backtests(stored: CandleFiles, tmp_path: Path) -> None:
+    rows = await lived(tmp_path)
+    table = training_table(stored, settings(), rows, to_ms(END))
+    dataset = from_table(table)
+    alone = run_backtest(market(ROWS, PAIRS), settings()).table()
+
+    assert rows
+    counts = dataset.counts()
+    assert counts["trade"] > 0
+    assert counts["shadow_candidate"] > 0
+    assert counts["backtest"] == len(alone) - counts["trade"] - counts.get("shadow_signal", 0)
+    assert not table.duplicated(["symbol", "timestamp", "direction"]).any()
+
+
+async def test_a_lived_signal_has_the_outcome_the_backtest_gives_it(stored: CandleFiles, tmp_path: Path) -> None:
+    rows = {(r["symbol"], r["timestamp"]): r for r in await lived(tmp_path) if r["kind"] == "signal"}
+    backtest = run_backtest(market(ROWS), settings(), START + 4000 * M15.ms).table()
+    found = 0
+    for row in backtest.to_dict("records"):
+        lived_row = rows.get((row["symbol"], row["timestamp"]))
+        if lived_row is not None:
+            found += 1
+            assert lived_row["realized_r"] == pytest.approx(row["realized_r"], rel=1e-9)
+            assert lived_row["exit_reason"] == row["exit_reason"]
+
+    assert found == len(rows) > 0
+
+
+async def test_the_job_trains_and_draws_from_both(stored: CandleFiles, tmp_path: Path) -> None:
+    told: list[float] = []
+    rows = await lived(tmp_path)
+    models = ModelFiles(tmp_path / "models")
+    report, picture = retrain_job(lambda _, done: told.append(done), stored, models, settings(), rows, END, True)
+
+    assert report.champion
+    assert models.champion_id() == report.model_id
+    assert picture is not None
+    assert picture.startswith(b"\x89PNG")
+    assert told == sorted(told)
+
+
+async def test_too_few_samples_are_an_answer_that_counts_them(tmp_path: Path) -> None:
+    from core.adapters.ccxt_market import CcxtMarket
+
+    few = CandleFiles(tmp_path / "candles")
+    for candles in market(700).values():
+        few.save(candles)
+    async with books(tmp_path) as kept, FakeMexc().serving() as mexc:
+        config = settings(exchange={"base_url": mexc.url, "rate_limit_ms": 0}, ml={"bootstrap_days": 30})
+        stage = await Stage.begin(kept, 700, config)
+        exchange = CcxtMarket(config.exchange)
+        mexc.gone = {"LINKUSDT", "ETHUSDT", "SOLUSDT", "BTCUSDT"}
+        models = ModelFiles(tmp_path / "models")
+        trainer = Trainer(config, stage.clock, exchange, few, kept.ledger, models, _nothing)
+        view = await trainer.train(lambda text, done: None, promote=True)
+        await exchange.close()
+
+    assert view.model_id is None
+    assert view.sentence.startswith("ML learning ")
+    assert "history not complete" in view.sentence
+    assert trainer.rows == view.rows
+
+
+async def _nothing() -> None:
+    return
