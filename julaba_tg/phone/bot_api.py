@@ -64,20 +64,24 @@ class Phone:
         self.faults = Faults(kinds())
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self._page = Page(self.chats, self.say, self.tap, self.react)
+        self._server = LocalServer(self._build)
+
+    # The server.
+
+    def _build(self) -> web.Application:
         app = web.Application(middlewares=[local_only], client_max_size=MAX_UPLOAD + 65_536)
         app.router.add_route("*", "/bot{token}/{method}", self._call)
         app.router.add_get("/file/bot{token}/{path:.+}", self._download)
         self._page.mount(app)
         app.on_shutdown.append(self._page.close)
-        self._server = LocalServer(app)
-
-    # The server.
+        return app
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listens on loopback. Raises UsageError for another address or a taken port."""
         await self._server.start(host, port)
 
     async def stop(self) -> None:
+        """Stops listening; everything said is kept, and ``start`` goes on with it."""
         await self._server.stop()
 
     @property

@@ -89,6 +89,9 @@ class Exchange:
         self.requests = 0
         self._delisted: set[Pair] = set()
         self._paused: set[Pair] = set()
+        self._server = LocalServer(self._build)
+
+    def _build(self) -> web.Application:
         app = web.Application(middlewares=[local_only, self._trouble])
         app.router.add_get("/api/v3/ping", self._ping)
         app.router.add_get("/api/v3/time", self._time)
@@ -96,7 +99,7 @@ class Exchange:
         app.router.add_get("/api/v3/defaultSymbols", self._default_symbols)
         app.router.add_get("/api/v3/klines", self._klines)
         app.router.add_get("/api/v1/contract/detail", self._contracts)  # ccxt asks for futures too
-        self._server = LocalServer(app)
+        return app
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listens on loopback. Raises UsageError for another address or a taken port."""

@@ -22,6 +22,7 @@ from julaba_tg.phone.serving import LocalServer, local_only, require
 
 DISCLAIMER = "Rule-based stand-in of the demo, not Gemini."
 APPROVE_AT = 0.70
+_BASE = 0.66  # refuses about a third of the simulated market's signals
 RETIRED = frozenset({"gemini-2.0-flash", "gemini-1.5-flash", "gemini-1.5-pro"})
 _STATUS = {400: "INVALID_ARGUMENT", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED"}
 _STATUS |= {500: "INTERNAL", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}
@@ -43,10 +44,13 @@ class Gemini:
         self.delay = delay
         self.faults = Faults(kinds("safety", "nonsense", "empty", "max_tokens", "not_found"))
         self.prompts: list[str] = []
+        self._server = LocalServer(self._build)
+
+    def _build(self) -> web.Application:
         app = web.Application(middlewares=[local_only])
         app.router.add_post("/{version:v1(?:beta)?}/models/{model}:generateContent", self._generate)
         app.router.add_get("/{version:v1(?:beta)?}/models/{model}", self._model)
-        self._server = LocalServer(app)
+        return app
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listens on loopback. Raises UsageError for another address or a taken port."""
@@ -231,7 +235,7 @@ def judge(numbers: dict[str, float | str]) -> Judgement:
         return Judgement(False, 0.3, f"{DISCLAIMER} The prompt holds no indicators I can read.", ("no data",))
     sign = -1.0 if numbers.get("direction") == "SHORT" else 1.0
     points = list(_points(known, sign))
-    confidence = round(min(0.95, max(0.2, 0.70 + sum(weight for weight, _ in points))), 2)
+    confidence = round(min(0.95, max(0.2, _BASE + sum(weight for weight, _ in points))), 2)
     approve = confidence >= APPROVE_AT
     good = [text for weight, text in points if weight > 0]
     poor = [text for weight, text in points if weight < 0]

@@ -15,10 +15,10 @@ _LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
 
 
 class LocalServer:
-    """An application on a loopback port; ``base_url`` is set once it listens."""
+    """An application on a loopback port; ``base_url`` is set once it listens. After a stop it can start again."""
 
-    def __init__(self, app: web.Application) -> None:
-        self._app = app
+    def __init__(self, build: Callable[[], web.Application]) -> None:
+        self._build = build
         self._runner: web.AppRunner | None = None
         self.base_url = ""
 
@@ -27,7 +27,7 @@ class LocalServer:
         if not is_loopback(host):
             raise UsageError(f"{host} can be reached by others; only 127.0.0.1 and localhost are allowed")
         # A hanging request must not hold up the end: the demo stops within two seconds.
-        runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=0.2)
+        runner = web.AppRunner(self._build(), access_log=None, shutdown_timeout=0.2)
         await runner.setup()
         try:
             await web.TCPSite(runner, host, port).start()
