@@ -22,7 +22,10 @@ def summary(path: Path, seconds: float) -> str:
     """
     until = time.monotonic() + seconds
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=seconds)) as db:
+        # Opened for writing though nothing is written: a read-only connection would leave its -wal and -shm files
+        # behind, owned by whoever asked the doctor, and the bot could then not write to them.
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=seconds)) as db:
+            db.execute("PRAGMA query_only = ON")
             db.row_factory = sqlite3.Row
             db.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
             return _summary(db)
