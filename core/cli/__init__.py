@@ -117,27 +117,32 @@ def build_parser(commands: Sequence[Command], wanted: str | None) -> argparse.Ar
     return parser
 
 
-def main(argv: Sequence[str] | None = None, extra: Sequence[Command] = ()) -> int:
-    """Runs one command and gives the exit code; never raises but for SystemExit of ``--help``."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    commands = [*COMMANDS, *extra]
+def _run(arguments: list[str], commands: Sequence[Command]) -> int:
     names = {c.name: c for c in commands}
     wanted = next((a for a in arguments if a in names), None)
+    parser = build_parser(commands, wanted)
+    args = parser.parse_args(arguments)
+    if args.command is None:
+        parser.print_help(sys.stderr)
+        return 2
+    logging.basicConfig(
+        level=logging.INFO if args.verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    context = Context(args.config, args.data_dir, args.json)
+    command = names[args.command]
+    run: Run = getattr(importlib.import_module(command.module), command.run)
+    return run(args, context)
+
+
+def main(argv: Sequence[str] | None = None, extra: Sequence[Command] = ()) -> int:
+    """Runs one command and gives the exit code; never raises but for SystemExit of ``--help``."""
     try:
-        parser = build_parser(commands, wanted)
-        args = parser.parse_args(arguments)
-        if args.command is None:
-            parser.print_help(sys.stderr)
-            return 2
-        logging.basicConfig(
-            level=logging.INFO if args.verbose else logging.WARNING,
-            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-            stream=sys.stderr,
-        )
-        context = Context(args.config, args.data_dir, args.json)
-        command = names[args.command]
-        run: Run = getattr(importlib.import_module(command.module), command.run)
-        return run(args, context)
+        try:
+            return _run(list(sys.argv[1:] if argv is None else argv), [*COMMANDS, *extra])
+        finally:
+            sys.stdout.flush()  # at the interpreter's end nobody could catch that the reader is gone
     except JulabaError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
