@@ -346,7 +346,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
     except SettingsError as error:
         raise SettingsError(f"{path}, {error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         reason = " ".join(str(getattr(error, "problem", None) or error).split())
@@ -412,6 +412,8 @@ def _sentence(error: ValidationError, source: str) -> str:
         return f"{source}: unknown key {key}{known}"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     reason = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "model_type":
+        reason = "a section is wanted, keys and values below its name; where all its keys are gone, remove the name too"
     value = "" if isinstance(fault["input"], dict | list | tuple) else f" is {fault['input']!r}"
     return f"{source}: {key}{value}: {reason}{more}"
 
@@ -448,5 +450,9 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = 
 
 
 def load_secrets(env_file: Path | None = Path(".env")) -> Secrets:
-    """Secrets from the environment, else from ``.env``."""
-    return Secrets(_env_file=env_file)
+    """Secrets from the environment, else from ``.env``. Raises SettingsError where that is no UTF-8 text."""
+    try:
+        # utf-8-sig: some editors begin a file with a mark that would become part of the first name.
+        return Secrets(_env_file=env_file, _env_file_encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise SettingsError(f"{env_file} is not UTF-8 text; save it as such") from None

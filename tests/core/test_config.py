@@ -177,6 +177,8 @@ def test_impossible_values_are_refused_by_the_path_of_their_key(tmp_path: Path, 
         ("a: [1, 2", "line 1 is not valid YAML"),
         ("a: \tb: c", "is not valid YAML"),
         ("a: \x00", "is not valid YAML"),
+        ("a: " + "[" * 3000 + "]" * 3000, "is not valid YAML"),
+        ("a: &x [*x]", "line 1 is not valid YAML"),
         ("!!python/object/apply:os.system ['true']", "is not valid YAML"),
     ],
 )
@@ -289,6 +291,30 @@ def test_secrets_come_from_the_env_file_and_the_environment_goes_first(
     assert secrets.gemini_api_key is not None
     assert secrets.telegram_bot_token.get_secret_value() == TOKEN
     assert secrets.gemini_api_key.get_secret_value() == KEY
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_an_editors_mark_at_the_files_start_hides_no_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    monkeypatch.delenv("TELEGRAM_BOT_TOKEN", raising=False)
+    (tmp_path / ".env").write_text(f'TELEGRAM_BOT_TOKEN = "{TOKEN}" \r\n', encoding=encoding)
+    secrets = load_secrets(tmp_path / ".env")
+
+    assert secrets.telegram_bot_token is not None
+    assert secrets.telegram_bot_token.get_secret_value() == TOKEN
+
+
+def test_an_env_file_that_is_no_text_is_refused_unseen(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(f"TELEGRAM_BOT_TOKEN={TOKEN}", encoding="utf-16")
+
+    with pytest.raises(SettingsError, match="is not UTF-8 text") as caught:
+        load_secrets(tmp_path / ".env")
+    assert TOKEN not in str(caught.value)
+
+
+def test_a_section_without_keys_is_explained(tmp_path: Path) -> None:
+    assert "paper is None: a section is wanted" in refusal(tmp_path, "paper:\n  # fee_rate: 0.001\n")
 
 
 def test_empty_secrets_are_missing_ones(monkeypatch: pytest.MonkeyPatch) -> None:
