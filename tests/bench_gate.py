@@ -11,8 +11,6 @@ through the same backtest. Beside the gate stand the plan's bare rule (50 outcom
 AUC bound alone.
 """
 
-# ruff: noqa: T201 - a table on stdout is what it is for
-
 from __future__ import annotations
 
 import argparse
