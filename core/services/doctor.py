@@ -71,7 +71,7 @@ def settings_line(settings: Settings, file: Path | None) -> Check:
     found = f"{source}, {len(settings.pairs)} pairs on {settings.timeframe} candles, mode {settings.mode}"
     if not settings.access.users:
         return Check("settings", "warn", f"{found}, nobody may command the bot", "add your Telegram id to access.users")
-    return Check("settings", "ok", f"{found}, {len(settings.access.users)} people may talk to the bot")
+    return Check("settings", "ok", f"{found}, {len(settings.access.users)} in access.users")
 
 
 def data_line(folder: Path) -> Check:
