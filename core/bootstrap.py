@@ -205,6 +205,7 @@ async def engine(
             live=live,
             gatekeeper=gatekeeper,
             champion=info,
+            bell=bell,
             progress=progress,
         )
 

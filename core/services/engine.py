@@ -12,6 +12,7 @@ from core.domain.candles import to_ms
 from core.domain.messages import Notice
 from core.errors import JulabaError
 from core.ports import Clock, Ledger
+from core.services.bus import Bell
 from core.services.desk import ChampionInfo, Desk
 from core.services.gatekeeper import Gatekeeper
 from core.services.live import LiveTrading
@@ -37,6 +38,7 @@ class Engine:
     live: LiveTrading
     gatekeeper: Gatekeeper
     champion: Callable[[], ChampionInfo]
+    bell: Bell
     progress: Progress = lambda text, done: None
 
     async def run(self) -> None:
@@ -79,3 +81,4 @@ class Engine:
         now = self.clock.now()
         key = f"training:{title}:{to_ms(now)}"
         await self.ledger.publish([Notice(key=key, time=now, topic="training", title=title, detail=detail)])
+        self.bell.ring()

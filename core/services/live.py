@@ -184,63 +184,73 @@ class LiveTrading:
         self._bell.ring()
 
     async def _tick(self, close: int) -> None:
-        """One close: pairs that have their candle go first, the others are asked again until the next close."""
-        waiting = set(self.watched())
+        """One close: pairs that have their candle go first, the others are asked again until the next close.
+
+        Raises MarketError when no pair's candle came.
+        """
+        waiting, trouble = set(self.watched()), MarketError("it gives no candle")
         for attempt in range(ATTEMPTS):
             if attempt:
-                await asyncio.sleep(PAUSE)
-            arrived = await self._fetch(waiting, close)
+                await asyncio.sleep(_wait(trouble))
+            try:
+                now_ms = await self._market.server_time()
+                arrived, failures = await self._fetch(waiting, close, now_ms)
+            except MarketError as error:
+                trouble = error
+                continue
+            trouble = failures[0] if failures else trouble
             await self._loop.handle(arrived)
             waiting -= {p for p, c in arrived.items() if int(c.time[-1]) + self._frame.ms >= close}
+            waiting &= set(self.watched())
             self._keep(arrived)
-            if not waiting or to_ms(self._clock.now()) >= close + self._frame.ms:
+            if not waiting or now_ms >= close + self._frame.ms:
                 break
-        if waiting == set(self.watched()):
-            raise MarketError(f"no candle has come for the close at {to_datetime(close):%H:%M} UTC")
-        await self.faults.cleared("exchange", "The exchange answers again")
-        for pair in waiting:
-            await self.faults.raised(f"feed:{pair}", f"{pair}: no candle since {self._since(pair)}")
-        for pair in set(self.watched()) - waiting:
-            await self.faults.cleared(f"feed:{pair}", f"{pair}: candles come again")
+        await self._tell_feed(waiting, trouble)
         if any(sum(len(c) for c in parts) >= SAVE_AFTER for parts in self._unsaved.values()):
             await self.save()
+
+    async def _tell_feed(self, waiting: set[Pair], trouble: MarketError) -> None:
+        """Alerts once for what stays away, once for what comes again."""
+        watched = set(self.watched())
+        if waiting and waiting == watched:
+            raise trouble
+        await self.faults.cleared("exchange", "The exchange answers again")
+        for pair in waiting:
+            await self.faults.raised(f"feed:{pair}", f"{pair}: no candle since {self._since(pair)}", str(trouble))
+        for pair in watched - waiting:
+            await self.faults.cleared(f"feed:{pair}", f"{pair}: candles come again")
 
     def _since(self, pair: Pair) -> str:
         window = self._loop.memory.windows.get(pair)
         last = to_datetime(int(window.time[-1]) + self._frame.ms) if window is not None and len(window) else None
         return f"{last:%d %b %H:%M} UTC" if last else "the start"
 
-    async def _fetch(self, pairs: Iterable[Pair], close: int) -> dict[Pair, Candles]:
-        """What has closed since each pair's newest candle. A pair that fails is simply not in the answer."""
-        now_ms = max(close, to_ms(self._clock.now()))
+    async def _fetch(
+        self, pairs: Iterable[Pair], close: int, now_ms: int
+    ) -> tuple[dict[Pair, Candles], list[MarketError]]:
+        """What has closed by the exchange's own time since each pair's newest candle, and what went wrong."""
         found: dict[Pair, Candles] = {}
-        limited: list[RateLimited] = []
+        failures: list[MarketError] = []
 
         async def one(pair: Pair) -> None:
             window = self._loop.memory.windows.get(pair)
-            start = (
-                int(window.time[-1]) + self._frame.ms if window is not None and len(window) else close - self._frame.ms
-            )
+            known = window is not None and len(window) > 0
+            start = int(window.time[-1]) + self._frame.ms if known and window else close - self._frame.ms
             try:
                 candles = await self._market.candles(pair, self._frame, start, self._frame.floor(now_ms), now_ms)
             except UnknownPair as error:
                 await self._stop(pair, str(error), None)
-            except RateLimited as error:
-                limited.append(error)
             except MarketError as error:
                 log.warning("%s: %s", pair, error)
+                failures.append(error)
             else:
                 if len(candles):
                     found[pair] = candles
 
         await asyncio.gather(*(one(pair) for pair in pairs))
-        if limited:
-            # MEXC bans addresses that go on asking: the wait it named comes before any other request.
-            await self.faults.raised("rate", "The exchange asks us to slow down", str(limited[0]))
-            await asyncio.sleep(max(error.retry_after for error in limited))
-        else:
-            await self.faults.cleared("rate", "The exchange lets us ask again")
-        return found
+        # A wish to slow down comes first: MEXC bans addresses that go on asking.
+        failures.sort(key=lambda error: not isinstance(error, RateLimited))
+        return found, failures
 
     def _keep(self, arrived: Mapping[Pair, Candles]) -> None:
         for pair, candles in arrived.items():
@@ -249,3 +259,8 @@ class LiveTrading:
 
 def _pause(error: MarketError) -> float:
     return error.retry_after if isinstance(error, RateLimited) else 5.0
+
+
+def _wait(trouble: MarketError) -> float:
+    """Seconds until a pair is asked again: as long as the exchange wants, else half a second."""
+    return max(PAUSE, trouble.retry_after) if isinstance(trouble, RateLimited) else PAUSE
