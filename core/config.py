@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Hashable, Mapping
-from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
@@ -156,7 +155,6 @@ class Rules(Section):
     max_btc_correlation: Fraction = 0.8
     correlation_bars: Annotated[int, Field(ge=10)] = 96
     unknown: Literal["pass", "refuse"] = "pass"
-    review_after: Annotated[int, Field(ge=1)] = 50  # closed trades before the rules' worth is shown
 
 
 class Paper(Section):
@@ -232,11 +230,10 @@ class Settings(Section):
 
     pairs: tuple[PairSettings, ...] = DEFAULT_PAIRS
     timeframe: TimeframeText = "15m"
-    mode: Literal["paper", "advisory", "signals"] = "paper"
+    mode: Literal["paper", "signals"] = "paper"
     clock: Literal["system", "exchange"] = "system"
     fills: Literal["reference", "pessimistic"] = "reference"
     timezone: str = "UTC"
-    digest_at: time = time(20, 0)  # local; YAML must quote it
     access: Access = Access()
     telegram: Telegram = Telegram()
     exchange: Exchange = Exchange()
@@ -260,14 +257,6 @@ class Settings(Section):
         if twice := next((s for s in symbols if symbols.count(s) > 1), None):
             raise ValueError(f"{twice} is there twice")
         return pairs
-
-    @field_validator("digest_at", mode="before")
-    @classmethod
-    def _time_of_day(cls, value: object) -> object:
-        """Pydantic would take 2000 for seconds since midnight."""
-        if not isinstance(value, str | time):
-            raise ValueError('a time such as "20:00" is wanted')
-        return value
 
     @field_validator("timezone")
     @classmethod

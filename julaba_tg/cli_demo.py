@@ -98,9 +98,11 @@ def _stored_world(data_dir: Path, speed: float) -> World | None:
 
 def _settings(world: World, exchange: str, telegram: str, gemini: str) -> Settings:
     defaults = {p.symbol: p.risk for p in Settings().pairs}
+    order = [*defaults, *(str(p) for p in world.pairs if str(p) not in defaults)]
+    pairs = [symbol for symbol in order if Pair.parse(symbol) in world.pairs]
     return Settings.model_validate(
         {
-            "pairs": [{"symbol": str(p), "risk": defaults.get(str(p), 0.7)} for p in world.pairs[:5]],
+            "pairs": [{"symbol": p, "risk": defaults.get(p, 0.7)} for p in pairs[:5]],
             "clock": "exchange",
             "access": {"users": {1001: "approver", 1002: "viewer"}},
             "telegram": {"base_url": telegram, "poll_timeout": 5},

@@ -7,7 +7,6 @@ import asyncio
 
 from core.cli import Context, say
 from core.errors import SettingsError
-from julaba_tg.running import Stop, log_to_file, run_julaba
 
 
 def run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,6 +14,8 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
+    from julaba_tg.running import Stop, log_to_file, run_julaba
+
     settings, secrets = context.settings, context.secrets
     if secrets.telegram_bot_token is None:
         raise SettingsError(

@@ -88,9 +88,11 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (ledger_first_for
 def migrate(db: sqlite3.Connection) -> int:
     """Brings the database to this version, each step in a transaction of its own; gives how many ran.
 
-    Raises ValueError when the database is newer than this program.
+    Raises ValueError when the database is newer than this program, or holds somebody else's tables.
     """
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    if version == 0 and db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+        raise ValueError("it holds tables that are not Julaba's")
     if version > len(MIGRATIONS):
         raise ValueError(f"the database has version {version}, this program knows {len(MIGRATIONS)}")
     for number, step in enumerate(MIGRATIONS[version:], start=version + 1):

@@ -49,8 +49,8 @@ class Database:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self._path, isolation_level=None)) as db:
+                migrate(db)  # first: it refuses what is not ours before anything is changed
                 db.execute("PRAGMA journal_mode = WAL")
-                migrate(db)
         except (sqlite3.Error, OSError, ValueError) as error:
             raise StoreError(f"the database {self._path} cannot be used: {error}") from error
 

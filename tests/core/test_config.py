@@ -143,8 +143,6 @@ def test_several_faults_are_counted(tmp_path: Path) -> None:
         ("timezone: ../../etc/passwd", "timezone"),
         ("mode: live", "mode"),
         ("clock: on", "clock"),
-        ("digest_at: 25:00", "digest_at"),
-        ("digest_at: 2000", "digest_at"),
         ("pairs: []", "pairs"),
         ("pairs: LINK/USDT", "pairs"),
         ("pairs: [{symbol: LINK/USDT}, {symbol: linkusdt}]", "pairs"),
@@ -211,8 +209,6 @@ def test_a_folder_is_no_settings_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "path", "value"),
     [
-        ("digest_at: 12:30", "digest_at", "12:30:00"),  # YAML 1.1: 750
-        ("digest_at: 08:15", "digest_at", "08:15:00"),
         ("pairs: [{symbol: NO}]", "pairs.0.symbol", "NO/USDT"),  # YAML 1.1: false
         ("pairs: [{symbol: on}]", "pairs.0.symbol", "ON/USDT"),
         ("pairs: [{symbol: LINK/USDT, enabled: off}]", "pairs.0.enabled", "False"),
@@ -367,10 +363,6 @@ def test_values_from_the_environment_are_read_as_yaml(
         found = getattr(found, part)
 
     assert found == expected
-
-
-def test_a_time_from_the_environment_is_a_time(tmp_path: Path) -> None:
-    assert load(tmp_path, "", JULABA__DIGEST_AT="12:30").digest_at.isoformat() == "12:30:00"
 
 
 @pytest.mark.parametrize(

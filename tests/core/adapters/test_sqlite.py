@@ -189,6 +189,19 @@ async def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
             pass
 
 
+async def test_somebody_elses_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "other.sqlite") as db:
+        db.execute("CREATE TABLE songs (title)")
+    db.close()
+
+    with pytest.raises(StoreError, match="not Julaba's"):
+        async with Database(tmp_path / "other.sqlite"):
+            pass
+    db = sqlite3.connect(tmp_path / "other.sqlite")
+    assert [row[0] for row in db.execute("SELECT name FROM sqlite_master")] == ["songs"]
+    db.close()
+
+
 def test_a_migration_that_fails_leaves_the_version_before(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(db: sqlite3.Connection) -> None:
         db.execute("CREATE TABLE half_done (x)")
