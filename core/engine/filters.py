@@ -50,13 +50,19 @@ def resample_closes(candles: Candles, timeframe: Timeframe) -> FloatArray:
     return closes
 
 
-def correlation(a: Candles, b: Candles, bars: int) -> float | None:
-    """Pearson correlation of log returns over the last ``bars`` returns both have; None where that is undefined."""
-    _, in_a, in_b = np.intersect1d(a.time[-bars - 1 :], b.time[-bars - 1 :], assume_unique=True, return_indices=True)
+def correlation(a: Candles, b: Candles, bars: int, max_gap: int = 8) -> float | None:
+    """Pearson correlation of log returns over the last ``bars`` returns both have; None where that is undefined.
+
+    A few candles that one of them lacks are bridged; beyond a hole of more than ``max_gap`` nothing counts.
+    """
+    _, in_a, in_b = np.intersect1d(a.time, b.time, assume_unique=True, return_indices=True)
+    in_a, in_b = in_a[-bars - 1 :], in_b[-bars - 1 :]
     if len(in_a) < bars + 1:
         return None
-    returns_a = np.diff(np.log(a.close[-bars - 1 :][in_a]))
-    returns_b = np.diff(np.log(b.close[-bars - 1 :][in_b]))
+    common = np.append(a.time[in_a], a.time[-1])  # the newest of a's: what both have may have ended long ago
+    if np.any(np.diff(common) > (max_gap + 1) * a.timeframe.ms):
+        return None
+    returns_a, returns_b = np.diff(np.log(a.close[in_a])), np.diff(np.log(b.close[in_b]))
     if returns_a.std() == 0 or returns_b.std() == 0:
         return None
     return float(np.corrcoef(returns_a, returns_b)[0, 1])
@@ -68,28 +74,43 @@ def gather_facts(
     lower: Mapping[str, Candles],
     open_windows: Mapping[Pair, Candles],
     rules: Rules,
+    max_gap: int = 8,
 ) -> Facts:
-    """The rules' view of the market at the window's last close.
+    """The rules' view of the market at the window's last close; no window reaches beyond it, nor across a long gap.
 
     ``lower`` holds fetched candles of timeframes below the window's own; higher ones are resampled from it.
     """
+    close_time = int(window.time[-1]) + window.timeframe.ms
+    window = _unbroken(window, close_time, max_gap)
+    btc = _unbroken(btc, close_time, max_gap) if btc is not None else None
     trends: dict[str, int | None] = {}
     for name in rules.alignment_timeframes:
         frame = Timeframe.parse(name)
         if frame.minutes >= window.timeframe.minutes:
             trends[name] = trend(resample_closes(window, frame))
         else:
-            trends[name] = trend(lower[name].close) if name in lower else None
+            trends[name] = trend(_unbroken(lower[name], close_time, max_gap).close) if name in lower else None
     hour = Timeframe.parse("1h")
     return Facts(
         trends=trends,
-        btc_correlation=correlation(window, btc, rules.correlation_bars) if btc is not None else None,
+        btc_correlation=correlation(window, btc, rules.correlation_bars, max_gap) if btc is not None else None,
         btc_trend=trend(resample_closes(btc, hour)) if btc is not None else None,
         correlations={
-            pair: 1.0 if pair == window.pair else correlation(window, other, rules.correlation_bars)
+            pair: 1.0
+            if pair == window.pair
+            else correlation(window, _unbroken(other, close_time, max_gap), rules.correlation_bars, max_gap)
             for pair, other in open_windows.items()
         },
     )
+
+
+def _unbroken(candles: Candles, close_time: int, max_gap: int) -> Candles:
+    """What had closed by ``close_time`` since the last long gap; nothing where the newest candle is long past."""
+    known = candles.between(None, close_time - candles.timeframe.ms + 1)
+    stretches = known.stretches(max_gap)
+    if not stretches or close_time - int(known.time[-1]) > (max_gap + 2) * candles.timeframe.ms:
+        return known.rows(0, 0)
+    return known.rows(*stretches[-1])
 
 
 def alignment_of(direction: Direction, facts: Facts) -> float | None:
@@ -137,7 +158,8 @@ def gemini_verdict(opinions: Opinions, settings: Gemini) -> Verdict:
         return Verdict("gemini", "gemini", ruling, None, f"Gemini has no opinion: {opinions.gemini_note}")
     word = "approves" if opinion.approve else "refuses"
     ruling = Ruling.PASS if opinion.approve else Ruling.REFUSE
-    return Verdict("gemini", "gemini", ruling, opinion.confidence, f"Gemini {word}: {opinion.reasoning}")
+    # Its words are kept beside the verdict, not in it: a sentence has to fit a locked phone's one line.
+    return Verdict("gemini", "gemini", ruling, opinion.confidence, f"Gemini {word} at {opinion.confidence:.2f}")
 
 
 def model_verdict(opinions: Opinions, weight: float) -> Verdict:

@@ -174,7 +174,8 @@ def roll(account: Account, close_time: int, settings: Settings) -> tuple[Account
     Names: daily_loss, drawdown_warn, drawdown_pause. Each trips once: a day's limit until 00:00 UTC, the drawdown
     pause until a person resumes, the warning until equity has made a new peak.
     """
-    limits, equity, day = settings.portfolio, account.equity, close_time // DAY_MS
+    limits, equity = settings.portfolio, account.equity
+    day = max(close_time // DAY_MS, account.day)  # a pair whose candle comes late does not bring yesterday back
     tripped: list[str] = []
     if day != account.day:
         # The close at 00:00 ends the old day: its equity is where the new day starts.
@@ -184,10 +185,11 @@ def roll(account: Account, close_time: int, settings: Settings) -> tuple[Account
     if equity <= (1 - limits.daily_loss) * account.day_start_equity and account.paused_day != day:
         account = replace(account, paused_day=day)
         tripped.append("daily_loss")
-    if account.drawdown >= limits.drawdown_pause and not account.drawdown_paused:
+    # Compared as equities: 1 - 8000 / 10000 is a little less than 0.2.
+    if equity <= (1 - limits.drawdown_pause) * account.peak_equity and not account.drawdown_paused:
         account = replace(account, drawdown_paused=True, drawdown_warned=True)
         tripped.append("drawdown_pause")
-    elif account.drawdown >= limits.drawdown_warn and not account.drawdown_warned:
+    elif equity <= (1 - limits.drawdown_warn) * account.peak_equity and not account.drawdown_warned:
         account = replace(account, drawdown_warned=True)
         tripped.append("drawdown_warn")
     return account, tuple(tripped)

@@ -22,7 +22,7 @@ from core.ports import ChatStore, Clock, Ledger
 from core.reports.charts import candle_chart
 from core.services.bus import Bell
 from core.services.gatekeeper import Gatekeeper, condition_views
-from core.services.live import LiveTrading
+from core.services.live import SWITCHED_BY, LiveTrading
 from core.services.loop import TradingLoop
 from core.services.views import (
     Actor,
@@ -139,7 +139,7 @@ class Desk:
         return f"{champion.model_id} · weight {self._gatekeeper.weight():g}"
 
     async def positions(self) -> tuple[PositionView, ...]:
-        return tuple(_position_view(p) for p in self._loop.account.positions)
+        return tuple(_position_view(p, self._settings.frame.ms) for p in self._loop.account.positions)
 
     async def trades(self, count: int) -> TradesView:
         closed = await self._ledger.closed_trades()
@@ -270,9 +270,10 @@ class Desk:
         market = self._known_pair(pair)
         if enabled and market in self._live.notes:
             raise UsageError(f"{market} cannot be switched on: {self._live.notes[market]}")
-        switch = Switch(enabled, "" if enabled else f"switched off by {actor.name}")
-        await self._ledger.set_switch(market, switch)
-        self._loop.memory.switches[market] = switch
+        switch = Switch(enabled, "" if enabled else f"{SWITCHED_BY}{actor.name}")
+        async with self._loop.changing:
+            await self._ledger.set_switch(market, switch)
+            self._loop.memory.switches[market] = switch
         await self._note(actor, "switch_pair", f"{market} {'on' if enabled else 'off'}")
         return next(v for v in await self.pairs() if v.pair == str(market))
 
@@ -283,20 +284,22 @@ class Desk:
 
     async def resume(self, actor: Actor) -> StatusView:
         """Lifts a pause, and, for an approver, the drawdown pause (the peak starts anew at today's equity)."""
-        account = self._loop.account
-        if account.drawdown_paused:
-            if actor.role != "approver":
-                raise UsageError("the drawdown limit paused entries; only an approver can resume")
-            account = replace(account, drawdown_paused=False, drawdown_warned=False, peak_equity=account.equity)
-            await self._ledger.save_account(account)
-            self._loop.memory.book = replace(self._loop.memory.book, account=account)
+        async with self._loop.changing:
+            account = self._loop.account
+            if account.drawdown_paused:
+                if actor.role != "approver":
+                    raise UsageError("the drawdown limit paused entries; only an approver can resume")
+                account = replace(account, drawdown_paused=False, drawdown_warned=False, peak_equity=account.equity)
+                await self._ledger.save_account(account)
+                self._loop.memory.book = replace(self._loop.memory.book, account=account)
         await self._set_paused("", actor)
         return await self.status()
 
     async def _set_paused(self, reason: str, actor: Actor) -> None:
-        controls = replace(self._loop.memory.controls, paused=reason)
-        await self._ledger.set_controls(controls)
-        self._loop.memory.controls = controls
+        async with self._loop.changing:
+            controls = replace(self._loop.memory.controls, paused=reason)
+            await self._ledger.set_controls(controls)
+            self._loop.memory.controls = controls
         await self._note(actor, "pause" if reason else "resume", reason)
 
     async def ask_weight(self, weight: float, actor: Actor) -> WeightAnswer:
@@ -353,14 +356,14 @@ class Desk:
         await self._chat.audit(to_ms(self._clock.now()), actor.user_id, actor.name[:64], action, detail[:500])
 
 
-def _position_view(position: Position) -> PositionView:
+def _position_view(position: Position, frame_ms: int) -> PositionView:
     follow, levels = position.follow, position.follow.levels
     open_r = position.direction.sign * (position.mark - levels.entry) / levels.risk * follow.remaining
     return PositionView(
         trade_id=position.trade_id,
         pair=str(position.pair),
         direction=position.direction,
-        opened_at=to_datetime(follow.entry_time),
+        opened_at=to_datetime(follow.entry_time + frame_ms),
         entry=levels.entry,
         mark=position.mark,
         stop=levels.stop,

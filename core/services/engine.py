@@ -26,6 +26,14 @@ RETRAIN_EVERY_MS = 7 * 86_400_000
 BOT = Actor(0, "Julaba", "operator")
 
 
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A training begun by ``Engine`` itself: with how many live outcomes, and when (epoch ms)."""
+
+    outcomes: int
+    at: int
+
+
 @dataclass
 class Engine:
     """The parts as wired by bootstrap. ``run`` ends only by cancellation; ``progress`` hears of the first training."""
@@ -48,26 +56,29 @@ class Engine:
 
     async def _upkeep(self) -> None:
         await self.live.ready.wait()
-        tried: int | None = None
+        tried: Tried | None = None
         while True:
-            outcomes = await self.ledger.outcome_count()
             try:
                 await self.gatekeeper.review()
+                outcomes = await self.ledger.outcome_count()
                 if self._retraining_due(outcomes, tried):
-                    tried = outcomes
+                    tried = Tried(outcomes, to_ms(self.clock.now()))
                     await self._retrain()
             except JulabaError as error:
                 log.warning("upkeep: %s", error)
+            except Exception:  # the edge of a loop: neither a review nor a training may end the trading
+                log.exception("upkeep failed")
             await asyncio.sleep(UPKEEP_EVERY)
 
-    def _retraining_due(self, outcomes: int, tried: int | None) -> bool:
+    def _retraining_due(self, outcomes: int, tried: Tried | None) -> bool:
         """At the first start, after ``ml.retrain_after`` new live outcomes, and weekly."""
-        if self.champion().model_id is None:
-            return tried is None or outcomes - tried >= self.settings.ml.retrain_after
         champion = self.champion()
-        known = max(champion.live_outcomes, tried or 0)
-        age = to_ms(self.clock.now()) - (champion.trained_at or 0)
-        return (tried is None and age >= RETRAIN_EVERY_MS) or outcomes - known >= self.settings.ml.retrain_after
+        if champion.model_id is None and tried is None:
+            return True
+        known = max(champion.live_outcomes, tried.outcomes if tried else 0)
+        trained_at = max(champion.trained_at or 0, tried.at if tried else 0)
+        weekly = to_ms(self.clock.now()) - trained_at >= RETRAIN_EVERY_MS
+        return weekly or outcomes - known >= self.settings.ml.retrain_after
 
     async def _retrain(self) -> None:
         first = self.champion().model_id is None

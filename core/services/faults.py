@@ -18,6 +18,7 @@ class Faults:
         self._ledger = ledger
         self._bell = bell
         self._active: dict[str, str] = {}
+        self._told: set[str] = set()
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -25,14 +26,24 @@ class Faults:
         return tuple(self._active.values())
 
     async def raised(self, name: str, title: str, detail: str = "") -> None:
-        known = name in self._active
         self._active[name] = title
-        if not known:
-            await self._tell(lambda now: self._notice("fault", name, title, detail, now))
+        if name not in self._told:
+            self._told.add(name)
+            try:
+                await self._tell(lambda now: self._notice("fault", name, title, detail, now))
+            except BaseException:
+                self._told.discard(name)  # what could not be stored is told when it can
+                raise
 
     async def cleared(self, name: str, title: str) -> None:
-        if self._active.pop(name, None) is not None:
+        if self._active.pop(name, None) is not None and name in self._told:
+            self._told.discard(name)
             await self._tell(lambda now: self._notice("recovered", name, title, "", now))
+
+    def forget(self, name: str) -> None:
+        """No longer a fault, without an alert: something else has been said in its place."""
+        self._active.pop(name, None)
+        self._told.discard(name)
 
     def _notice(self, topic: str, name: str, title: str, detail: str, now: datetime) -> Notice:
         key = f"{topic}:{name}:{round(now.timestamp() * 1000)}"

@@ -86,11 +86,13 @@ class Gatekeeper:
             title=f"The model's weight {weight:g} is taken away",
             detail=f"{reason[0].upper()}{reason[1:]}. It decides nothing until an approver grants a weight again.",
         )
-        await self._set(replace(self._controls, approved_weight=0.0, approved_model=None), notice)
+        await self._set_to_zero(notice)
 
-    async def _set(self, controls: Controls, notice: Notice) -> None:
-        await self._ledger.set_controls(controls, [notice])
-        self._loop.memory.controls = controls
+    async def _set_to_zero(self, notice: Notice) -> None:
+        async with self._loop.changing:
+            controls = replace(self._controls, approved_weight=0.0, approved_model=None)
+            await self._ledger.set_controls(controls, [notice])
+            self._loop.memory.controls = controls
         self._bell.ring()
 
     def weight(self) -> float:
@@ -139,7 +141,7 @@ class Gatekeeper:
             topic="weight",
             title=f"{actor.name} set the model's weight to 0",
         )
-        await self._set(replace(self._controls, approved_weight=0.0, approved_model=None), notice)
+        await self._set_to_zero(notice)
 
     async def _ask(self, weight: float, model_id: str, look: Look, actor: Actor) -> int:
         now = self._clock.now()
@@ -208,16 +210,17 @@ class Gatekeeper:
 
     async def _end(self, stored: StoredApproval, state: str, by: str, now: datetime, note: str) -> None:
         grants = state == "approved" and stored.kind == "weight"
-        controls = (
-            replace(self._controls, approved_weight=stored.weight or 0.0, approved_model=stored.model_id)
-            if grants
-            else None
-        )
         event = ApprovalEnded(key=f"approval:{stored.approval_id}:ended", time=now, approval_id=stored.approval_id)
-        if await self._chat.answer(stored.approval_id, state, by, to_ms(now), note, controls, [event]):
-            if controls is not None:
-                self._loop.memory.controls = controls
-            self._bell.ring()
+        async with self._loop.changing:
+            controls = (
+                replace(self._controls, approved_weight=stored.weight or 0.0, approved_model=stored.model_id)
+                if grants
+                else None
+            )
+            if await self._chat.answer(stored.approval_id, state, by, to_ms(now), note, controls, [event]):
+                if controls is not None:
+                    self._loop.memory.controls = controls
+                self._bell.ring()
 
     async def withdraw(self, reason: str) -> None:
         """Ends waiting approvals whose model is no longer the champion."""

@@ -10,12 +10,13 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from functools import reduce
 
 from core.config import Settings
 from core.domain.candles import Candles, Pair, Timeframe, to_datetime, to_ms
 from core.domain.ledger import Switch
 from core.domain.messages import Notice, PairStopped
-from core.errors import MarketError, RateLimited, UnknownPair
+from core.errors import DataError, JulabaError, MarketError, RateLimited, UnknownPair
 from core.ports import CandleStore, Clock, Ledger, MarketData
 from core.services.bus import Bell
 from core.services.faults import Faults
@@ -25,9 +26,14 @@ from core.services.markets import check_pairs
 
 log = logging.getLogger(__name__)
 
+DAY_MS = 86_400_000
 ATTEMPTS = 20  # at one close, before the pair waits for the next one
 PAUSE = 0.5  # seconds of wall time between two attempts
+PATIENCE = 2.0  # seconds of wall time for the first answers; who is slower is asked again, after the others are done
+AGAIN_AFTER = 5.0  # seconds of wall time after an exchange or a store that failed as a whole
 SAVE_AFTER = 96  # candles kept in memory before they go to the candle files
+SWITCHED_BY = "switched off by "  # so begins the reason of a switch that a person has turned off
+LISTED_AGAIN = "the exchange trades it again; switch it on when you like"
 
 
 class ExchangeLower(LowerCandles):
@@ -46,7 +52,10 @@ class ExchangeLower(LowerCandles):
 
 
 class LiveTrading:
-    """Owns the loop's time and feed. ``start`` may be called again after a failure; ``run`` ends only by cancel."""
+    """Owns the loop's time and feed. ``run`` ends only by cancel.
+
+    ``notes`` says why a pair is not watched: the exchange does not trade it. It is looked at again each day.
+    """
 
     def __init__(
         self,
@@ -67,46 +76,92 @@ class LiveTrading:
         self._bell = bell
         self._frame = settings.frame
         self._unsaved: dict[Pair, list[Candles]] = {}
+        self._lacking: set[Pair] = set()  # watched, but their history could not be had yet
+        self._checked_day = -1
         self.faults = Faults(clock, ledger, bell)
         self.notes: dict[Pair, str] = {}
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
         """Starts, then handles every close until cancelled. Trouble is told and tried again, never raised."""
-        await self._loop.start()
-        while not self.ready.is_set():
+        while True:
             try:
-                await self._recover()
-                self.ready.set()
+                await self._begin()
+                while True:
+                    await self._next_close()
+            except Exception as error:  # the edge of the loop: the store, or something nobody thought of
+                log.exception("trading broke off")
+                # What is in memory may be half a step ahead of the store: only a new beginning sets them right.
+                await self._tell_of(error)
+                await asyncio.sleep(AGAIN_AFTER)
+
+    async def _tell_of(self, error: Exception) -> None:
+        reason = str(error) if isinstance(error, JulabaError) else f"{type(error).__name__}: {str(error)[:200]}"
+        try:
+            await self.faults.raised("trading", "Trading broke off and begins again from the store", reason)
+        except Exception:  # the store that failed is also the one that keeps alerts
+            log.exception("the alert could not be stored")
+
+    async def _begin(self) -> None:
+        """Starting and recovering: memory from the store, pairs checked, what was missed worked through."""
+        async with self._loop.changing:
+            await self._loop.start()
+        while True:
+            try:
+                missed = await self._recover()
+                break
             except MarketError as error:
                 await self.faults.raised("exchange", "The exchange does not answer", str(error))
                 await asyncio.sleep(_pause(error))
+        if not self.ready.is_set():
+            await self._say_started(missed)
+            self.ready.set()
+        await self.faults.cleared("trading", "Trading goes on")
         await self.faults.cleared("exchange", "The exchange answers again")
-        while True:
-            close = self._frame.floor(to_ms(self._clock.now())) + self._frame.ms
-            await self._clock.sleep_until(to_datetime(close) + timedelta(seconds=self._settings.exchange.grace))
-            try:
-                await self._tick(close)
-            except MarketError as error:
-                await self.faults.raised("exchange", "The exchange does not answer", str(error))
+
+    async def _next_close(self) -> None:
+        close = self._frame.floor(to_ms(self._clock.now())) + self._frame.ms
+        await self._clock.sleep_until(to_datetime(close) + timedelta(seconds=self._settings.exchange.grace))
+        try:
+            await self._tick(close)
+        except MarketError as error:
+            await self.faults.raised("exchange", "The exchange does not answer", str(error))
 
     async def save(self) -> None:
         """Writes candles that are only in memory to the candle files; they could also be fetched again."""
         unsaved, self._unsaved = self._unsaved, {}  # candles go on coming while these are written
-        for parts in unsaved.values():
-            for part in parts:
-                await asyncio.to_thread(self._candles.save, part)
+        failed: list[str] = []
+        for pair, parts in unsaved.items():
+            whole = reduce(Candles.joined, parts)
+            try:
+                await asyncio.to_thread(self._candles.save, whole)
+            except (DataError, OSError) as error:
+                failed.append(f"{pair}: {error}")
+                self._unsaved[pair] = [whole, *self._unsaved.get(pair, [])]
+        if failed:
+            await self.faults.raised("files", "Candles cannot be written to the disk", "; ".join(failed))
+        elif unsaved:
+            await self.faults.cleared("files", "Candles are written again")
 
     def watched(self) -> tuple[Pair, ...]:
         """All configured pairs the exchange still lists, and BTC as the reference."""
-        pairs = [p for p in self._settings.traded if p not in self.notes]
-        return tuple(dict.fromkeys([*pairs, self._settings.btc]))
+        return tuple(p for p in self._wanted() if p not in self.notes)
 
-    async def _recover(self) -> None:
-        """Checks the pairs, loads history, runs what was missed through the same steps as any candle."""
+    def _wanted(self) -> tuple[Pair, ...]:
+        return tuple(dict.fromkeys([*self._settings.traded, self._settings.btc]))
+
+    async def _recover(self) -> int:
+        """Checks the pairs, loads history, runs what was missed through the same steps as any candle; how many."""
         now_ms = await self._market.server_time()
         await self._check_pairs()
-        history = await self._history(now_ms)
+        missed = await self._catch_up(self.watched(), now_ms)
+        if self._lacking and self._lacking >= set(self.watched()):
+            raise MarketError("the history of no pair could be had")
+        return missed
+
+    async def _catch_up(self, pairs: Iterable[Pair], now_ms: int) -> int:
+        """These pairs' history, then what they missed, as any candle. A pair that fails is left in ``_lacking``."""
+        history = await self._history(tuple(pairs), now_ms)
         missed = {}
         for pair, candles in history.items():
             handled = self._loop.handled(pair) if pair in self._settings.traded else None
@@ -115,7 +170,7 @@ class LiveTrading:
             if cut is not None and len(candles.between(cut, None)):
                 missed[pair] = candles.between(cut, None)
         await self._handle_missed(missed, history)
-        await self._say_started(sum(len(c) for c in missed.values()))
+        return sum(len(c) for c in missed.values())
 
     async def _handle_missed(self, missed: Mapping[Pair, Candles], history: Mapping[Pair, Candles]) -> None:
         if not missed:
@@ -127,10 +182,10 @@ class LiveTrading:
             missed = {**missed, btc: history[btc].between(first, None)}
         await self._loop.handle(missed)
 
-    async def _history(self, now_ms: int) -> dict[Pair, Candles]:
-        """Each watched pair's candles: the loop's history before the first one it has not handled, up to now."""
+    async def _history(self, pairs: tuple[Pair, ...], now_ms: int) -> dict[Pair, Candles]:
+        """Each pair's candles: the loop's history before the first one it has not handled, up to now."""
         wanted = self._settings.candles.history * self._frame.ms
-        handled = [h for p in self._settings.traded if (h := self._loop.handled(p)) is not None]
+        handled = [h for p in pairs if (h := self._loop.handled(p)) is not None]
         start = self._frame.floor(min([now_ms, *handled])) - wanted
         found: dict[Pair, Candles] = {}
 
@@ -146,32 +201,75 @@ class LiveTrading:
                     now_ms,
                     page=self._settings.exchange.page,
                 )
+                candles = await asyncio.to_thread(self._candles.load, pair, self._frame, start, now_ms)
             except UnknownPair as error:
-                await self._stop(pair, str(error), None)
-                return
-            found[pair] = await asyncio.to_thread(self._candles.load, pair, self._frame, start, now_ms)
+                await self._refused(pair, str(error))
+            except (MarketError, DataError, OSError) as error:
+                log.warning("%s: %s", pair, error)
+                self._lacking.add(pair)
+                await self.faults.raised(f"feed:{pair}", f"{pair}: its history cannot be had", str(error))
+            else:
+                self._lacking.discard(pair)
+                found[pair] = candles
+                await self._listed_again(pair)
 
-        await asyncio.gather(*(one(pair) for pair in self.watched()))
+        await asyncio.gather(*(one(pair) for pair in pairs))
         return found
 
     async def _check_pairs(self) -> None:
-        """Pairs the exchange does not trade (renamed, delisted, paused) are switched off with one alert each."""
-        problems = check_pairs(await self._market.markets(), self.watched(), self._settings.exchange.renames)
+        """Pairs the exchange does not trade (renamed, delisted, paused) are switched off with one alert each.
+
+        One that had been stopped and is listed now is watched again; it stays off until a person switches it on.
+        """
+        problems = check_pairs(await self._market.markets(), self._wanted(), self._settings.exchange.renames)
+        self._checked_day = to_ms(self._clock.now()) // DAY_MS
         for problem in problems:
             await self._stop(problem.pair, problem.reason, str(problem.successor) if problem.successor else None)
+        for pair in set(self.notes) - {problem.pair for problem in problems}:
+            del self.notes[pair]
+            self._lacking.add(pair)
+
+    async def _refused(self, pair: Pair, reason: str) -> None:
+        """The exchange would not give this pair's candles: its list of markets may say why."""
+        try:
+            await self._check_pairs()
+        except MarketError as error:
+            log.warning("the list of markets: %s", error)
+        if pair not in self.notes:
+            await self._stop(pair, reason, None)
 
     async def _stop(self, pair: Pair, reason: str, successor: str | None) -> None:
         self.notes[pair] = reason
-        event = PairStopped(
-            key=f"pair_stopped:{pair}:{reason}",
-            time=self._clock.now(),
-            pair=str(pair),
-            reason=reason,
-            successor=successor,
-        )
-        switch = Switch(False, reason)
-        await self._ledger.set_switch(pair, switch, [event])
-        self._loop.memory.switches[pair] = switch
+        self._lacking.discard(pair)
+        self.faults.forget(f"feed:{pair}")
+        switch, now = Switch(False, reason), self._clock.now()
+        async with self._loop.changing:
+            if self._loop.memory.switches.get(pair) == switch:
+                return  # told before
+            event = PairStopped(
+                key=f"pair_stopped:{pair}:{to_ms(now)}", time=now, pair=str(pair), reason=reason, successor=successor
+            )
+            await self._ledger.set_switch(pair, switch, [event])
+            self._loop.memory.switches[pair] = switch
+        self._bell.ring()
+
+    async def _listed_again(self, pair: Pair) -> None:
+        """Told once, and left to a person: what it was away for may be a reason not to trade it."""
+        now = self._clock.now()
+        async with self._loop.changing:
+            switch = self._loop.memory.switches.get(pair)
+            if switch is None or switch.enabled or switch.reason.startswith((SWITCHED_BY, LISTED_AGAIN)):
+                return
+            event = Notice(
+                key=f"recovered:pair:{pair}:{to_ms(now)}",
+                time=now,
+                topic="recovered",
+                title=f"{pair} is traded again",
+                detail=f"It had been stopped: {switch.reason}. It stays off until you switch it on.",
+            )
+            switch = Switch(False, LISTED_AGAIN)
+            await self._ledger.set_switch(pair, switch, [event])
+            self._loop.memory.switches[pair] = switch
         self._bell.ring()
 
     async def _say_started(self, missed: int) -> None:
@@ -188,13 +286,13 @@ class LiveTrading:
 
         Raises MarketError when no pair's candle came.
         """
-        waiting, trouble = set(self.watched()), MarketError("it gives no candle")
-        for attempt in range(ATTEMPTS):
+        waiting, trouble = set(self.watched()) - self._lacking, MarketError("it gives no candle")
+        for attempt in range(ATTEMPTS if waiting else 0):
             if attempt:
                 await asyncio.sleep(_wait(trouble))
             try:
                 now_ms = await self._market.server_time()
-                arrived, failures = await self._fetch(waiting, close, now_ms)
+                arrived, failures = await self._fetch(waiting, close, now_ms, attempt == 0)
             except MarketError as error:
                 trouble = error
                 continue
@@ -205,6 +303,7 @@ class LiveTrading:
             self._keep(arrived)
             if not waiting or now_ms >= close + self._frame.ms:
                 break
+        await self._look_after(close)
         await self._tell_feed(waiting, trouble)
         if any(sum(len(c) for c in parts) >= SAVE_AFTER for parts in self._unsaved.values()):
             await self.save()
@@ -212,13 +311,28 @@ class LiveTrading:
     async def _tell_feed(self, waiting: set[Pair], trouble: MarketError) -> None:
         """Alerts once for what stays away, once for what comes again."""
         watched = set(self.watched())
-        if waiting and waiting == watched:
+        late = (waiting & watched) | self._lacking
+        if late and late == watched:
             raise trouble
         await self.faults.cleared("exchange", "The exchange answers again")
-        for pair in waiting:
+        for pair in sorted(late - self._lacking):
             await self.faults.raised(f"feed:{pair}", f"{pair}: no candle since {self._since(pair)}", str(trouble))
-        for pair in watched - waiting:
+        for pair in sorted(watched - late):
             await self.faults.cleared(f"feed:{pair}", f"{pair}: candles come again")
+
+    def _patience(self, pairs: int) -> float:
+        """Seconds for the first answers: requests leave one after the other, and nobody waits for one that hangs."""
+        return PATIENCE + pairs * self._settings.exchange.rate_limit_ms / 1000
+
+    async def _look_after(self, close: int) -> None:
+        """The day's look at the exchange's list, and the history that could not be had before."""
+        if close // DAY_MS > self._checked_day:
+            try:
+                await self._check_pairs()
+            except MarketError as error:
+                log.warning("the list of markets: %s", error)
+        if self._lacking:
+            await self._catch_up(sorted(self._lacking), max(close, to_ms(self._clock.now())))
 
     def _since(self, pair: Pair) -> str:
         window = self._loop.memory.windows.get(pair)
@@ -226,9 +340,13 @@ class LiveTrading:
         return f"{last:%d %b %H:%M} UTC" if last else "the start"
 
     async def _fetch(
-        self, pairs: Iterable[Pair], close: int, now_ms: int
+        self, pairs: set[Pair], close: int, now_ms: int, hurry: bool
     ) -> tuple[dict[Pair, Candles], list[MarketError]]:
-        """What has closed by the exchange's own time since each pair's newest candle, and what went wrong."""
+        """What has closed by the exchange's own time since each pair's newest candle, and what went wrong.
+
+        ``hurry``: a pair that does not answer soon is left for the next time, so that it holds up no other.
+        """
+        patience = self._patience(len(pairs)) if hurry else None
         found: dict[Pair, Candles] = {}
         failures: list[MarketError] = []
 
@@ -237,9 +355,12 @@ class LiveTrading:
             known = window is not None and len(window) > 0
             start = int(window.time[-1]) + self._frame.ms if known and window else close - self._frame.ms
             try:
-                candles = await self._market.candles(pair, self._frame, start, self._frame.floor(now_ms), now_ms)
+                async with asyncio.timeout(patience):
+                    candles = await self._market.candles(pair, self._frame, start, self._frame.floor(now_ms), now_ms)
             except UnknownPair as error:
-                await self._stop(pair, str(error), None)
+                await self._refused(pair, str(error))
+            except TimeoutError:
+                failures.append(MarketError(f"{pair}: no answer yet"))
             except MarketError as error:
                 log.warning("%s: %s", pair, error)
                 failures.append(error)
@@ -247,7 +368,7 @@ class LiveTrading:
                 if len(candles):
                     found[pair] = candles
 
-        await asyncio.gather(*(one(pair) for pair in pairs))
+        await asyncio.gather(*(one(pair) for pair in sorted(pairs)))
         # A wish to slow down comes first: MEXC bans addresses that go on asking.
         failures.sort(key=lambda error: not isinstance(error, RateLimited))
         return found, failures
@@ -258,7 +379,7 @@ class LiveTrading:
 
 
 def _pause(error: MarketError) -> float:
-    return error.retry_after if isinstance(error, RateLimited) else 5.0
+    return error.retry_after if isinstance(error, RateLimited) else AGAIN_AFTER
 
 
 def _wait(trouble: MarketError) -> float:

@@ -74,6 +74,9 @@ class TradingLoop:
         self._order = {pair: n for n, pair in enumerate(settings.traded)}
         self.memory: Memory
         self.last_close: int | None = None
+        # Held by whoever changes the memory, from reading it until the store has the change: steps and people alike.
+        # Never while an opinion is awaited, and never to look.
+        self.changing = asyncio.Lock()
 
     async def start(self) -> None:
         """Rebuilds the memory from the store; a new store starts with ``paper.start_balance``."""
@@ -133,8 +136,11 @@ class TradingLoop:
         for pair, candle in candles.items():
             self._append(pair, candle)
         if closes:
-            book, effect = step.run_exits(self.memory.book, time, closes, self._settings)
-            await self._commit(effect, book)
+            async with self.changing:
+                book, effect = step.run_exits(self.memory.book, time, closes, self._settings)
+                if time + self._settings.frame.ms < (self.last_close or 0):
+                    effect = replace(effect, equity_time=None)  # a late pair: that close has its equity already
+                await self._commit(effect, book)
         pairs = [p for p in candles if p in self._order and self._is_new("entries", p, time)]
         if pairs:
             await self._enter(time, sorted(pairs, key=lambda p: self._order[p]))
@@ -158,12 +164,15 @@ class TradingLoop:
 
     async def _enter(self, time: int, pairs: Sequence[Pair]) -> None:
         found = [c for c in (self._propose(pair, time) for pair in pairs) if c is not None]
-        proposals = await asyncio.gather(*(self._gather(candidate) for candidate in found))
-        # Decided when the opinions are in: whatever they took is part of how late an entry is.
-        book, effect = step.run_entries(
-            self.memory.book, time, pairs, proposals, to_ms(self._clock.now()), self._settings
-        )
-        await self._commit(effect, book)
+        together = [c.pair for c in found if c.is_signal]
+        gathered = await asyncio.gather(*(self._gather(candidate, together) for candidate in found))
+        async with self.changing:
+            # Decided when the opinions are in: a pause or a switch pressed meanwhile counts.
+            proposals = [replace(p, stance=self._stance(p.candidate.pair)) for p in gathered]
+            book, effect = step.run_entries(
+                self.memory.book, time, pairs, proposals, to_ms(self._clock.now()), self._settings
+            )
+            await self._commit(effect, book)
         for proposal in proposals:
             if proposal.opinions.model is not None:
                 self.memory.recent = [*self.memory.recent, proposal.opinions.model.probability][-RECENT:]
@@ -186,21 +195,29 @@ class TradingLoop:
             )
         return None
 
-    async def _gather(self, candidate: Candidate) -> Proposal:
-        """All that the decision needs from outside the book, asked for at the same time."""
-        stance = Stance(
+    def _stance(self, pair: Pair) -> Stance:
+        return Stance(
             approved_weight=self.memory.controls.approved_weight,
             outcomes=self.memory.outcomes,
             paused=self.memory.controls.paused,
-            enabled=self.enabled(candidate.pair),
+            enabled=self.enabled(pair),
             layers=self._layers,
         )
+
+    async def _gather(self, candidate: Candidate, together: Sequence[Pair]) -> Proposal:
+        """All that the decision needs from outside the book, asked for at the same time.
+
+        ``together``: the pairs with a signal at this candle, each of which may be a position when the next is decided.
+        """
+        stance = self._stance(candidate.pair)
         stale = to_ms(self._clock.now()) > candidate.close_time + candidate.timeframe.ms
         if not self._layers:
             return Proposal(candidate, Opinions(), filters.Facts(), stance)
         wanted = candidate.is_signal and not stale and stance.enabled
         model, gemini, facts = await asyncio.gather(
-            self._ask_model(candidate, stale), self._ask_gemini(candidate, wanted), self._facts(candidate, wanted)
+            self._ask_model(candidate, stale),
+            self._ask_gemini(candidate, wanted),
+            self._facts(candidate, wanted, together),
         )
         opinions = Opinions(
             gemini=gemini if isinstance(gemini, GeminiOpinion) else None,
@@ -234,7 +251,7 @@ class TradingLoop:
             return "not asked"
         return await self._advisor.opinion(candidate, self.memory.windows[candidate.pair])
 
-    async def _facts(self, candidate: Candidate, wanted: bool) -> filters.Facts:
+    async def _facts(self, candidate: Candidate, wanted: bool, together: Sequence[Pair]) -> filters.Facts:
         """Trends and correlations; lower timeframes are fetched only for a signal that may be taken."""
         windows, rules = self.memory.windows, self._settings.rules
         lower: dict[str, Candles] = {}
@@ -242,14 +259,11 @@ class TradingLoop:
             found = await self._lower.lower(candidate.pair, name, candidate.close_time)
             if found is not None:
                 lower[name] = found
-        others = {p.pair: windows[p.pair] for p in self.account.positions if p.pair in windows}
-        return filters.gather_facts(
-            windows[candidate.pair], self._window_until(self._settings.btc, candidate), lower, others, rules
-        )
-
-    def _window_until(self, pair: Pair, candidate: Candidate) -> Candles | None:
-        window = self.memory.windows.get(pair)
-        return window.between(None, candidate.open_time + 1) if window is not None and len(window) else None
+        near = dict.fromkeys([*(p.pair for p in self.account.positions), *together])
+        others = {pair: windows[pair] for pair in near if pair in windows}
+        btc = windows.get(self._settings.btc)
+        max_gap = self._settings.candles.max_gap
+        return filters.gather_facts(windows[candidate.pair], btc, lower, others, rules, max_gap)
 
     async def _commit(self, effect: Effect, book: Book) -> None:
         """Stores the effect, then makes it the present. What the store has seen before is not applied twice."""
