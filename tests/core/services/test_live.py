@@ -450,3 +450,36 @@ async def test_a_signal_of_the_candle_that_closed_while_it_was_down_is_still_tak
     late = await ledger_after(mexc, tmp_path / "late", 60, {SIGNAL: 1})
 
     assert late == whole
+
+
+async def test_the_third_of_three_like_signals_at_one_candle_is_refused_for_the_two_before_it(
+    mexc: Moody, tmp_path: Path
+) -> None:
+    async with running(mexc, tmp_path, ("LINK/USDT", "ETH/USDT", "POL/USDT"), portfolio={"max_open_risk": 1}) as scene:
+        await scene.close(SIGNAL + 1)
+        decisions = await scene.kept.ledger.decisions(signals_only=True)
+
+    assert [(d.status, d.reason) for d in decisions] == [
+        ("taken", ""),
+        ("taken", ""),
+        ("refused", "moves with LINK/USDT, ETH/USDT"),
+    ]
+
+
+async def test_a_pair_that_comes_late_over_midnight_leaves_the_day_and_its_equity_alone(
+    mexc: Moody, tmp_path: Path
+) -> None:
+    midnight = START + 21 * DAY
+    mexc.now = midnight - 2 * M15.ms + 10
+    async with running(mexc, tmp_path) as scene:
+        await scene.close()
+        mexc.moods["ETHUSDT"] = broken()
+        await scene.close(3)
+        curve = await scene.kept.ledger.equity_curve()
+        start_of_day = scene.loop.account.day_start_equity
+        mexc.moods.clear()
+        await scene.close()
+
+        assert scene.loop.handled(ETH) == midnight + 2 * M15.ms
+        assert (await scene.kept.ledger.equity_curve())[:-1] == curve
+        assert (scene.loop.account.day, scene.loop.account.day_start_equity) == (midnight // DAY, start_of_day)
