@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from core import bootstrap
@@ -15,7 +15,7 @@ from core.domain.candles import iso
 from core.domain.ledger import DecisionRecord
 from core.domain.trading import FollowKind
 from core.ports import Ledger
-from core.services.records import ledger_row
+from core.services.records import LEDGER_COLUMNS, ledger_row
 from core.services.tables import write_rows
 
 Row = Mapping[str, object]
@@ -28,6 +28,9 @@ TRADE_COLUMNS = (
     "duration_minutes", "max_drawdown_during_trade", "max_profit_during_trade", "outcome",
 )  # fmt: skip
 """The trade record (DESIGN 7), in its order."""
+
+DECISION_COLUMNS = tuple(f.name for f in fields(DecisionRecord) if f.name not in ("snapshot", "verdicts"))
+"""What a decision has of its own; behind it a column for each verdict."""
 
 
 def export_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +53,7 @@ def export(args: argparse.Namespace, context: Context) -> int:
 async def _rows(path: Path, what: str, settings: Settings) -> tuple[Sequence[Row], Sequence[str]]:
     async with bootstrap.open_ledger(path) as ledger:
         if what == "decisions":
-            return [_decision_row(d) for d in await ledger.decisions()], ()
+            return [_decision_row(d) for d in await ledger.decisions()], DECISION_COLUMNS
         return await _follow_rows(ledger, what == "trades", settings)
 
 
@@ -59,7 +62,7 @@ async def _follow_rows(ledger: Ledger, trades: bool, settings: Settings) -> tupl
     tables = [ledger_row(r, settings) for r in rows]
     if trades:
         return [{name: row[name] for name in TRADE_COLUMNS} for row in tables], TRADE_COLUMNS
-    return tables, ()
+    return tables, LEDGER_COLUMNS
 
 
 def _decision_row(decision: DecisionRecord) -> Row:

@@ -15,8 +15,8 @@ from core.cli.options import add_days, add_pairs, add_range, check_range
 from core.config import Settings
 from core.domain.candles import Candles, Pair, iso, to_datetime
 from core.errors import DataError, UsageError
-from core.services.backtest import COLUMNS, stored_candles
-from core.services.records import ledger_row
+from core.services.backtest import stored_candles
+from core.services.records import LEDGER_COLUMNS, ledger_row
 from core.services.replay import Replay, replay
 from core.services.tables import write_rows
 
@@ -39,13 +39,15 @@ def replay_command(args: argparse.Namespace, context: Context) -> int:
         raise UsageError("--days and --from both say where to begin; give one of them")
     settings = _with_pairs(context.settings, context.pairs(args.pairs))
     candles = _candles(context, settings, args.to_ms)
-    end = args.to_ms or max(int(c.time[-1]) + c.timeframe.ms for c in candles.values())
+    end = args.to_ms or max(int(candles[p].time[-1]) + settings.frame.ms for p in settings.traded if p in candles)
     start = args.from_ms if args.from_ms is not None else end - (args.days or 90) * DAY_MS
+    if not any(len(candles[p].between(start, end)) for p in settings.traded if p in candles):
+        raise DataError(f"no candles of {', '.join(str(p) for p in settings.traded)} from {iso(start)} to {iso(end)}")
     path = context.data_dir / "replay" / "julaba.sqlite"
     result = asyncio.run(_run(candles, settings, path, start, end, args.layers == "all"))
     if args.out is not None:
         rows = [ledger_row(row, settings) for row in result.trades]
-        write_rows(args.out, rows, COLUMNS)
+        write_rows(args.out, rows, LEDGER_COLUMNS)
         say(f"{len(rows)} trades written to {args.out}")
     say(f"the ledger is {path}: `julaba export decisions --ledger {path}` shows every refusal")
     data = {
@@ -64,6 +66,8 @@ def replay_command(args: argparse.Namespace, context: Context) -> int:
 
 def _with_pairs(settings: Settings, pairs: tuple[Pair, ...]) -> Settings:
     """The settings with these pairs, configured ones keeping their risk; a pair named here is switched on."""
+    if not pairs:
+        raise UsageError("--pairs names no pair: write it like LINK/USDT,ETH/USDT")
     known = {Pair.parse(p.symbol): p for p in settings.pairs}
     chosen = [{"symbol": str(pair), "risk": known[pair].risk if pair in known else 1.0} for pair in pairs]
     return Settings.model_validate({**settings.model_dump(), "pairs": chosen})

@@ -17,6 +17,14 @@ SOURCES = {
     FollowKind.SHADOW_CANDIDATE: ("shadow_candidate", 0.5),
 }
 
+LEDGER_COLUMNS = (
+    *COLUMNS, "kind", "realized_r_net", "outcome_net", "ambiguous", "trade_id", "decision_id", "status", "reason",
+    "pair", "entry_btc_correlation", "entry_sma_distance", "entry_timeframe_alignment", "gemini_confidence",
+    "gemini_reasoning", "ml_win_probability", "model_id", "influence_weight", "combined_confidence", "last_target",
+    "pnl_dollars", "pnl_r_multiple", "max_drawdown_during_trade", "max_profit_during_trade",
+)  # fmt: skip
+"""What ``ledger_row`` gives: DESIGN 3's columns, then DESIGN 7's."""
+
 LIVE_SOURCES = ("trade", "shadow_signal")
 """Sources that count as live outcomes."""
 
@@ -54,31 +62,17 @@ def ledger_row(row: TradeRow, settings: Settings) -> dict[str, object]:
         duration,
     )
     trade = record.kind is FollowKind.TRADE
-    return sample | {
-        "kind": "signal" if decision.is_signal else "candidate",
-        "realized_r_net": record.r_net,
-        "outcome_net": None if record.r_net is None else int(record.r_net > 0),
-        "ambiguous": follow.ambiguous,
-        "trade_id": record.follow_id if trade else None,
-        "decision_id": decision.decision_id,
-        "status": decision.status,
-        "reason": decision.reason,
-        "pair": str(decision.pair),
-        "entry_btc_correlation": decision.btc_correlation,
-        "entry_sma_distance": decision.snapshot.sma_distance_percent,
-        "entry_timeframe_alignment": decision.timeframe_alignment,
-        "gemini_confidence": decision.gemini_confidence,
-        "gemini_reasoning": decision.gemini_reasoning,
-        "ml_win_probability": decision.ml_probability,
-        "model_id": decision.model_id,
-        "influence_weight": decision.influence_weight,
-        "combined_confidence": decision.combined_confidence,
-        "last_target": f"TP{follow.targets_hit}" if follow.targets_hit else "",
-        "pnl_dollars": record.pnl if trade else None,
-        "pnl_r_multiple": record.r_net,
-        "max_drawdown_during_trade": follow.mae_r,
-        "max_profit_during_trade": follow.mfe_r,
-    }
+    values = (
+        *sample.values(), "signal" if decision.is_signal else "candidate", record.r_net,
+        None if record.r_net is None else int(record.r_net > 0), follow.ambiguous,
+        record.follow_id if trade else None, decision.decision_id, decision.status, decision.reason,
+        str(decision.pair), decision.btc_correlation, decision.snapshot.sma_distance_percent,
+        decision.timeframe_alignment, decision.gemini_confidence, decision.gemini_reasoning, decision.ml_probability,
+        decision.model_id, decision.influence_weight, decision.combined_confidence,
+        f"TP{follow.targets_hit}" if follow.targets_hit else "", record.pnl if trade else None, record.r_net,
+        follow.mae_r, follow.mfe_r,
+    )  # fmt: skip
+    return dict(zip(LEDGER_COLUMNS, values, strict=True))
 
 
 def closed_samples(rows: Iterable[TradeRow], settings: Settings) -> list[dict[str, object]]:
