@@ -55,7 +55,7 @@ def run_exits(book: Book, open_time: int, closes: Mapping[Pair, Close], settings
     account, follows = book.account, dict(book.follows)
     changed: list[FollowRecord] = []
     legs: list[LegRecord] = []
-    events: list[Event] = []
+    settled: list[tuple[FollowRecord, tuple[LegMoney, ...]]] = []
     for record in book.follows.values():
         close = closes.get(record.pair)
         if close is None or record.last_time >= open_time:
@@ -63,7 +63,7 @@ def run_exits(book: Book, open_time: int, closes: Mapping[Pair, Close], settings
         follow = _next(record, close, settings)
         if record.kind is FollowKind.TRADE:
             account, after, money = _settle_trade(account, record, follow, close.candle, settings)
-            events += _trade_events(after, money, account.equity, settings)
+            settled.append((after, money))
         else:
             after, money = _settle_shadow(record, follow, close.candle, settings)
         legs += [LegRecord(record.follow_id, m.leg, m.pnl) for m in money]
@@ -72,6 +72,8 @@ def run_exits(book: Book, open_time: int, closes: Mapping[Pair, Close], settings
             del follows[record.follow_id]
         else:
             follows[record.follow_id] = after
+    # Told with the equity at this close, when every position has its new mark.
+    events = [e for after, money in settled for e in _trade_events(after, money, account.equity, settings)]
     close_time = open_time + settings.frame.ms
     account, tripped = trader.roll(account, close_time, settings)
     events += [_breaker_notice(name, account, close_time, settings) for name in tripped]

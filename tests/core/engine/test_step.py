@@ -124,6 +124,13 @@ def test_the_last_target_ends_the_trade_and_is_told_once() -> None:
     assert [e.reason for e in named(effect, TradeClosed)] == [ExitReason.TP3_FULL]
 
 
+def test_the_equity_told_is_that_of_the_close_with_every_position_at_its_new_mark() -> None:
+    after, _ = enter(book(), 0, candidate(LINK), candidate(ETH))
+    after, effect = exits(after, 1, {LINK: bar(1, 100, 100, 97, 98), ETH: bar(1, 100, 102, 99, 102)})
+
+    assert [e.equity for e in named(effect, TradeClosed)] == [after.account.equity]
+
+
 def test_shadows_are_followed_in_silence() -> None:
     after, _ = enter(book(), 0, candidate(LINK, signal=False))
     after, effect = exits(after, 1, {LINK: bar(1, 100, 101, 97, 98)})
