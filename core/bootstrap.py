@@ -152,6 +152,7 @@ async def engine(
     async with AsyncExitStack() as stack:
         stack.enter_context(instance_lock(data_dir))
         db = await stack.enter_async_context(Database(ledger_path(data_dir)))
+        _same_timeframe((await SqliteLedger(db).load()).timeframe, settings, data_dir)
         exchange = market(settings)
         stack.push_async_callback(exchange.close)
         time = await _patient_clock(settings, exchange)
@@ -177,7 +178,7 @@ async def engine(
         )
         live = LiveTrading(settings, time, exchange, candles, ledger, loop, bell)
         stack.push_async_callback(live.save)
-        gatekeeper = Gatekeeper(settings, time, ledger, chat, loop, bell)
+        gatekeeper = Gatekeeper(settings, time, ledger, chat, loop, bell, lambda: info().model_id)
         trainer = Trainer(settings, time, exchange, candles, ledger, models, live.save)
 
         def info() -> ChampionInfo:
@@ -207,6 +208,15 @@ async def engine(
             champion=info,
             bell=bell,
             progress=progress,
+        )
+
+
+def _same_timeframe(held: str | None, settings: Settings, data_dir: Path) -> None:
+    """Candles of two lengths in one ledger would mix bars, cursors and training rows."""
+    if held is not None and held != settings.timeframe:
+        raise StoreError(
+            f"the ledger in {data_dir} was kept on {held} candles, the settings say {settings.timeframe}; "
+            "set timeframe back or name another --data-dir"
         )
 
 

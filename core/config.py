@@ -210,7 +210,6 @@ class Notify(Section):
     closed: NoticeLevel = "loud"
     target: NoticeLevel = "silent"
     signal: NoticeLevel = "silent"  # a refused signal; a taken one speaks as `opened`
-    candidate: NoticeLevel = "none"
     approval: NoticeLevel = "loud"
     fault: NoticeLevel = "loud"
     training: NoticeLevel = "silent"

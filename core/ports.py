@@ -121,6 +121,7 @@ class Outcome:
     is_trade: bool
     exit_time: int
     realized_r: float
+    decided_at: int  # when the prediction was stored, by the clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,16 @@ class TradeRow:
     follow: FollowRecord
 
 
+@dataclass(frozen=True, slots=True)
+class TradeTotals:
+    """All closed paper trades together; ``gains`` and ``losses`` are both positive, net, in USDT."""
+
+    count: int
+    wins: int
+    gains: float
+    losses: float
+
+
 class Ledger(Protocol):
     """The one source of truth. Writes are whole transactions; reads see only what was committed."""
 
@@ -138,6 +149,8 @@ class Ledger(Protocol):
     async def load(self) -> LedgerState: ...
     async def follow(self, follow_id: int) -> FollowRecord | None: ...
     async def closed_trades(self, limit: int | None = None) -> list[FollowRecord]: ...
+    async def trade_totals(self) -> TradeTotals: ...
+    async def signals_per_pair(self) -> Mapping[Pair, int]: ...
     async def outcome_count(self) -> int: ...
     async def outcomes(self) -> list[Outcome]: ...
     async def trade_rows(self) -> list[TradeRow]: ...

@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 REASONING_LIMIT = 300
 RETRY_FOR = timedelta(minutes=3)
 _LEAST_SERVER_TIMEOUT_MS = 10_000  # the service refuses shorter deadlines
-_ATTEMPTS = 5
+_ATTEMPTS = 16  # with the pauses some three minutes, also where the clock stands still
+_LONGEST_PAUSE = 15.0  # seconds
 
 
 class Answer(BaseModel):
@@ -117,7 +118,7 @@ class GeminiAdvisor:
             if attempt:
                 if self._clock.now() >= until:
                     break
-                await asyncio.sleep(2.0**attempt / 2)
+                await asyncio.sleep(min(_LONGEST_PAUSE, 2.0**attempt / 4))
             try:
                 return await self._ask(prompt)
             except _NoOpinion as error:

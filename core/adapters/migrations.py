@@ -26,6 +26,7 @@ CREATE TABLE decisions (
     UNIQUE (pair, timeframe, open_time)
 ) STRICT;
 CREATE INDEX decisions_by_time ON decisions (open_time);
+CREATE INDEX decisions_signals ON decisions (pair, open_time) WHERE is_signal;
 CREATE TABLE verdicts (
     decision_id INTEGER NOT NULL REFERENCES decisions, seq INTEGER NOT NULL, layer TEXT NOT NULL, rule TEXT NOT NULL,
     ruling TEXT NOT NULL, number REAL, sentence TEXT NOT NULL, PRIMARY KEY (decision_id, seq)
@@ -50,8 +51,9 @@ CREATE TABLE legs (
 CREATE TABLE outbox (
     item_id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, urgent INTEGER NOT NULL,
     payload TEXT NOT NULL, created_at INTEGER NOT NULL, state TEXT NOT NULL DEFAULT 'pending',
-    attempts INTEGER NOT NULL DEFAULT 0, last_error TEXT, chat_id INTEGER, message_id INTEGER
+    attempts INTEGER NOT NULL DEFAULT 0, last_error TEXT, chat_id INTEGER, message_id INTEGER, trade_id INTEGER
 ) STRICT;
+CREATE INDEX outbox_by_trade ON outbox (trade_id) WHERE trade_id IS NOT NULL;
 CREATE INDEX outbox_pending ON outbox (urgent DESC, item_id) WHERE state = 'pending';
 CREATE TABLE messages (subject TEXT PRIMARY KEY, chat_id INTEGER NOT NULL, message_id INTEGER NOT NULL) STRICT;
 CREATE INDEX messages_by_place ON messages (chat_id, message_id);

@@ -85,9 +85,7 @@ class SqliteChat:
 
     async def trade_events(self, trade_id: int) -> list[Event]:
         """What was told about a trade, oldest first; empty for an unknown one."""
-        rows = await self._db.rows(
-            "SELECT payload FROM outbox WHERE json_extract(payload, '$.trade_id') = ? ORDER BY item_id", (trade_id,)
-        )
+        rows = await self._db.rows("SELECT payload FROM outbox WHERE trade_id = ? ORDER BY item_id", (trade_id,))
         return [event_from_json(row["payload"]) for row in rows]
 
     async def ask(self, approval: StoredApproval, asked: Callable[[int], Event]) -> int:

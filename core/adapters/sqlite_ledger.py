@@ -12,7 +12,7 @@ import aiosqlite
 
 from core.adapters.sqlite_database import Database, Row, placeholders
 from core.domain.account import Account, Position
-from core.domain.candles import Pair
+from core.domain.candles import Pair, to_ms
 from core.domain.ledger import (
     Controls,
     DecisionRecord,
@@ -35,7 +35,7 @@ from core.domain.trading import (
     Snapshot,
     Verdict,
 )
-from core.ports import Outcome, TradeRow
+from core.ports import Outcome, TradeRow, TradeTotals
 
 _DECISION = (
     "decision_id", "pair", "timeframe", "open_time", "direction", "is_signal", "status", "reason", "snapshot",
@@ -53,7 +53,11 @@ _INSERT_DECISION = f"INSERT INTO decisions {placeholders(_DECISION)}"
 _SAVE_FOLLOW = f"INSERT INTO follows {placeholders(_FOLLOW)} ON CONFLICT (follow_id) DO UPDATE SET " + ", ".join(
     f"{c} = excluded.{c}" for c in _FOLLOW_CHANGES
 )
-_LIVE_OUTCOME = "f.exit_reason IS NOT NULL AND f.exit_reason <> 'GAP' AND f.kind IN ('trade', 'shadow_signal')"
+_LIVE_OUTCOME = (
+    "f.exit_reason IS NOT NULL AND f.exit_reason NOT IN ('GAP', 'MANUAL') AND d.status IN ('taken', 'refused') "
+    "AND f.kind IN ('trade', 'shadow_signal')"
+)
+"""A closed trade or the closed shadow of a refused signal: not one missed, nor one of the mode that only tells."""
 
 
 def _decision_values(record: DecisionRecord) -> tuple[Any, ...]:
@@ -129,8 +133,9 @@ def _position(record: FollowRecord) -> Position:
 async def put_events(tx: aiosqlite.Connection, events: Iterable[Event]) -> None:
     """Queues events; one that is already there under its key is left as it is."""
     await tx.executemany(
-        "INSERT INTO outbox (key, kind, urgent, payload, created_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        [(e.key, e.kind, is_urgent(e), event_to_json(e), round(e.time.timestamp() * 1000)) for e in events],
+        "INSERT INTO outbox (key, kind, urgent, payload, created_at, trade_id) VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT DO NOTHING",
+        [(e.key, e.kind, is_urgent(e), event_to_json(e), to_ms(e.time), getattr(e, "trade_id", None)) for e in events],
     )
 
 
@@ -200,9 +205,10 @@ class SqliteLedger:
             cursors[row["step"]][Pair.parse(row["pair"])] = row["open_time"]
         signals = await self._db.rows("SELECT pair, max(open_time) AS t FROM decisions WHERE is_signal GROUP BY pair")
         recent = await self._db.rows(
-            "SELECT ml_probability AS p FROM decisions WHERE ml_probability IS NOT NULL "
-            "ORDER BY decision_id DESC LIMIT 200"
+            "SELECT ml_probability AS p, model_id FROM decisions WHERE model_id = (SELECT model_id FROM decisions "
+            "WHERE ml_probability IS NOT NULL ORDER BY decision_id DESC LIMIT 1) ORDER BY decision_id DESC LIMIT 200"
         )
+        last = await self._db.row("SELECT timeframe FROM decisions ORDER BY decision_id DESC LIMIT 1")
         counts = await self._db.row(
             "SELECT (SELECT coalesce(max(decision_id), 0) FROM decisions) AS d, "
             "(SELECT coalesce(max(follow_id), 0) FROM follows) AS f"
@@ -218,6 +224,8 @@ class SqliteLedger:
             next_decision_id=counts["d"] + 1,
             next_follow_id=counts["f"] + 1,
             recent_probabilities=tuple(row["p"] for row in reversed(recent)),
+            recent_model=recent[0]["model_id"] if recent else None,
+            timeframe=last["timeframe"] if last else None,
             outcomes=await self.outcome_count(),
         )
 
@@ -249,19 +257,39 @@ class SqliteLedger:
 
     async def closed_trades(self, limit: int | None = None) -> list[FollowRecord]:
         """Closed paper trades, the newest first."""
-        found = await self._follows("f.kind = 'trade' AND f.exit_reason IS NOT NULL")
-        return sorted(found, key=lambda f: (f.follow.exit_time or 0, f.follow_id), reverse=True)[:limit]
+        newest = await self._db.rows(
+            "SELECT follow_id FROM follows WHERE kind = 'trade' AND exit_reason IS NOT NULL "
+            "ORDER BY exit_time DESC, follow_id DESC LIMIT ?",
+            (-1 if limit is None else limit,),
+        )
+        order = [row["follow_id"] for row in newest]
+        found = {f.follow_id: f for f in await self._follows(f"f.follow_id IN ({', '.join(map(str, order))})")}
+        return [found[number] for number in order]
+
+    async def trade_totals(self) -> TradeTotals:
+        row = await self._db.row(
+            "SELECT count(*) AS count, coalesce(sum(pnl > 0), 0) AS wins, coalesce(sum(max(pnl, 0.0)), 0.0) AS gains, "
+            "coalesce(-sum(min(pnl, 0.0)), 0.0) AS losses FROM follows WHERE kind = 'trade' AND exit_reason IS NOT NULL"
+        )
+        assert row is not None
+        return TradeTotals(row["count"], row["wins"], row["gains"], row["losses"])
+
+    async def signals_per_pair(self) -> Mapping[Pair, int]:
+        rows = await self._db.rows("SELECT pair, count(*) AS n FROM decisions WHERE is_signal GROUP BY pair")
+        return {Pair.parse(row["pair"]): row["n"] for row in rows}
 
     async def outcome_count(self) -> int:
         """Live outcomes: closed trades and closed shadows of refused signals, gaps left out."""
-        row = await self._db.row(f"SELECT count(*) AS n FROM follows f WHERE {_LIVE_OUTCOME}")
+        row = await self._db.row(
+            f"SELECT count(*) AS n FROM follows f JOIN decisions d USING (decision_id) WHERE {_LIVE_OUTCOME}"
+        )
         return int(row["n"]) if row else 0
 
     async def outcomes(self) -> list[Outcome]:
         """Live outcomes in the order of their closing, with the prediction stored before each was known."""
         rows = await self._db.rows(
-            "SELECT d.open_time, d.timeframe, d.pair, d.direction, d.ml_probability, d.model_id, f.kind, f.exit_time, "
-            "f.realized_r FROM follows f JOIN decisions d USING (decision_id) "
+            "SELECT d.open_time, d.timeframe, d.pair, d.direction, d.ml_probability, d.model_id, d.decided_at, "
+            "f.kind, f.exit_time, f.realized_r FROM follows f JOIN decisions d USING (decision_id) "
             f"WHERE {_LIVE_OUTCOME} ORDER BY f.exit_time, f.follow_id"
         )
         return [
@@ -275,6 +303,7 @@ class SqliteLedger:
                 is_trade=row["kind"] == "trade",
                 exit_time=row["exit_time"],
                 realized_r=row["realized_r"],
+                decided_at=row["decided_at"],
             )
             for row in rows
         ]

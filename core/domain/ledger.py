@@ -126,5 +126,7 @@ class LedgerState:
     controls: Controls
     next_decision_id: int
     next_follow_id: int
-    recent_probabilities: tuple[float, ...]
+    recent_probabilities: tuple[float, ...]  # of ``recent_model``, the model that spoke last; oldest first
+    recent_model: str | None
+    timeframe: str | None  # of the newest decision
     outcomes: int

@@ -97,7 +97,7 @@ class Desk:
     async def status(self) -> StatusView:
         account, settings, now = self._loop.account, self._settings, self._clock.now()
         counts = await self._ledger.signal_counts(to_ms(now) // DAY_MS * DAY_MS)
-        trades = await self._ledger.closed_trades()
+        trades = await self._ledger.trade_totals()
         frame = settings.frame
         return StatusView(
             now=now,
@@ -115,7 +115,7 @@ class Desk:
             next_close=to_datetime(frame.floor(to_ms(now)) + frame.ms),
             signals_today=sum(counts.values()),
             refused_today=counts.get("refused", 0),
-            trades_total=len(trades),
+            trades_total=trades.count,
             gemini=self._gemini,
             ml=self._ml_line(),
             faults=self._live.faults.active,
@@ -142,15 +142,13 @@ class Desk:
         return tuple(_position_view(p, self._settings.frame.ms) for p in self._loop.account.positions)
 
     async def trades(self, count: int) -> TradesView:
-        closed = await self._ledger.closed_trades()
-        gains = sum(t.pnl for t in closed if t.pnl > 0)
-        losses = -sum(t.pnl for t in closed if t.pnl < 0)
+        totals = await self._ledger.trade_totals()
         return TradesView(
-            trades=tuple(self._trade_view(t) for t in closed[:count]),
-            total=len(closed),
-            wins=sum(t.pnl > 0 for t in closed),
-            pnl=sum(t.pnl for t in closed),
-            profit_factor=gains / losses if losses else None,
+            trades=tuple(self._trade_view(t) for t in await self._ledger.closed_trades(count)),
+            total=totals.count,
+            wins=totals.wins,
+            pnl=totals.gains - totals.losses,
+            profit_factor=totals.gains / totals.losses if totals.losses else None,
         )
 
     def _trade_view(self, record: FollowRecord) -> TradeView:
@@ -173,8 +171,8 @@ class Desk:
         )
 
     async def pairs(self) -> tuple[PairView, ...]:
-        decisions = await self._ledger.decisions(signals_only=True)
-        return tuple(self._pair_view(pair, sum(d.pair == pair for d in decisions)) for pair in self._settings.traded)
+        signals = await self._ledger.signals_per_pair()
+        return tuple(self._pair_view(pair, signals.get(pair, 0)) for pair in self._settings.traded)
 
     def _pair_view(self, pair: Pair, signals: int) -> PairView:
         memory = self._loop.memory

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from core.domain.trading import GeminiOpinion, ModelOpinion, Opinions
 from core.engine.filters import combined_confidence, effective_weight
 from core.errors import UsageError
 from core.ml.gate import Condition, Look, ScoredPrediction, examine, floors, look_due, next_look
+from core.ml.prediction import percentile_of
 from core.ports import ChatStore, Clock, Ledger, Outcome, StoredApproval
 from core.services.bus import Bell
 from core.services.loop import TradingLoop
@@ -35,13 +37,17 @@ class Gatekeeper:
         chat: ChatStore,
         loop: TradingLoop,
         bell: Bell,
+        champion: Callable[[], str | None],
     ) -> None:
+        """``champion`` gives the id of the model in use."""
         self._settings = settings
         self._clock = clock
         self._ledger = ledger
         self._chat = chat
         self._loop = loop
         self._bell = bell
+        self._champion = champion
+        self._reviewed = -1  # live outcomes at the last review: nothing new, nothing to look at
 
     @property
     def _controls(self) -> Controls:
@@ -49,13 +55,21 @@ class Gatekeeper:
 
     async def evidence(self) -> list[ScoredPrediction]:
         """Live outcomes with a prediction stored at their decision, in the order of closing."""
-        return [_scored(o) for o in await self._ledger.outcomes() if o.probability is not None and o.model_id]
+        scored = [_scored(o) for o in await self._ledger.outcomes() if o.probability is not None and o.model_id]
+        # A prediction that came after the outcome was known (a very late opinion) proves nothing.
+        return [p for p in scored if p.decided_at < p.closed_at]
 
     async def looks(self) -> list[Look]:
         return [_look_from_json(body) for body in await self._chat.looks(self._controls.line)]
 
     async def review(self) -> None:
-        """Takes the looks that are due, each once; takes the weight away where the evidence has turned."""
+        """Takes the looks that are due, each once; takes the weight away where its ground is gone."""
+        await self._expire()
+        if self._controls.approved_weight > 0 and self._champion() != self._controls.approved_model:
+            await self.revoke(f"{self._champion() or 'no model'} has become the champion")
+        outcomes = await self._ledger.outcome_count()
+        if outcomes == self._reviewed:
+            return
         evidence, looks = await self.evidence(), await self.looks()
         while look_due(len(evidence), len(looks)) is not None:
             look = examine(evidence, len(looks), self._settings.gate, self._clock.now())
@@ -65,7 +79,7 @@ class Gatekeeper:
             )
             looks.append(look)
             await self._after_look(look)
-        await self._expire()
+        self._reviewed = outcomes
 
     async def _after_look(self, look: Look) -> None:
         if self._controls.approved_weight > 0 and look.accuracy is not None and look.accuracy < RED_FLAG_ACCURACY:
@@ -107,6 +121,10 @@ class Gatekeeper:
         steps = self._settings.approvals.weight_steps
         if not any(abs(weight - step) < 1e-9 for step in steps):
             raise UsageError(f"a weight is 0 or one of {', '.join(f'{s:g}' for s in steps)}")
+        now = self._controls.approved_weight
+        following = next((s for s in sorted(steps) if s > now + 1e-9), None)
+        if following is not None and weight > following + 1e-9:
+            raise UsageError(f"one step at a time: the next weight after {now:g} is {following:g}")
         evidence, looks = await self.evidence(), await self.looks()
         missing = self._missing(evidence, looks, model_id)
         if missing:
@@ -204,8 +222,8 @@ class Gatekeeper:
 
     async def _outdated(self, stored: StoredApproval) -> str:
         """Why a yes can no longer count: the evidence it named is not that of today's champion."""
-        if stored.line != self._controls.line:
-            return "the model line has changed since"
+        if stored.line != self._controls.line or stored.model_id != self._champion():
+            return f"{stored.model_id} is no longer the champion"
         return ""
 
     async def _end(self, stored: StoredApproval, state: str, by: str, now: datetime, note: str) -> None:
@@ -272,7 +290,7 @@ def preview(signals: list[DecisionRecord], weight: float, settings: Settings, re
 
 def _passes(signal: DecisionRecord, weight: float, settings: Settings, recent: list[float]) -> bool:
     assert signal.ml_probability is not None
-    rank = sum(p <= signal.ml_probability for p in recent) / len(recent)
+    rank = percentile_of(signal.ml_probability, recent)
     gemini = (
         GeminiOpinion(bool(signal.gemini_approve), signal.gemini_confidence, "", (), "")
         if signal.gemini_confidence is not None
@@ -303,7 +321,7 @@ def _scored(outcome: Outcome) -> ScoredPrediction:
     assert outcome.probability is not None
     frame = Timeframe.parse(outcome.timeframe)
     return ScoredPrediction(
-        decided_at=to_datetime(outcome.open_time + frame.ms),
+        decided_at=to_datetime(outcome.decided_at),
         closed_at=to_datetime(outcome.exit_time + frame.ms),
         probability=outcome.probability,
         outcome=int(outcome.realized_r > 0),

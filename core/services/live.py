@@ -27,8 +27,9 @@ from core.services.markets import check_pairs
 log = logging.getLogger(__name__)
 
 DAY_MS = 86_400_000
-ATTEMPTS = 20  # at one close, before the pair waits for the next one
-PAUSE = 0.5  # seconds of wall time between two attempts
+TELL_AFTER = 20  # attempts at one close, before a pair that stays away is told of
+PAUSE = 0.5  # seconds of wall time between two attempts; later ones grow
+LONGEST_PAUSE = 10.0
 PATIENCE = 2.0  # seconds of wall time for the first answers; who is slower is asked again, after the others are done
 AGAIN_AFTER = 5.0  # seconds of wall time after an exchange or a store that failed as a whole
 SAVE_AFTER = 96  # candles kept in memory before they go to the candle files
@@ -78,6 +79,7 @@ class LiveTrading:
         self._unsaved: dict[Pair, list[Candles]] = {}
         self._lacking: set[Pair] = set()  # watched, but their history could not be had yet
         self._checked_day = -1
+        self._ticked = 0  # the newest close looked at, epoch ms
         self.faults = Faults(clock, ledger, bell)
         self.notes: dict[Pair, str] = {}
         self.ready = asyncio.Event()
@@ -120,12 +122,12 @@ class LiveTrading:
         await self.faults.cleared("exchange", "The exchange answers again")
 
     async def _next_close(self) -> None:
-        close = self._frame.floor(to_ms(self._clock.now())) + self._frame.ms
+        # A close that fell into the last one's work, or into the recovery, is looked at now and not skipped.
+        last = self._frame.floor(to_ms(self._clock.now()))
+        close = last if last > self._ticked else last + self._frame.ms
         await self._clock.sleep_until(to_datetime(close) + timedelta(seconds=self._settings.exchange.grace))
-        try:
-            await self._tick(close)
-        except MarketError as error:
-            await self.faults.raised("exchange", "The exchange does not answer", str(error))
+        self._ticked = close
+        await self._tick(close)
 
     async def save(self) -> None:
         """Writes candles that are only in memory to the candle files; they could also be fetched again."""
@@ -144,15 +146,17 @@ class LiveTrading:
             await self.faults.cleared("files", "Candles are written again")
 
     def watched(self) -> tuple[Pair, ...]:
-        """All configured pairs the exchange still lists, and BTC as the reference."""
+        """All wanted pairs that the exchange still lists."""
         return tuple(p for p in self._wanted() if p not in self.notes)
 
     def _wanted(self) -> tuple[Pair, ...]:
-        return tuple(dict.fromkeys([*self._settings.traded, self._settings.btc]))
+        """The configured pairs, those with something open, and BTC as the reference."""
+        return tuple(dict.fromkeys([*self._settings.traded, *self._loop.followed(), self._settings.btc]))
 
     async def _recover(self) -> int:
         """Checks the pairs, loads history, runs what was missed through the same steps as any candle; how many."""
         now_ms = await self._market.server_time()
+        self._ticked = self._frame.floor(now_ms)
         await self._check_pairs()
         missed = await self._catch_up(self.watched(), now_ms)
         if self._lacking and self._lacking >= set(self.watched()):
@@ -282,17 +286,18 @@ class LiveTrading:
         self._bell.ring()
 
     async def _tick(self, close: int) -> None:
-        """One close: pairs that have their candle go first, the others are asked again until the next close.
-
-        Raises MarketError when no pair's candle came.
-        """
+        """One close: pairs that have their candle go first, the others are asked again until the next close."""
         waiting, trouble = set(self.watched()) - self._lacking, MarketError("it gives no candle")
-        for attempt in range(ATTEMPTS if waiting else 0):
+        attempt = 0
+        while waiting and (attempt == 0 or to_ms(self._clock.now()) < close + self._frame.ms):
             if attempt:
-                await asyncio.sleep(_wait(trouble))
+                await self._pause_before_close(_wait(trouble, attempt), close + self._frame.ms)
+            if attempt == TELL_AFTER:
+                await self._tell_feed(waiting, trouble)
+            attempt += 1
             try:
                 now_ms = await self._market.server_time()
-                arrived, failures = await self._fetch(waiting, close, now_ms, attempt == 0)
+                arrived, failures = await self._fetch(waiting, close, now_ms, attempt == 1)
             except MarketError as error:
                 trouble = error
                 continue
@@ -301,19 +306,34 @@ class LiveTrading:
             waiting -= {p for p, c in arrived.items() if int(c.time[-1]) + self._frame.ms >= close}
             waiting &= set(self.watched())
             self._keep(arrived)
-            if not waiting or now_ms >= close + self._frame.ms:
+            if now_ms >= close + self._frame.ms:
                 break
         await self._look_after(close)
         await self._tell_feed(waiting, trouble)
         if any(sum(len(c) for c in parts) >= SAVE_AFTER for parts in self._unsaved.values()):
             await self.save()
 
+    async def _pause_before_close(self, seconds: float, close: int) -> None:
+        """Waits, but not beyond a close: nobody's next candle is kept waiting by a pair that is late."""
+        moment = to_datetime(close) + timedelta(seconds=self._settings.exchange.grace)
+        either = {
+            asyncio.ensure_future(asyncio.sleep(seconds)),
+            asyncio.ensure_future(self._clock.sleep_until(moment)),
+        }
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in either:
+                one.cancel()
+            await asyncio.gather(*either, return_exceptions=True)
+
     async def _tell_feed(self, waiting: set[Pair], trouble: MarketError) -> None:
         """Alerts once for what stays away, once for what comes again."""
         watched = set(self.watched())
         late = (waiting & watched) | self._lacking
         if late and late == watched:
-            raise trouble
+            await self.faults.raised("exchange", "The exchange does not answer", str(trouble))
+            return
         await self.faults.cleared("exchange", "The exchange answers again")
         for pair in sorted(late - self._lacking):
             await self.faults.raised(f"feed:{pair}", f"{pair}: no candle since {self._since(pair)}", str(trouble))
@@ -382,6 +402,7 @@ def _pause(error: MarketError) -> float:
     return error.retry_after if isinstance(error, RateLimited) else AGAIN_AFTER
 
 
-def _wait(trouble: MarketError) -> float:
-    """Seconds until a pair is asked again: as long as the exchange wants, else half a second."""
-    return max(PAUSE, trouble.retry_after) if isinstance(trouble, RateLimited) else PAUSE
+def _wait(trouble: MarketError, attempt: int) -> float:
+    """Seconds until a pair is asked again: as long as the exchange wants, else half a second that slowly grows."""
+    pause = min(LONGEST_PAUSE, PAUSE * max(1.0, attempt / TELL_AFTER))
+    return max(pause, trouble.retry_after) if isinstance(trouble, RateLimited) else pause

@@ -19,13 +19,14 @@ from core.domain.trading import Candidate, GeminiOpinion, ModelOpinion, Opinions
 from core.engine import filters, step, strategy
 from core.engine.step import Book, Close, Proposal
 from core.engine.trader import Stance
+from core.ml.prediction import RECENT, average, percentile_of
 from core.ports import Advisor, Clock, Ledger, Predictor
 from core.services.bus import Bell
 
 log = logging.getLogger(__name__)
 
-RECENT = 200
-"""Predictions among which a new one is ranked (DESIGN 4, ``ml.scale: percentile``)."""
+MODEL_PATIENCE = 10.0
+"""Seconds of wall time for a prediction; the first one loads the learning libraries."""
 
 
 class LowerCandles:
@@ -44,7 +45,8 @@ class Memory:
     switches: dict[Pair, Switch]
     cursors: dict[Step, dict[Pair, int]]
     outcomes: int
-    recent: list[float]
+    recent: list[float]  # probabilities of ``recent_model``, oldest first
+    recent_model: str | None
     windows: dict[Pair, Candles]
 
 
@@ -96,6 +98,7 @@ class TradingLoop:
             cursors={name: dict(times) for name, times in state.cursors.items()},
             outcomes=state.outcomes,
             recent=list(state.recent_probabilities),
+            recent_model=state.recent_model,
             windows={},
         )
 
@@ -130,8 +133,8 @@ class TradingLoop:
     async def _step(self, time: int, candles: Mapping[Pair, Candle]) -> None:
         closes = {
             pair: self._close(pair, candles[pair])
-            for pair in sorted(candles, key=lambda p: self._order.get(p, -1))
-            if pair in self._order and self._is_new("exits", pair, time)
+            for pair in sorted(candles, key=lambda p: (self._order.get(p, len(self._order)), p))
+            if self._concerns(pair) and self._is_new("exits", pair, time)
         }
         for pair, candle in candles.items():
             self._append(pair, candle)
@@ -145,6 +148,14 @@ class TradingLoop:
         if pairs:
             await self._enter(time, sorted(pairs, key=lambda p: self._order[p]))
         self.last_close = max(self.last_close or 0, time + self._settings.frame.ms)
+
+    def _concerns(self, pair: Pair) -> bool:
+        """A pair that is traded, or one taken out of the settings while something of it is still open."""
+        return pair in self._order or any(f.pair == pair for f in self.memory.book.follows.values())
+
+    def followed(self) -> tuple[Pair, ...]:
+        """Pairs with something open, sorted."""
+        return tuple(sorted({f.pair for f in self.memory.book.follows.values()}))
 
     def _is_new(self, name: Step, pair: Pair, time: int) -> bool:
         return self.memory.cursors[name].get(pair, -1) < time
@@ -167,15 +178,28 @@ class TradingLoop:
         together = [c.pair for c in found if c.is_signal]
         gathered = await asyncio.gather(*(self._gather(candidate, together) for candidate in found))
         async with self.changing:
-            # Decided when the opinions are in: a pause or a switch pressed meanwhile counts.
-            proposals = [replace(p, stance=self._stance(p.candidate.pair)) for p in gathered]
+            # Decided when the opinions are in: a pause or a switch pressed meanwhile counts, and so does the time.
+            proposals = [
+                replace(p, stance=self._stance(p.candidate.pair, p.opinions.model), stale=self._is_stale(p.candidate))
+                for p in gathered
+            ]
             book, effect = step.run_entries(
                 self.memory.book, time, pairs, proposals, to_ms(self._clock.now()), self._settings
             )
             await self._commit(effect, book)
         for proposal in proposals:
             if proposal.opinions.model is not None:
-                self.memory.recent = [*self.memory.recent, proposal.opinions.model.probability][-RECENT:]
+                self._remember(proposal.opinions.model)
+
+    def _remember(self, model: ModelOpinion) -> None:
+        """A new champion is ranked among its own predictions only."""
+        before = self.memory.recent if model.model_id == self.memory.recent_model else []
+        self.memory.recent = [*before, model.probability][-RECENT:]
+        self.memory.recent_model = model.model_id
+
+    def _is_stale(self, candidate: Candidate) -> bool:
+        """More than a candle has passed since it could be known: such an entry is missed, never taken."""
+        return to_ms(self._clock.now()) > candidate.close_time + candidate.timeframe.ms
 
     def _propose(self, pair: Pair, time: int) -> Candidate | None:
         """The crossover at this candle, if the pair's stretch is long enough to trust the indicators."""
@@ -195,9 +219,12 @@ class TradingLoop:
             )
         return None
 
-    def _stance(self, pair: Pair) -> Stance:
+    def _stance(self, pair: Pair, model: ModelOpinion | None = None) -> Stance:
+        """A weight belongs to the model it was granted to; any other one has none."""
+        controls = self.memory.controls
+        granted = model is not None and model.model_id == controls.approved_model
         return Stance(
-            approved_weight=self.memory.controls.approved_weight,
+            approved_weight=controls.approved_weight if granted else 0.0,
             outcomes=self.memory.outcomes,
             paused=self.memory.controls.paused,
             enabled=self.enabled(pair),
@@ -210,7 +237,7 @@ class TradingLoop:
         ``together``: the pairs with a signal at this candle, each of which may be a position when the next is decided.
         """
         stance = self._stance(candidate.pair)
-        stale = to_ms(self._clock.now()) > candidate.close_time + candidate.timeframe.ms
+        stale = self._is_stale(candidate)
         if not self._layers:
             return Proposal(candidate, Opinions(), filters.Facts(), stance)
         wanted = candidate.is_signal and not stale and stance.enabled
@@ -234,16 +261,20 @@ class TradingLoop:
             return "no model"
         if stale:
             return "found too late to predict"
-        prediction = await self._predictor.predict(candidate)
+        try:
+            async with asyncio.timeout(MODEL_PATIENCE):
+                prediction = await self._predictor.predict(candidate)
+        except TimeoutError:
+            return f"no answer within {MODEL_PATIENCE:g} s"
         if isinstance(prediction, str):
             return prediction
-        recent = self.memory.recent
-        below = sum(p < prediction.probability for p in recent) + sum(p == prediction.probability for p in recent) / 2
+        recent = self.memory.recent if prediction.model_id == self.memory.recent_model else []
+        mean = average(recent)
         return ModelOpinion(
             model_id=prediction.model_id,
             probability=prediction.probability,
-            average=sum(recent) / len(recent) if recent else prediction.probability,
-            percentile=below / len(recent) if recent else 0.5,
+            average=prediction.probability if mean is None else mean,
+            percentile=percentile_of(prediction.probability, recent),
         )
 
     async def _ask_gemini(self, candidate: Candidate, wanted: bool) -> GeminiOpinion | str:

@@ -50,7 +50,8 @@ def ledger_row(row: TradeRow, settings: Settings) -> dict[str, object]:
     """A follow of the ledger in DESIGN 3's columns, then DESIGN 7's."""
     decision, record = row.decision, row.follow
     follow = record.follow
-    source, weight = SOURCES[record.kind]
+    lived = decision.status in ("taken", "refused")
+    source, weight = SOURCES[record.kind if lived else FollowKind.SHADOW_CANDIDATE]
     duration = duration_minutes(follow, settings)
     sample = sample_row(
         f"{decision.pair.symbol}_{decision.decision_id}",

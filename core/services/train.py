@@ -131,6 +131,9 @@ def train_from_table(
     wins, why = takeover(champion, model.model_id, dataset, walked, max_bars * frame.ms)
     if wins and promote and (champion is None or champion.model_id != model.model_id):
         models.promote(model.model_id)
+    if wins and not promote:
+        why = why.replace("it takes over", "it would take over", 1)
+        why = f"{why}; the champion has a weight, so it stays: /ml 0 first"
     is_champion = (wins and promote) or (champion is not None and champion.model_id == model.model_id)
     return TrainingReport(
         model_id=model.model_id,

@@ -99,7 +99,9 @@ async def office(
         bell, school = Bell(), School()
         nobody = cast(MarketData, None)  # the desk itself asks no exchange
         live = LiveTrading(config, stage.clock, nobody, CandleFiles(path), kept.ledger, stage.loop, bell)
-        keeper = Gatekeeper(config, stage.clock, kept.ledger, kept.chat, stage.loop, bell)
+        keeper = Gatekeeper(
+            config, stage.clock, kept.ledger, kept.chat, stage.loop, bell, lambda: school.champion.model_id
+        )
         desk = Desk(
             config,
             stage.clock,

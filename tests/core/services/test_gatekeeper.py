@@ -35,14 +35,21 @@ class Desk:
     keeper: Gatekeeper
     stage: Stage
     kept: Books
+    champion: list[str | None]  # the id of the model in use
 
 
 @asynccontextmanager
 async def desk(path: Path, config: Settings | None = None) -> AsyncIterator[Desk]:
     config = config or settings()
+    champion: list[str | None] = ["m1"]
     async with books(path) as kept:
         stage = await Stage.begin(kept, 0, config)
-        yield Desk(Gatekeeper(config, stage.clock, kept.ledger, kept.chat, stage.loop, Bell()), stage, kept)
+        yield Desk(
+            Gatekeeper(config, stage.clock, kept.ledger, kept.chat, stage.loop, Bell(), lambda: champion[0]),
+            stage,
+            kept,
+            champion,
+        )
 
 
 def outcome_effect(number: int, probability: float, won: bool, trade: bool) -> Effect:
@@ -164,7 +171,7 @@ async def test_a_model_that_knows_something_asks_with_its_evidence_frozen(tmp_pa
 async def test_asking_twice_gives_the_card_that_waits(tmp_path: Path) -> None:
     async with desk(tmp_path) as at:
         number = await ready(at)
-        again = await at.keeper.ask(0.5, "m1", OLE)
+        again = await at.keeper.ask(0.25, "m1", OLE)
 
     assert again.approval_id == number
 
@@ -223,8 +230,9 @@ async def test_a_new_champion_takes_the_weight_away_and_withdraws_the_card(tmp_p
     async with desk(tmp_path) as at:
         number = await ready(at)
         at.stage.loop.memory.controls = Controls(approved_weight=0.25, approved_model="m1")
-        await at.keeper.revoke("m2 has become the champion")
-        await at.keeper.revoke("m2 has become the champion")
+        at.champion[0] = "m2"
+        await at.keeper.review()
+        await at.keeper.review()
         await at.keeper.withdraw("m2 has become the champion")
         with pytest.raises(UsageError, match="withdrawn"):
             await at.keeper.answer(number, True, ANN)
@@ -247,13 +255,47 @@ async def test_live_accuracy_under_the_red_flag_takes_the_weight_away(tmp_path: 
 
 async def test_weight_zero_needs_nobody_and_an_odd_weight_is_refused(tmp_path: Path) -> None:
     async with desk(tmp_path) as at:
-        at.stage.loop.memory.controls = Controls(approved_weight=0.5)
+        at.stage.loop.memory.controls = Controls(approved_weight=0.5, approved_model="m1")
         answer = await at.keeper.ask(0.0, "m1", OLE)
         with pytest.raises(UsageError, match=r"0 or one of 0\.25, 0\.5, 0\.75"):
             await at.keeper.ask(0.3, "m1", OLE)
 
     assert answer.approval_id is None
     assert at.stage.loop.memory.controls.approved_weight == 0
+
+
+async def test_weights_go_up_one_step_at_a_time(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        with pytest.raises(UsageError, match=r"one step at a time: the next weight after 0 is 0\.25"):
+            await at.keeper.ask(0.5, "m1", OLE)
+
+
+async def test_a_yes_to_a_model_that_is_no_longer_the_champion_grants_nothing(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        number = await ready(at)
+        at.champion[0] = "m2"
+        with pytest.raises(UsageError, match="m1 is no longer the champion"):
+            await at.keeper.answer(number, True, ANN)
+
+        assert (await at.kept.ledger.controls()).approved_weight == 0
+
+
+async def test_a_prediction_that_came_after_its_outcome_is_no_evidence(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        effect = outcome_effect(0, 0.5, won=True, trade=True)
+        late = replace(effect.decisions[0], decided_at=effect.decisions[0].open_time + 12 * M15.ms)
+        await at.kept.ledger.commit(replace(effect, decisions=(late,)))
+        assert await at.keeper.evidence() == []
+        assert await at.kept.ledger.outcome_count() == 1
+
+
+async def test_the_shadow_of_a_missed_signal_is_no_live_outcome(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        effect = outcome_effect(0, 0.5, won=True, trade=False)
+        missed = replace(effect.decisions[0], status="missed")
+        await at.kept.ledger.commit(replace(effect, decisions=(missed,)))
+        assert await at.kept.ledger.outcome_count() == 0
+        assert await at.keeper.evidence() == []
 
 
 def test_the_preview_counts_flips_and_says_when_trading_would_halve() -> None:

@@ -95,8 +95,8 @@ class Scene:
             await self.idle()
 
     async def idle(self) -> None:
-        """Until the loop waits for the next close again."""
-        await self.until(lambda: self.clock._sleepers)
+        """Until the loop waits for the next close again, be it beside asking for a late pair."""
+        await self.until(lambda: any(not sleeper.done() for _, _, sleeper in self.clock._sleepers))
 
     async def events(self) -> list[Event]:
         return [item.event for item in await self.kept.chat.pending(10_000)]

@@ -156,7 +156,7 @@ async def test_gemini_refuses_and_the_shadow_is_followed(tmp_path: Path) -> None
 
     assert decisions
     assert {d.status for d in decisions} == {"refused"}
-    assert all(d.reason == "Gemini refuses: because" for d in decisions if d.gemini_approve is False)
+    assert all(d.reason == "Gemini refuses at 0.80" for d in decisions if d.gemini_approve is False)
     assert any(r.follow.follow.closed for r in rows if r.follow.kind is FollowKind.SHADOW_SIGNAL)
 
 
@@ -202,6 +202,44 @@ async def test_a_pause_refuses_entries_and_lets_exits_go_on(tmp_path: Path) -> N
     assert all(d.status == "refused" for d in later)
     assert not stage.loop.account.positions
     assert len(closed) == closed_before + 1
+
+
+async def many() -> int:
+    return 500
+
+
+async def test_a_weight_counts_for_the_model_it_was_granted_to_and_no_other(tmp_path: Path) -> None:
+    for granted, weight in (("test-model", 0.25), ("another", 0.0)):
+        async with books(tmp_path / granted) as kept:
+            stage = await started(kept, says=Says(opinion(True)))
+            stage.loop.memory.controls = Controls(approved_weight=0.25, approved_model=granted)
+            kept.ledger.outcome_count = many  # type: ignore[method-assign]
+            await stage.play(market(LAST), FIRST, LAST)
+            decisions = await kept.ledger.decisions(signals_only=True)
+
+        assert decisions
+        assert {d.influence_weight for d in decisions} <= {weight, 0.0}
+        assert decisions[0].influence_weight == weight
+
+
+async def test_a_pair_taken_out_of_the_settings_is_followed_to_its_end(tmp_path: Path) -> None:
+    async with books(tmp_path) as kept:
+        stage = await started(kept)
+        row = FIRST
+        while not stage.loop.account.positions:
+            await stage.play(market(LAST), row, row + 1)
+            row += 1
+        gone = stage.loop.account.positions[0].pair
+        rest = [{"symbol": str(p)} for p in stage.loop._order if p != gone]
+        again = await Stage.begin(kept, row, settings(pairs=rest))
+        for candles in market(LAST).values():
+            again.loop.warm(candles.rows(0, row))
+        assert gone in again.loop.followed()
+        await again.play(market(LAST), row, LAST)
+        decisions = await kept.ledger.decisions(START + row * M15.ms, gone)
+
+    assert gone not in {p.pair for p in again.loop.account.positions}
+    assert decisions == []
 
 
 async def test_a_signal_found_more_than_a_candle_late_is_missed_not_taken(tmp_path: Path) -> None:
