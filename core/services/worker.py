@@ -7,14 +7,15 @@ answers predictions.
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnContext, SpawnProcess
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -29,6 +30,37 @@ _NICENESS = 10  # candles and chat go first
 _progress_pipe: Connection | None = None  # in the child: where progress is written
 
 
+class _Child(SpawnProcess):
+    """A process that is deaf to Ctrl-C from its first instruction on, long before ``_prepare`` is reached."""
+
+    def start(self) -> None:
+        # Starting the tracker unblocks SIGINT again, so it must run before the child's own start.
+        resource_tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Spawn(SpawnContext):
+    """Spawns, and knows what it has spawned: a pool does not say, and cannot be asked to kill."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._children: list[SpawnProcess] = []
+
+    def Process(self, *args: Any, **kwargs: Any) -> SpawnProcess:  # type: ignore[override]  # noqa: N802 - multiprocessing's own name, a class there
+        child = _Child(*args, **kwargs)
+        self._children.append(child)
+        return child
+
+    def kill(self) -> None:
+        for child in self._children:
+            if child.is_alive():
+                child.kill()
+
+
 class Worker:
     """A spawned process for CPU work: ``await worker.run(train_it, data)``. It starts with the first job.
 
@@ -38,6 +70,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
+        self._spawn = _Spawn()
         self._progress: Connection | None = None
         self._alive: Connection | None = None
         self._free = asyncio.Lock()
@@ -78,13 +111,18 @@ class Worker:
                     tell()
 
     async def close(self) -> None:
-        """Ends the process, also in the middle of a job; that job then raises JulabaError."""
+        """Kills the process, also in the middle of a job or of its imports; that job then raises JulabaError.
+
+        Nothing is lost by it: what a job leaves on the disk appears there whole or not at all.
+        """
         pool, self._pool = self._pool, None
+        spawn, self._spawn = self._spawn, _Spawn()
         for pipe in (self._alive, self._progress):
             if pipe is not None:
                 pipe.close()
         self._alive = self._progress = None
         if pool is not None:
+            spawn.kill()
             # Not cancel_futures: a job that had not begun would then end its caller as if that had been cancelled.
             await asyncio.to_thread(pool.shutdown, wait=True)
 
@@ -99,10 +137,9 @@ class Worker:
 
     def _start(self) -> ProcessPoolExecutor:
         if self._pool is None:
-            spawn = multiprocessing.get_context("spawn")
-            self._progress, said = spawn.Pipe(duplex=False)
-            life, self._alive = spawn.Pipe(duplex=False)
-            self._pool = ProcessPoolExecutor(1, mp_context=spawn, initializer=_prepare, initargs=(said, life))
+            self._progress, said = self._spawn.Pipe(duplex=False)
+            life, self._alive = self._spawn.Pipe(duplex=False)
+            self._pool = ProcessPoolExecutor(1, mp_context=self._spawn, initializer=_prepare, initargs=(said, life))
         return self._pool
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -45,6 +46,11 @@ def count_up(progress: Progress, steps: int) -> int:
 def wait_for(gate: str) -> None:
     while not Path(gate).exists():
         pass
+
+
+def hold_the_interpreter(mark: str) -> None:
+    Path(mark).touch()
+    re.match(r"(a+)+$", "a" * 40 + "b")  # backtracks for hours, and no other thread runs meanwhile
 
 
 @pytest_asyncio.fixture
@@ -91,6 +97,67 @@ async def test_closing_ends_a_job_that_runs(tmp_path: Path) -> None:
 
     with pytest.raises(JulabaError):
         await asyncio.wait_for(job, 20)
+
+
+async def test_closing_does_not_wait_for_a_process_that_is_still_importing() -> None:
+    worker = Worker()
+    job = asyncio.create_task(worker.run(add, 1, 1))
+    await asyncio.sleep(0)  # the process has been started, and takes longer than this to come up
+
+    began = time.monotonic()
+    await worker.close()
+
+    assert time.monotonic() - began < 0.2
+    with pytest.raises(JulabaError):
+        await job
+
+
+async def test_closing_kills_a_job_that_does_not_let_go(tmp_path: Path) -> None:
+    """The thread that watches for the parent's end cannot run while a library holds the interpreter."""
+    worker, mark = Worker(), tmp_path / "begun"
+    job = asyncio.create_task(worker.run(hold_the_interpreter, str(mark)))
+    while not mark.exists():  # noqa: ASYNC110 - another process makes it
+        await asyncio.sleep(0.01)
+
+    began = time.monotonic()
+    await worker.close()
+
+    assert time.monotonic() - began < 1
+    with pytest.raises(JulabaError):
+        await job
+
+
+def test_ctrl_c_right_after_the_start_leaves_no_trace_of_the_process(tmp_path: Path) -> None:
+    """Ctrl-C goes to the whole process group: the child must not answer it, not even before it is prepared."""
+    script = tmp_path / "parent.py"
+    script.write_text(
+        textwrap.dedent("""
+            import asyncio, os, signal
+            from core.services.worker import Worker
+
+            async def main():
+                signal.signal(signal.SIGINT, lambda *_: None)  # one that the child does not inherit
+                for wait in (0, 0.02, 0.05, 0.1):
+                    async with Worker() as worker:
+                        job = asyncio.create_task(worker.run(os.getpid))
+                        await asyncio.sleep(wait)
+                        os.killpg(0, signal.SIGINT)
+                        assert await job != os.getpid()
+
+            if __name__ == "__main__":
+                asyncio.run(main())
+        """)
+    )
+    parent = subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        start_new_session=True,
+    )
+
+    assert (parent.returncode, parent.stderr) == (0, "")
 
 
 def test_the_process_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
