@@ -16,7 +16,7 @@ from core import bootstrap
 from core.cli import Context, say
 from core.cli.options import add_days, add_pairs, add_range, add_timeframe, check_range, timeframe_of
 from core.domain.candles import Candles, Pair, Timeframe, iso
-from core.engine.candle_faults import Gap, find_faults, find_gaps, shown_time
+from core.engine.candle_faults import Gap, find_changes, find_faults, find_gaps, shown_time
 from core.errors import DataError, JulabaError, MarketError, UsageError
 from core.ports import CandleStore, MarketData
 from core.services import candle_csv
@@ -50,7 +50,7 @@ def fetch(args: argparse.Namespace, context: Context) -> int:
         raise UsageError("--days and --from both say where to begin: give one of them")
     settings = context.settings
     pairs = context.pairs(args.pairs)
-    if not args.pairs:
+    if args.pairs is None:
         pairs = tuple(dict.fromkeys((*pairs, settings.btc)))  # the reference of the correlations
     outcome = asyncio.run(_fetch(args, context, pairs))
     if outcome.results:
@@ -214,12 +214,16 @@ def candles(args: argparse.Namespace, context: Context) -> int:
 
 @dataclass(frozen=True)
 class _Report:
-    """One file's candles for the answer. ``new`` when they were stored; gaps only where nothing is wrong."""
+    """One file's candles for the answer. ``new`` when they were stored; gaps only where nothing is wrong.
+
+    ``changed``: the times of candles that were stored before with other values.
+    """
 
     file: Path
     candles: Candles
     faults: tuple[str, ...] = ()
     new: int | None = None
+    changed: tuple[int, ...] = ()
 
     @cached_property
     def gaps(self) -> list[Gap]:
@@ -244,12 +248,17 @@ class _Report:
             "last": last,
             "missing": self.missing,
             "gaps": [{"from": iso(g.start), "to": iso(g.end), "missing": g.missing} for g in self.gaps],
-            **({} if self.new is None else {"new": self.new}),
+            **({} if self.new is None else {"new": self.new, "changed": len(self.changed)}),
+            **({"first_changed": iso(self.changed[0])} if self.changed else {}),
             **({} if self.new is not None else {"faults": list(self.faults)}),
         }
 
     def text(self) -> str:
         stored = "" if self.new is None else f", {self.new} new"
+        if self.changed:
+            stored += (
+                f", {len(self.changed)} stored before with other values and replaced, first {iso(self.changed[0])}"
+            )
         span = f" from {self.span[0]} to {self.span[1]}" if self.span else ""
         head = f"{self.candles.pair!s:<12} {self.candles.timeframe.name:<4} {len(self.candles)} candles{span}{stored}"
         return "\n".join([head, *_listed("fault", self.faults), *_listed("gap", [str(gap) for gap in self.gaps])])
@@ -271,8 +280,13 @@ def _answer(context: Context, reports: Sequence[_Report]) -> None:
 def _import(args: argparse.Namespace, context: Context, store: Files) -> int:
     """All files are read and checked before the first is stored."""
     read = [(path, candle_csv.read_csv(path)) for path in _files(args.paths)]
-    _answer(context, [_Report(path, candles, new=store.save(candles)) for path, candles in read])
+    _answer(context, [_imported(path, candles, store) for path, candles in read])
     return 0
+
+
+def _imported(path: Path, candles: Candles, store: Files) -> _Report:
+    before = store.load(candles.pair, candles.timeframe)
+    return _Report(path, candles, new=store.save(candles), changed=tuple(find_changes(before, candles).tolist()))
 
 
 def _files(paths: Iterable[Path]) -> list[Path]:
@@ -288,7 +302,7 @@ def _files(paths: Iterable[Path]) -> list[Path]:
 
 def _check(args: argparse.Namespace, context: Context, store: Files) -> int:
     """Exit 1 when anything is wrong; a gap alone is not."""
-    if args.paths and (args.pairs or args.timeframe):
+    if args.paths and (args.pairs is not None or args.timeframe):
         raise UsageError("files say their pair and timeframe themselves: leave --pairs and --timeframe out")
     reports = [_checked_file(p) for p in _files(args.paths)] if args.paths else _checked_store(args, context, store)
     _answer(context, reports)
@@ -306,7 +320,7 @@ def _checked_file(path: Path) -> _Report:
 
 def _checked_store(args: argparse.Namespace, context: Context, store: Files) -> list[_Report]:
     """What is stored of the pairs named, else everything stored."""
-    if args.pairs:
+    if args.pairs is not None:
         wanted = [(pair, timeframe_of(args, context.settings)) for pair in context.pairs(args.pairs)]
     else:
         frames = [args.timeframe] if args.timeframe else [Timeframe.parse(name) for name in TIMEFRAMES]

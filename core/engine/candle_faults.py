@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.domain.candles import BoolArray, Candles, iso
+from core.domain.candles import BoolArray, Candles, IntArray, iso
 
 PRICES = ("open", "high", "low", "close")
 VALUES = (*PRICES, "volume")
@@ -88,17 +88,26 @@ def _masks(candles: Candles) -> list[tuple[str, str, BoolArray]]:
 def _time_masks(candles: Candles) -> list[tuple[str, str, BoolArray]]:
     time, step = candles.time, candles.timeframe
     plausible = plausible_times(candles)
+    seconds = (time >= EARLIEST_MS // 1000) & (time < LATEST_MS // 1000)
     latest = np.maximum.accumulate(np.where(plausible, time, 0)) if len(time) else time
     late = np.zeros(len(time), dtype=np.bool_)
     late[1:] = time[1:] <= latest[:-1]
     seen = np.ones(len(time), dtype=np.bool_)
     seen[np.unique(time, return_index=True)[1]] = False
     return [
-        ("timestamp", "timestamp is not epoch milliseconds of this century", ~plausible),
+        ("timestamp", "timestamp looks like epoch seconds: milliseconds (or ISO, UTC) are wanted", seconds),
+        ("timestamp", "timestamp is not epoch milliseconds of this century", ~plausible & ~seconds),
         ("timestamp", f"timestamp is not on the {step.name} grid", plausible & (time % step.ms != 0)),
         ("", "duplicate: the time was there before", plausible & late & seen),
         ("", "out of order: a later time was there before", plausible & late & ~seen),
     ]
+
+
+def find_changes(stored: Candles, newer: Candles) -> IntArray:
+    """The open times that both hold with different values. Wants candles without faults."""
+    times, old, new = np.intersect1d(stored.time, newer.time, assume_unique=True, return_indices=True)
+    differs = [getattr(stored, name)[old] != getattr(newer, name)[new] for name in VALUES]
+    return np.asarray(times[np.any(differs, axis=0)], dtype=np.int64)
 
 
 def find_gaps(candles: Candles) -> list[Gap]:

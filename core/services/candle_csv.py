@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import os
 import re
 import zlib
 from collections.abc import Sequence
@@ -18,12 +17,16 @@ import numpy as np
 from core.domain.candles import Candles, FloatArray, IntArray, Pair, Timeframe, iso, to_ms
 from core.engine.candle_faults import EARLIEST_MS, LATEST_MS, VALUES, find_faults
 from core.errors import DataError, UsageError
+from core.services.whole_file import whole_file
 
 COLUMNS = ("timestamp", *VALUES)
 SUFFIXES = (".csv", ".csv.gz")
 
 _NAME = re.compile(r"^(?P<symbol>[A-Za-z0-9]+(?:-[A-Za-z0-9]+)?)[-_](?P<timeframe>1m|5m|15m|30m|1h)(?![A-Za-z0-9])")
 _NO_TIME = -1
+_NO_TIME_REASON = "timestamp is not a time: epoch milliseconds or ISO such as 2024-01-03T01:45:00Z (UTC) are wanted"
+_COARSER = ("5m", "15m", "30m", "1h")
+_FEWEST_APART = 4  # rows that tell a coarser timeframe from gaps
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +65,24 @@ def read_csv(path: Path) -> Candles:
 def check_csv(path: Path) -> tuple[Candles, list[CsvFault]]:
     """The file's rows, good or bad, and all that is wrong with them, by line.
 
-    Raises DataError where there are no rows to speak of: no such file, broken gzip, missing columns.
+    Raises DataError where there are no rows to speak of: no such file, broken gzip, missing columns, another timeframe
+    than the name says.
     """
+    if not path.exists():
+        raise DataError(f"there is no file {path}")
     pair, timeframe = names_of(path)
     names, rows = _table(path, _text(path))
     ragged = _even_out(names, rows)
     texts = {name: [row[names.index(name)] for row in rows] for name in COLUMNS}
     candles = Candles(pair, timeframe, _times(texts["timestamp"]), *(_numbers(texts[name]) for name in VALUES))
+    if (apart := _distance(candles)) is not None:
+        raise DataError(f"{path}: the rows are {apart.name} apart, the name says {timeframe.name}")
     reasons = [(row, reason) for row, reason in ragged.items()]
     for fault in find_faults(candles):
         if fault.row not in ragged:
             value = texts[fault.column][fault.row] if fault.column else ""
-            reasons.append((fault.row, f"{fault.reason}: {value[:40]!r}" if fault.column else fault.reason))
+            reason = _NO_TIME_REASON if fault.column == "timestamp" and fault.time == _NO_TIME else fault.reason
+            reasons.append((fault.row, f"{reason}: {value[:40]!r}" if fault.column else reason))
     return candles, [
         CsvFault(path, row + 2, _shown_time(int(candles.time[row]), texts["timestamp"][row]), reason)
         for row, reason in sorted(reasons, key=lambda found: found[0])
@@ -86,29 +95,21 @@ def csv_name(pair: Pair, timeframe: Timeframe, days: int) -> str:
 
 
 def write_csv(candles: Candles, path: Path) -> None:
-    """Writes ``timestamp`` (open time, epoch ms) and the five values in full precision; all of it or nothing."""
+    """Writes ``timestamp`` (open time, epoch ms) and the five values in full precision; all of it or nothing.
+
+    Raises OSError.
+    """
     columns = [candles.time.tolist(), *(getattr(candles, name).tolist() for name in VALUES)]
     lines = (f"{t},{o!r},{h!r},{low!r},{c!r},{v!r}\n" for t, o, h, low, c, v in zip(*columns, strict=True))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".tmp")
-    try:
-        with beside.open("w", encoding="ascii") as file:
-            file.write(",".join(COLUMNS) + "\n")
-            file.writelines(lines)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    with whole_file(path) as file:
+        file.write(",".join(COLUMNS) + "\n")
+        file.writelines(lines)
 
 
 def _text(path: Path) -> str:
     try:
         content = path.read_bytes()
         return (gzip.decompress(content) if path.name.lower().endswith(".gz") else content).decode("utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(f"there is no file {path}") from None
     except (gzip.BadGzipFile, EOFError, zlib.error):
         raise DataError(f"{path} is broken: it does not unpack as gzip") from None
     except UnicodeDecodeError:
@@ -144,6 +145,18 @@ def _even_out(names: list[str], rows: list[list[str]]) -> dict[int, str]:
     for i in wrong:
         rows[i] = (rows[i] + [""] * len(names))[: len(names)]
     return wrong
+
+
+def _distance(candles: Candles) -> Timeframe | None:
+    """The coarser timeframe that all rows keep to, each its length after the one before; None as a rule."""
+    if len(candles) < _FEWEST_APART:
+        return None
+    steps = np.diff(candles.time)
+    smallest = int(steps.min())
+    usual = int(np.median(steps))
+    if smallest <= candles.timeframe.ms or smallest != usual:
+        return None
+    return next((frame for name in _COARSER if (frame := Timeframe.parse(name)).ms == usual), None)
 
 
 def _numbers(texts: Sequence[str]) -> FloatArray:

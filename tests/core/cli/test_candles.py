@@ -211,6 +211,39 @@ def test_import_takes_a_folder_and_tells_what_is_new(store: CandleFiles, capsys:
     assert store.pairs(M15) == (ETH, LINK)
 
 
+def test_import_tells_which_stored_candles_it_changed(store: CandleFiles, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = lines(6)
+    csv("LINKUSDT-15m.csv", rows)
+    assert main(["candles", "import", "LINKUSDT-15m.csv", "--json"]) == 0
+    assert one_object(capsys.readouterr().out)["files"][0]["changed"] == 0
+
+    other = [row.replace("\n", "1\n") if number in (2, 4) else row for number, row in enumerate(rows)]
+    csv("LINKUSDT-15m.csv", other)
+    assert main(["candles", "import", "LINKUSDT-15m.csv"]) == 0
+    said = "0 new, 2 stored before with other values and replaced, first 2024-01-01T00:30:00Z"
+    assert said in capsys.readouterr().out
+
+    csv("LINKUSDT-15m.csv", rows)
+    assert main(["candles", "import", "LINKUSDT-15m.csv", "--json"]) == 0
+    (answer,) = one_object(capsys.readouterr().out)["files"]
+    assert (answer["new"], answer["changed"], answer["first_changed"]) == (0, 2, "2024-01-01T00:30:00Z")
+
+
+@pytest.mark.parametrize("verb", ["import", "check"])
+@pytest.mark.parametrize("name", ["nope.csv", "LINKUSDT-15m.csv"])
+def test_a_file_that_is_not_there(verb: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["candles", verb, name]) == 1
+    assert one_error(capsys.readouterr().err) == f"error: there is no file {name}"
+
+
+def test_export_into_a_file_names_it(store: CandleFiles, capsys: pytest.CaptureFixture[str]) -> None:
+    store.save(candles_of(LINK, M15, START, START + STEP))
+    Path("notes.txt").touch()
+
+    assert main(["candles", "export", "--pairs", "LINK", "--out", "notes.txt"]) == 1
+    assert one_error(capsys.readouterr().err) == "error: Not a directory: notes.txt"
+
+
 def test_one_bad_file_means_nothing_is_written(store: CandleFiles, capsys: pytest.CaptureFixture[str]) -> None:
     rows = lines(5)
     csv("ETHUSDT-15m.csv", rows)

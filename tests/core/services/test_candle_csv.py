@@ -120,6 +120,34 @@ def test_a_gap_is_read_as_it_is(tmp_path: Path) -> None:
     assert [gap.missing for gap in find_gaps(found)] == [3]
 
 
+@pytest.mark.parametrize("count", [4, 40])
+def test_rows_of_a_coarser_timeframe_are_refused(tmp_path: Path, count: int) -> None:
+    rows = lines(count)
+    for name in ("LINKUSDT-5m.csv", "LINKUSDT-1m.csv"):
+        with pytest.raises(DataError, match="the rows are 15m apart, the name says"):
+            read_csv(file(tmp_path, HEAD + "".join([*rows[:20], *rows[22:]]), name))
+    assert len(read_csv(file(tmp_path, HEAD + "".join(rows)))) == count
+
+
+def test_a_few_rows_with_gaps_are_believed(tmp_path: Path) -> None:
+    assert len(read_csv(file(tmp_path, HEAD + "".join(lines(3)), "LINKUSDT-5m.csv"))) == 3
+
+
+@pytest.mark.parametrize(
+    ("time", "why"),
+    [
+        (str(START // 1000), "looks like epoch seconds: milliseconds (or ISO, UTC) are wanted"),
+        ("yesterday", "is not a time: epoch milliseconds or ISO such as 2024-01-03T01:45:00Z (UTC) are wanted"),
+        (str(START * 1000), "is not epoch milliseconds of this century"),
+    ],
+)
+def test_a_time_that_is_none_is_told_what_is_wanted(tmp_path: Path, time: str, why: str) -> None:
+    with pytest.raises(DataError) as error:
+        read_csv(file(tmp_path, (HEAD + "".join(lines(3))).replace(str(START), time)))
+
+    assert f"timestamp {why}: '{time}'" in str(error.value)
+
+
 def spoil(row: int, column: int, value: str) -> str:
     rows = [text.strip().split(",") for text in lines(6)]
     rows[row][column] = value
