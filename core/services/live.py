@@ -84,6 +84,11 @@ class LiveTrading:
         self.notes: dict[Pair, str] = {}
         self.ready = asyncio.Event()
 
+    @property
+    def last_close(self) -> int | None:
+        """The newest close that has been handled (epoch ms); None before the first."""
+        return self._loop.last_close
+
     async def run(self) -> None:
         """Starts, then handles every close until cancelled. Trouble is told and tried again, never raised."""
         while True:
@@ -250,8 +255,13 @@ class LiveTrading:
         async with self._loop.changing:
             if self._loop.memory.switches.get(pair) == switch:
                 return  # told before
+            held = self._loop.account.position(pair) is not None
             event = PairStopped(
-                key=f"pair_stopped:{pair}:{to_ms(now)}", time=now, pair=str(pair), reason=reason, successor=successor
+                key=f"pair_stopped:{pair}:{to_ms(now)}",
+                time=now,
+                pair=str(pair),
+                reason=f"{reason}; its open position stays at the last price" if held else reason,
+                successor=successor,
             )
             await self._ledger.set_switch(pair, switch, [event])
             self._loop.memory.switches[pair] = switch
