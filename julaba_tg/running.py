@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from core import bootstrap
 from core.config import Secrets, Settings
+from core.services.engine import Engine
 from core.services.views import Progress
 from julaba_tg.app import Bot
 
@@ -36,6 +37,10 @@ class Stop:
         self.code = code
         self._event.set()
 
+    def end(self) -> None:
+        """As SIGTERM does."""
+        self._heard(0)
+
     async def wait(self) -> None:
         await self._event.wait()
 
@@ -55,6 +60,10 @@ def log_to_file(data_dir: Path) -> None:
     root.setLevel(logging.INFO)
 
 
+async def _nothing(engine: Engine) -> None:
+    await asyncio.Event().wait()
+
+
 async def run_julaba(
     settings: Settings,
     secrets: Secrets,
@@ -63,29 +72,35 @@ async def run_julaba(
     stop: Stop,
     ready: Callable[[], Awaitable[None]],
     *,
+    beside: Callable[[Engine], Coroutine[None, None, None]] = _nothing,
     progress: Progress = lambda text, done: None,
     gemini_note: str = "",
 ) -> None:
-    """Runs until ``stop``. Raises what ended the engine, if anything did; ``ready`` is awaited once both are up."""
+    """Runs until ``stop``. Raises what ended the engine, if anything did; ``ready`` is awaited once both are up.
+
+    ``beside`` runs from then until the end, and is cancelled there; what it raises ends the run too.
+    """
     async with bootstrap.engine(settings, secrets, data_dir, progress=progress, gemini_note=gemini_note) as engine:
         bot = Bot(settings, token, engine.desk, engine.outbox, bootstrap.computer_clock().now)
         trading = asyncio.create_task(engine.run())
         stopping = asyncio.create_task(stop.wait())
+        tasks = [trading, stopping]
         try:
             await _up(engine.live.ready, trading, stopping)
             if not (trading.done() or stopping.done()):
                 await bot.start()
                 await ready()
-                await asyncio.wait({trading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                tasks.append(asyncio.create_task(beside(engine)))
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            for task in tasks:
+                task.cancel()  # before the chat is closed: that takes its time, and a training ends meanwhile
             await bot.stop()
-            stopping.cancel()
-            trading.cancel()
-            await asyncio.gather(stopping, return_exceptions=True)
-            try:
-                await trading
-            except asyncio.CancelledError:
-                log.info("stopped")
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+            log.info("stopped")
+            for end in ends:
+                if isinstance(end, Exception):
+                    raise end
 
 
 async def _up(ready: asyncio.Event, trading: asyncio.Task[None], stopping: asyncio.Task[None]) -> None:
