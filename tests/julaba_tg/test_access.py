@@ -49,7 +49,8 @@ async def test_a_viewers_do_it_now_button_needs_the_commands_role(chat: World) -
 
 
 async def test_an_update_that_comes_twice_is_done_once(chat: World) -> None:
-    chat.desk.seen.add(500_001)
+    unheard = chat.phone.chats.updates.push("poll", {})
+    chat.desk.seen.add(unheard["update_id"] + 1)
     chat.phone.say(OWNER, "/pause")
     await chat.quiet()
     assert chat.desk.paused == ""

@@ -377,3 +377,16 @@ async def test_waiting_in_vain_shows_the_last_messages(phone: Phone) -> None:
     phone.say(OWNER, "anybody?")
     with pytest.raises(WaitedInVainError, match=r"anybody\?"):
         await phone.wait_for(lambda m: True, timeout=0.01)
+
+
+def test_a_later_phone_gives_no_number_that_an_earlier_one_gave(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bot that kept its data drops updates it has seen, and would take new messages for its old ones."""
+    used = []
+    for moment in (1_800_000_000.0, 1_800_000_060.0):
+        monkeypatch.setattr("julaba_tg.phone.chats.time.time", lambda moment=moment: moment)
+        phone = Phone()
+        said = [phone.say(OWNER, "/status") for _ in range(50)]
+        used.append({(u["update_id"], u["message"]["message_id"]) for u in said})
+
+    first, second = ({n for pair in pairs for n in pair} for pairs in used)
+    assert max(first) < min(second) <= max(second) < 2**31
