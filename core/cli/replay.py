@@ -16,7 +16,7 @@ from core.config import Settings
 from core.domain.candles import Candles, Pair, iso, to_datetime
 from core.errors import DataError, UsageError
 from core.services.backtest import stored_candles
-from core.services.records import LEDGER_COLUMNS, ledger_row
+from core.services.records import LEDGER_COLUMNS, replay_row
 from core.services.replay import Replay, replay
 from core.services.tables import write_rows
 
@@ -24,6 +24,10 @@ DAY_MS = 86_400_000
 
 
 def replay_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "The live loop on stored candles, as fast as it goes. It asks neither Gemini, who cannot be asked about the "
+        "past, nor the model, which has learned from these candles."
+    )
     add_pairs(parser)
     add_range(parser)
     add_days(parser, "the last N days of the stored candles (default 90)")
@@ -46,7 +50,7 @@ def replay_command(args: argparse.Namespace, context: Context) -> int:
     path = context.data_dir / "replay" / "julaba.sqlite"
     result = asyncio.run(_run(candles, settings, path, start, end, args.layers == "all"))
     if args.out is not None:
-        rows = [ledger_row(row, settings) for row in result.trades]
+        rows = [replay_row(row, candles[row.decision.pair], settings) for row in result.trades]
         write_rows(args.out, rows, LEDGER_COLUMNS)
         say(f"{len(rows)} trades written to {args.out}")
     say(f"the ledger is {path}: `julaba export decisions --ledger {path}` shows every refusal")
@@ -56,6 +60,7 @@ def replay_command(args: argparse.Namespace, context: Context) -> int:
         "refused": result.refused,
         "refusals": dict(result.refusals),
         "equity": result.equity,
+        "paused_since": None if result.paused_since is None else iso(result.paused_since),
         "from": iso(start),
         "to": iso(end),
         "layers": args.layers,
@@ -66,8 +71,6 @@ def replay_command(args: argparse.Namespace, context: Context) -> int:
 
 def _with_pairs(settings: Settings, pairs: tuple[Pair, ...]) -> Settings:
     """The settings with these pairs, configured ones keeping their risk; a pair named here is switched on."""
-    if not pairs:
-        raise UsageError("--pairs names no pair: write it like LINK/USDT,ETH/USDT")
     known = {Pair.parse(p.symbol): p for p in settings.pairs}
     chosen = [{"symbol": str(pair), "risk": known[pair].risk if pair in known else 1.0} for pair in pairs]
     return Settings.model_validate({**settings.model_dump(), "pairs": chosen})
@@ -112,5 +115,8 @@ def _text(result: Replay, start: int, end: int) -> str:
         f"trades {len(trades)} ({wins} won gross), open {result.open}, refused {result.refused}",
         f"net P&L {pnl:+,.2f} USDT, equity {result.equity:,.2f} USDT",
     ]
+    if result.paused_since is not None:
+        lines.append(f"entries paused by the drawdown limit since {iso(result.paused_since)}")
+    lines += ["asked neither Gemini nor the model, which has learned from these candles"]
     lines += [f"  refused by {rule}: {count}" for rule, count in result.refusals.items()]
     return "\n".join(lines)

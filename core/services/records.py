@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from core.config import Settings
-from core.domain.candles import Pair, iso
+from core.domain.candles import Candles, Pair, iso
 from core.domain.trading import Follow, FollowKind, Snapshot
 from core.engine.step import duration_minutes
 from core.ports import TradeRow
-from core.services.backtest import COLUMNS
+from core.services.backtest import COLUMNS, SAMPLE_WEIGHT
 
 SOURCES = {
     FollowKind.TRADE: ("trade", 1.0),
@@ -74,6 +76,16 @@ def ledger_row(row: TradeRow, settings: Settings) -> dict[str, object]:
         follow.mae_r, follow.mfe_r,
     )  # fmt: skip
     return dict(zip(LEDGER_COLUMNS, values, strict=True))
+
+
+def replay_row(row: TradeRow, candles: Candles, settings: Settings) -> dict[str, object]:
+    """A follow of a replay as the backtest would give it: not lived through, so it counts as history.
+
+    ``candles`` are those the replay was given, from which ``signal_id`` counts.
+    """
+    number = int(np.searchsorted(candles.time, row.decision.open_time))
+    name = f"{row.decision.pair.symbol}_{number}"
+    return ledger_row(row, settings) | {"signal_id": name, "source": "backtest", "sample_weight": SAMPLE_WEIGHT}
 
 
 def closed_samples(rows: Iterable[TradeRow], settings: Settings) -> list[dict[str, object]]:

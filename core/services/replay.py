@@ -14,11 +14,15 @@ from core.services.loop import TradingLoop
 
 @dataclass(frozen=True)
 class Replay:
-    """How a replay ended: all rows of its ledger, and the equity at its last close."""
+    """How a replay ended: all rows of its ledger, and the equity at its last close.
+
+    ``paused_since``: the close (epoch ms) at which the drawdown limit ended all entries; nobody resumes in a replay.
+    """
 
     rows: tuple[TradeRow, ...]
     equity: float
     refusals: Mapping[str, int]  # by the rule that refused
+    paused_since: int | None = None
 
     @property
     def trades(self) -> tuple[TradeRow, ...]:
@@ -59,6 +63,7 @@ async def replay(
     used = {pair: c.between(start_ms, end_ms) for pair, c in candles.items()}
     rows = dict.fromkeys(used, 0)
     times = sorted({int(t) for c in used.values() for t in c.time})
+    paused_since: int | None = None
     for number, time in enumerate(times):
         batch = {}
         for pair, window in used.items():
@@ -68,15 +73,17 @@ async def replay(
                 rows[pair] = row + 1
         clock.advance(to_datetime(time + settings.frame.ms))
         await loop.handle(batch)
+        if layers and paused_since is None and loop.account.drawdown_paused:
+            paused_since = time + settings.frame.ms
         progress(number + 1, len(times))
-    return await _result(ledger, loop)
+    return await _result(ledger, loop, paused_since)
 
 
-async def _result(ledger: Ledger, loop: TradingLoop) -> Replay:
+async def _result(ledger: Ledger, loop: TradingLoop, paused_since: int | None) -> Replay:
     rows = tuple(await ledger.trade_rows())
     refusals: dict[str, int] = {}
     for row in rows:
         if row.decision.status == "refused":
             rule = next((f"{v.layer}: {v.rule}" for v in row.decision.verdicts if v.ruling == "refuse"), "unknown")
             refusals[rule] = refusals.get(rule, 0) + 1
-    return Replay(rows, loop.account.equity, dict(sorted(refusals.items(), key=lambda item: -item[1])))
+    return Replay(rows, loop.account.equity, dict(sorted(refusals.items(), key=lambda item: -item[1])), paused_since)

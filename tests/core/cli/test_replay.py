@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from core.bootstrap import candle_store
 from core.cli import main
 from core.domain.candles import Pair
+from core.ml.dataset import from_table
 from core.services.records import LEDGER_COLUMNS
 from tests.markets import walk
 
@@ -64,6 +66,41 @@ def test_one_object_and_every_closed_trade_in_the_file(shelf: Path, capsys: pyte
     assert tuple(rows[0]) == LEDGER_COLUMNS
     assert all(row["exit_reason"] and row["trade_id"] and row["realized_r"] for row in rows)
     assert all("2024-01-06" <= row["timestamp"] < "2024-01-14" for row in rows)
+
+
+def test_the_file_is_history_and_named_as_in_the_backtest(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answer(capsys, "replay", *RANGE, "--layers", "none", "--out", "replay.csv")
+    answer(capsys, "backtest", *RANGE, "--out", "backtest.csv")
+
+    names = {(row["symbol"], row["timestamp"]): row["signal_id"] for row in rows_of(shelf / "backtest.csv")}
+    rows = rows_of(shelf / "replay.csv")
+    both = [row for row in rows if (row["symbol"], row["timestamp"]) in names]
+    assert both
+    assert all(row["signal_id"] == names[row["symbol"], row["timestamp"]] for row in both)
+    assert {(row["source"], row["sample_weight"]) for row in rows} == {("backtest", "0.3")}
+    assert from_table(pd.read_csv(shelf / "replay.csv")).counts() == {"backtest": len(rows)}
+
+
+def test_a_pause_by_the_drawdown_limit_says_since_when(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer(capsys, "replay", *RANGE)["paused_since"] is None
+
+    with (shelf / "config.yaml").open("a") as file:
+        file.write("portfolio: {drawdown_warn: 0.0001, drawdown_pause: 0.0001}\n")
+    found = answer(capsys, "replay", *RANGE)
+    assert "2024-01-06T" < found["paused_since"] < "2024-01-14T"
+    assert answer(capsys, "replay", *RANGE, "--layers", "none")["paused_since"] is None
+
+    _, out, _ = called(capsys, "replay", *RANGE)
+    assert f"entries paused by the drawdown limit since {found['paused_since']}" in out
+
+
+def test_it_says_that_neither_gemini_nor_the_model_is_asked(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = called(capsys, "replay", *RANGE)
+    assert "asked neither Gemini nor the model, which has learned from these candles" in out
+
+    with pytest.raises(SystemExit):
+        main(["replay", "--help"])
+    assert "asks neither Gemini" in " ".join(capsys.readouterr().out.split())
 
 
 def test_every_refusal_can_be_read_afterwards(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
