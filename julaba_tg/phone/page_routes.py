@@ -33,6 +33,7 @@ _HEADERS = {
 }
 _HISTORY = 400  # messages sent to a page that opens; older ones stay in memory only
 _EXCERPT = 90
+_FAREWELL = 0.3  # seconds; a page that sleeps does not say goodbye, and the demo's end must not wait for it
 _BACKLOG = 2000  # lines a page may be behind
 
 Say = Callable[[int, str, int | None], dict[str, Any]]
@@ -84,8 +85,8 @@ class Page:
         self._tell(None, {"type": "header", "header": self._header})
 
     async def close(self, _: web.Application) -> None:
-        for viewer in list(self._viewers):
-            await viewer.socket.close(code=1001, message=b"the phone is switched off")
+        farewell = b"the phone is switched off"
+        await asyncio.gather(*(viewer.socket.close(code=1001, message=farewell) for viewer in list(self._viewers)))
 
     # Files.
 
@@ -108,7 +109,7 @@ class Page:
     # The socket.
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
-        socket = web.WebSocketResponse(heartbeat=20, max_msg_size=64 * 1024)
+        socket = web.WebSocketResponse(timeout=_FAREWELL, heartbeat=20, max_msg_size=64 * 1024)
         await socket.prepare(request)
         viewer = _Viewer(socket)
         self._viewers.add(viewer)

@@ -99,9 +99,9 @@ const news = {
 const socket = new Socket(
   (line) => news[line.type]?.(line),
   (state) => {
-    document.body.classList.toggle("offline", state === "closed");
+    document.body.classList.toggle("offline", state !== "open");
     if (state === "open") open();
-    else $("state").textContent = "connecting…";
+    else $("state").textContent = state === "ended" ? "The demo has ended" : "connecting…";
   },
 );
 
@@ -321,7 +321,26 @@ chat.addEventListener("scroll", () => {
   $("to-end").hidden = atEnd;
   if (atEnd) setUnread(0);
   closeActions();
+  showDays();
 });
+
+// The day of what is at the top shows while scrolling; a pill that stays would cover text.
+
+let scrolling;
+function showDays() {
+  chat.classList.remove("still");
+  clearTimeout(scrolling);
+  scrolling = setTimeout(() => {
+    const top = chat.getBoundingClientRect().top;
+    for (const day of list.querySelectorAll(".day")) {
+      const below = day.nextElementSibling;
+      const covers = below && day.getBoundingClientRect().bottom > below.getBoundingClientRect().top;
+      day.classList.toggle("stuck", Boolean(covers) && day.getBoundingClientRect().top - top < 20);
+    }
+    chat.classList.add("still");
+  }, 900);
+}
+
 new ResizeObserver(() => atEnd && toEnd()).observe(chat);
 list.addEventListener("load", () => atEnd && toEnd(), true);
 $("to-end").addEventListener("click", toEnd);

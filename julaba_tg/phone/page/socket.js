@@ -2,9 +2,11 @@
 
 const FIRST_PAUSE = 300;
 const LONGEST_PAUSE = 3000;
+const GOING_AWAY = 1001; // said by the server when it is switched off
+const NO_ANSWER = 1006; // tells nothing new: the server that went away does not answer
 
 export class Socket {
-  /** @param onNews called with each decoded line  @param onState called with "open" or "closed" */
+  /** @param onNews called with each decoded line  @param onState called with "open", "closed" or "ended" */
   constructor(onNews, onState) {
     this.onNews = onNews;
     this.onState = onState;
@@ -24,8 +26,9 @@ export class Socket {
       this.onState("open");
     };
     this.socket.onmessage = (event) => this.onNews(JSON.parse(event.data));
-    this.socket.onclose = () => {
-      this.onState("closed");
+    this.socket.onclose = (event) => {
+      if (event.code !== NO_ANSWER) this.ended = event.code === GOING_AWAY;
+      this.onState(this.ended ? "ended" : "closed");
       this.timer = setTimeout(() => this.connect(), this.pause);
       this.pause = Math.min(LONGEST_PAUSE, this.pause * 1.7);
     };

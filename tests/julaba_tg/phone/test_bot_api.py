@@ -390,3 +390,11 @@ def test_a_later_phone_gives_no_number_that_an_earlier_one_gave(monkeypatch: pyt
 
     first, second = ({n for pair in pairs for n in pair} for pairs in used)
     assert max(first) < min(second) <= max(second) < 2**31
+
+
+async def test_a_page_that_sleeps_does_not_hold_up_the_end() -> None:
+    phone = Phone()
+    await phone.start()
+    async with aiohttp.ClientSession() as session, session.ws_connect(f"{phone.base_url}/socket"):
+        async with asyncio.timeout(2):
+            await phone.stop()

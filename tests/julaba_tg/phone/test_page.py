@@ -195,7 +195,10 @@ async def test_the_page_reconnects_and_catches_up(page: Page, phone: Phone, app:
     await expect(page.locator(".message")).to_have_count(1)
     await app.updater.stop()  # type: ignore[union-attr]
     await phone.stop()
-    await expect(page.locator("#state")).to_have_text("connecting…")
+    await expect(page.locator("#state")).to_have_text("The demo has ended")
+    await page.wait_for_timeout(1000)  # tries in vain, and does not forget why
+    await expect(page.locator("#state")).to_have_text("The demo has ended")
+    assert await page.locator("#state").evaluate("state => state.scrollWidth <= state.clientWidth")
     await page.get_by_label("Message", exact=True).fill("kept")
     await page.keyboard.press("Enter")
     await expect(page.get_by_label("Message", exact=True)).to_have_value("kept")
@@ -255,3 +258,20 @@ async def test_two_pages_see_the_same(page: Page, browser: Browser, phone: Phone
     await page.keyboard.press("Enter")
     await expect(other.locator(".message")).to_have_count(2)
     await other.close()
+
+
+async def test_the_days_pill_covers_text_only_while_somebody_scrolls(page: Page, app: App) -> None:
+    for number in range(20):
+        await send(app, f"line {number}\n" * 4)
+    pill = page.locator(".day")
+    await expect(page.locator(".message")).to_have_count(20)
+    await expect(pill).to_have_css("opacity", "0")
+
+    await page.locator("#chat").hover()
+    await page.mouse.wheel(0, -300)
+
+    await expect(pill).to_have_css("opacity", "1")
+    await expect(pill).to_have_css("opacity", "0")
+    await page.locator("#chat").evaluate("chat => (chat.scrollTop = 0)")
+    await page.wait_for_timeout(1500)
+    await expect(pill).to_have_css("opacity", "1")
