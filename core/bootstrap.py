@@ -179,7 +179,10 @@ async def engine(
         live = LiveTrading(settings, time, exchange, candles, ledger, loop, bell)
         stack.push_async_callback(live.save)
         gatekeeper = Gatekeeper(settings, time, ledger, chat, loop, bell, lambda: info().model_id)
-        trainer = Trainer(settings, time, exchange, candles, ledger, models, live.save)
+        # A client of its own, so that a long history does not stand in line before the next close's candles.
+        history = market(settings)
+        stack.push_async_callback(history.close)
+        trainer = Trainer(settings, time, history, candles, ledger, models, live.save)
 
         def info() -> ChampionInfo:
             return champion(trainer.rows)

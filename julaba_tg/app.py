@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from telegram import BotCommandScopeDefault, Update
-from telegram.error import NetworkError, TelegramError
+from telegram.error import NetworkError, RetryAfter, TelegramError
 from telegram.ext import (
     Application,
     ApplicationBuilder,
@@ -179,8 +179,8 @@ class Bot:
             await set_menu(self._app.bot, Actor(user_id, "", role))
 
     async def _on_error(self, update: object, context: ChatContext) -> None:
-        """One log entry and one short apology. A fault of the network gets no apology: it could not be sent either."""
-        if isinstance(context.error, NetworkError):
+        """One log entry and one short apology. A network or flood fault gets none: it could not be sent."""
+        if isinstance(context.error, NetworkError | RetryAfter):
             log.warning("an answer could not be sent: %s", context.error.message)
             return
         log.error("an update failed", exc_info=context.error)

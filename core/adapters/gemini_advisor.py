@@ -113,6 +113,7 @@ class GeminiAdvisor:
         """An opinion, or why there is none. Never raises but for cancellation."""
         window = min(RETRY_FOR, timedelta(minutes=candidate.timeframe.minutes) / 2)
         until = to_datetime(candidate.close_time) + window
+        patience = min(self._settings.timeout, window.total_seconds())
         prompt, reason = prompt_for(candidate, recent), ""
         for attempt in range(_ATTEMPTS):
             if attempt:
@@ -120,7 +121,7 @@ class GeminiAdvisor:
                     break
                 await asyncio.sleep(min(_LONGEST_PAUSE, 2.0**attempt / 4))
             try:
-                return await self._ask(prompt)
+                return await self._ask(prompt, patience)
             except _NoOpinion as error:
                 reason = str(error)
                 log.warning("Gemini has no opinion on %s: %s", candidate.pair, reason)
@@ -132,18 +133,18 @@ class GeminiAdvisor:
         await self._client.aio.aclose()
         self._client.close()
 
-    async def _ask(self, prompt: str) -> GeminiOpinion:
+    async def _ask(self, prompt: str, patience: float) -> GeminiOpinion:
         from google.genai import errors
 
         if self._spent() >= self._settings.daily_tokens:
             raise _NoOpinion(f"today's budget of {self._settings.daily_tokens:,} tokens is spent", final=True)
         try:
-            async with asyncio.timeout(self._settings.timeout):
+            async with asyncio.timeout(patience):
                 response = await self._client.aio.models.generate_content(
                     model=self._settings.model, contents=prompt, config=self._config
                 )
         except TimeoutError:
-            raise _NoOpinion(f"no answer within {self._settings.timeout:g} s", final=False) from None
+            raise _NoOpinion(f"no answer within {patience:g} s", final=False) from None
         except errors.APIError as error:
             raise _NoOpinion(
                 _api_reason(error, self._settings.model), final=error.code in (400, 401, 403, 404)

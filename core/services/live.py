@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from datetime import timedelta
 from functools import reduce
+from typing import Any, TypeVar
 
 from core.config import Settings
 from core.domain.candles import Candles, Pair, Timeframe, to_datetime, to_ms
@@ -26,10 +27,13 @@ from core.services.markets import check_pairs
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 DAY_MS = 86_400_000
 TELL_AFTER = 20  # attempts at one close, before a pair that stays away is told of
 PAUSE = 0.5  # seconds of wall time between two attempts; later ones grow
 LONGEST_PAUSE = 10.0
+LONG_WAIT = 30.0  # seconds; a shorter Retry-After is nobody's business
 PATIENCE = 2.0  # seconds of wall time for the first answers; who is slower is asked again, after the others are done
 AGAIN_AFTER = 5.0  # seconds of wall time after an exchange or a store that failed as a whole
 SAVE_AFTER = 96  # candles kept in memory before they go to the candle files
@@ -298,44 +302,64 @@ class LiveTrading:
     async def _tick(self, close: int) -> None:
         """One close: pairs that have their candle go first, the others are asked again until the next close."""
         waiting, trouble = set(self.watched()) - self._lacking, MarketError("it gives no candle")
-        attempt = 0
-        while waiting and (attempt == 0 or to_ms(self._clock.now()) < close + self._frame.ms):
+        following, attempt = close + self._frame.ms, 0
+        while waiting and (attempt == 0 or to_ms(self._clock.now()) < following):
             if attempt:
-                await self._pause_before_close(_wait(trouble, attempt), close + self._frame.ms)
+                await self._before(following, asyncio.sleep(_wait(trouble, attempt)))
             if attempt == TELL_AFTER:
                 await self._tell_feed(waiting, trouble)
             attempt += 1
             try:
-                now_ms = await self._market.server_time()
-                arrived, failures = await self._fetch(waiting, close, now_ms, attempt == 1)
+                answer = await self._before(following, self._ask(waiting, close, attempt == 1))
             except MarketError as error:
                 trouble = error
+                await self._tell_wait(trouble)
                 continue
+            if answer is None:
+                break  # the next close is here, and this one's late pairs come with it
+            now_ms, arrived, failures = answer
             trouble = failures[0] if failures else trouble
+            await self._tell_wait(failures[0] if failures else None)
             await self._loop.handle(arrived)
             waiting -= {p for p, c in arrived.items() if int(c.time[-1]) + self._frame.ms >= close}
             waiting &= set(self.watched())
             self._keep(arrived)
-            if now_ms >= close + self._frame.ms:
+            if now_ms >= following:
                 break
         await self._look_after(close)
         await self._tell_feed(waiting, trouble)
         if any(sum(len(c) for c in parts) >= SAVE_AFTER for parts in self._unsaved.values()):
             await self.save()
 
-    async def _pause_before_close(self, seconds: float, close: int) -> None:
-        """Waits, but not beyond a close: nobody's next candle is kept waiting by a pair that is late."""
+    async def _ask(
+        self, pairs: set[Pair], close: int, hurry: bool
+    ) -> tuple[int, dict[Pair, Candles], list[MarketError]]:
+        """The exchange's time and what has closed by it."""
+        now_ms = await self._market.server_time()
+        return now_ms, *(await self._fetch(pairs, close, now_ms, hurry))
+
+    async def _before(self, close: int, work: Coroutine[Any, Any, T]) -> T | None:
+        """What ``work`` gives, or None when the close comes first: a late pair keeps nobody's next candle waiting."""
         moment = to_datetime(close) + timedelta(seconds=self._settings.exchange.grace)
-        either = {
-            asyncio.ensure_future(asyncio.sleep(seconds)),
-            asyncio.ensure_future(self._clock.sleep_until(moment)),
-        }
+        doing = asyncio.ensure_future(work)
+        coming = asyncio.ensure_future(self._clock.sleep_until(moment))
         try:
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({doing, coming}, return_when=asyncio.FIRST_COMPLETED)
+            return doing.result() if doing.done() else None
         finally:
-            for one in either:
-                one.cancel()
-            await asyncio.gather(*either, return_exceptions=True)
+            doing.cancel()
+            coming.cancel()
+            await asyncio.gather(doing, coming, return_exceptions=True)
+
+    async def _tell_wait(self, trouble: MarketError | None) -> None:
+        """A long pause that the exchange wants is told at once: nothing is watched until it is over."""
+        if isinstance(trouble, RateLimited) and trouble.retry_after >= LONG_WAIT:
+            until = self._clock.now() + timedelta(seconds=trouble.retry_after)
+            await self.faults.raised(
+                "rate", f"The exchange asks us to wait until {until:%H:%M} UTC", "No pair is watched until then."
+            )
+        elif trouble is None:
+            await self.faults.cleared("rate", "The exchange lets us ask again")
 
     async def _tell_feed(self, waiting: set[Pair], trouble: MarketError) -> None:
         """Alerts once for what stays away, once for what comes again."""

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 
 from core.config import Settings
 from core.domain.account import Account
-from core.domain.candles import Candle, Candles, Pair, to_ms
+from core.domain.candles import Candle, Candles, Pair, Timeframe, to_datetime, to_ms
 from core.domain.ledger import Controls, Effect, Step, Switch
+from core.domain.messages import Notice
 from core.domain.trading import Candidate, GeminiOpinion, ModelOpinion, Opinions
 from core.engine import filters, step, strategy
 from core.engine.step import Book, Close, Proposal
@@ -24,6 +25,9 @@ from core.ports import Advisor, Clock, Ledger, Predictor
 from core.services.bus import Bell
 
 log = logging.getLogger(__name__)
+
+GEMINI_SOON = 2.5
+"""Seconds of wall time after which the phone hears of a signal that still waits for Gemini."""
 
 MODEL_PATIENCE = 10.0
 """Seconds of wall time for a prediction; the first one loads the learning libraries."""
@@ -280,13 +284,33 @@ class TradingLoop:
     async def _ask_gemini(self, candidate: Candidate, wanted: bool) -> GeminiOpinion | str:
         if self._advisor is None or not wanted:
             return "not asked"
-        return await self._advisor.opinion(candidate, self.memory.windows[candidate.pair])
+        asking = asyncio.ensure_future(self._advisor.opinion(candidate, self.memory.windows[candidate.pair]))
+        try:
+            done, _ = await asyncio.wait({asking}, timeout=GEMINI_SOON)
+            if not done:
+                await self._say_waiting(candidate)
+            return await asking
+        finally:
+            asking.cancel()
+
+    async def _say_waiting(self, candidate: Candidate) -> None:
+        """The phone hears of the signal in time, also where the decision has to wait for Gemini."""
+        event = Notice(
+            key=f"waiting:{candidate.pair}:{candidate.open_time}",
+            time=to_datetime(candidate.close_time),
+            topic="gemini",
+            title=f"{candidate.pair.base} {candidate.direction} {candidate.levels.entry:g}: waiting for Gemini",
+            detail="A signal is found; whether it is taken follows.",
+        )
+        await self._ledger.publish([event])
+        self._bell.ring()
 
     async def _facts(self, candidate: Candidate, wanted: bool, together: Sequence[Pair]) -> filters.Facts:
         """Trends and correlations; lower timeframes are fetched only for a signal that may be taken."""
         windows, rules = self.memory.windows, self._settings.rules
         lower: dict[str, Candles] = {}
-        for name in rules.alignment_timeframes if wanted else ():
+        below = [n for n in rules.alignment_timeframes if Timeframe.parse(n).minutes < candidate.timeframe.minutes]
+        for name in below if wanted else ():
             found = await self._lower.lower(candidate.pair, name, candidate.close_time)
             if found is not None:
                 lower[name] = found

@@ -83,6 +83,18 @@ async def test_an_answer_waits_for_retry_after(chat: World) -> None:
     assert (await chat.ask("/status")).text.startswith("📊")
 
 
+async def test_a_flood_that_lasts_is_a_line_in_the_log_and_no_traceback(
+    chat: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    await chat.ask("/version")
+    chat.phone.fault("rate_limit", method="sendMessage", retry_after=0, times=20)
+    chat.phone.say(OWNER, "/status")
+    await chat.until(lambda: "could not be sent" in caplog.text)
+    chat.phone.faults.clear()
+    assert not [r for r in caplog.records if r.exc_info]
+    assert (await chat.ask("/status")).text.startswith("📊")
+
+
 async def test_stopping_is_clean_at_any_time(world: World) -> None:
     bot = world.new_bot()
     await bot.start()

@@ -327,6 +327,13 @@ async def test_an_asked_for_pause_is_kept_before_anything_else_is_asked(mexc: Mo
         assert asyncio.get_running_loop().time() - moment >= 0.4
 
 
+async def test_a_long_pause_that_the_exchange_wants_is_told_at_once(mexc: Moody, tmp_path: Path) -> None:
+    async with running(mexc, tmp_path) as scene:
+        mexc.moods["ETHUSDT"] = refused("3600")
+        scene.pass_time()
+        await scene.until_told("The exchange asks us to wait until 13:")
+
+
 async def test_an_outage_is_told_once_and_every_missed_candle_is_worked_through(mexc: Moody, tmp_path: Path) -> None:
     async with running(mexc, tmp_path) as scene:
         await scene.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pytest
 
 from core.domain.candles import Candles, Pair, to_datetime
 from core.domain.ledger import Controls, Effect, Switch
+from core.domain.messages import Notice
 from core.domain.trading import Candidate, FollowKind, GeminiOpinion
 from core.ports import Prediction
+from core.services import loop as loop_module
 from tests.ledgers import Books, Stage, books, facts_of, market, settings
 from tests.markets import M15, START
 
@@ -19,16 +22,17 @@ LINK = Pair.parse("LINK/USDT")
 
 
 class Says:
-    """An advisor and a model with fixed answers."""
+    """An advisor and a model with fixed answers; the advisor may take its time."""
 
-    def __init__(self, gemini: GeminiOpinion | str = "silent", probability: float = 0.4) -> None:
-        self.gemini, self.probability = gemini, probability
+    def __init__(self, gemini: GeminiOpinion | str = "silent", probability: float = 0.4, seconds: float = 0.0) -> None:
+        self.gemini, self.probability, self.seconds = gemini, probability, seconds
         self.asked = 0
         self.model_id = "test-model"
 
     async def opinion(self, candidate: Candidate, recent: Candles) -> GeminiOpinion | str:
         self.asked += 1
         assert int(recent.time[-1]) == candidate.open_time
+        await asyncio.sleep(self.seconds)
         return self.gemini
 
     async def predict(self, candidate: Candidate) -> Prediction | str:
@@ -167,6 +171,26 @@ async def test_a_silent_gemini_is_no_opinion_and_refuses_by_default(tmp_path: Pa
         reasons = {d.reason for d in await kept.ledger.decisions(signals_only=True)}
 
     assert "Gemini has no opinion: no answer within 20 s" in reasons
+
+
+async def test_a_signal_that_waits_for_gemini_is_told_at_once_and_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop_module, "GEMINI_SOON", 0.01)
+    async with books(tmp_path) as kept:
+        stage = await started(kept, says=Says(opinion(True), seconds=0.05))
+        row = FIRST
+        while not (decided := await kept.ledger.decisions(signals_only=True)):
+            await stage.play(market(LAST), row, row + 1)
+            row += 1
+        told = [item.event for item in await kept.chat.pending(100)]
+
+    first = decided[0]
+    waiting = [e for e in told if e.key == f"waiting:{first.pair}:{first.open_time}"]
+    assert len(waiting) == 1
+    assert isinstance(waiting[0], Notice)
+    assert waiting[0].title.endswith("waiting for Gemini")
+    assert first.gemini_approve
 
 
 async def test_a_switched_off_pair_is_followed_but_neither_traded_nor_asked_about_nor_told(tmp_path: Path) -> None:
