@@ -390,10 +390,12 @@ def _with_overrides(content: dict[str, Any], environ: Mapping[str, str]) -> dict
     return merged
 
 
-def _sentence(error: ValidationError, source: str) -> str:
+def _sentence(error: ValidationError, content: Mapping[str, Any], source: str) -> str:
     """The first fault as ``config.yaml: paper.fee_rate is -1: Input should be greater than or equal to 0``."""
     fault = error.errors()[0]
-    key = ".".join(str(part) for part in fault["loc"]) or "settings"
+    key = (".".join(str(part) for part in fault["loc"]) or "settings") + _pair_at(fault["loc"], content)
+    if fault["loc"][:2] == ("access", "users") and fault["loc"][-1] == "[key]":
+        return f"{source}: access.users.{fault['input']}: user ids are numbers (@userinfobot tells yours)"
     if fault["type"] == "extra_forbidden":
         section = _section_at(fault["loc"][:-1])
         known = f"; known here: {', '.join(section)}" if section else ""
@@ -404,6 +406,14 @@ def _sentence(error: ValidationError, source: str) -> str:
         reason = "a section is wanted, keys and values below its name; where all its keys are gone, remove the name too"
     value = "" if isinstance(fault["input"], dict | list | tuple) else f" is {fault['input']!r}"
     return f"{source}: {key}{value}: {reason}{more}"
+
+
+def _pair_at(path: tuple[int | str, ...], content: Mapping[str, Any]) -> str:
+    """Which pair ``pairs.0.risk`` is about, such as `` (LINK/USDT)``; empty where none is named."""
+    if len(path) < 3 or path[0] != "pairs" or not isinstance(path[1], int):
+        return ""
+    symbol = content["pairs"][path[1]].get("symbol")
+    return f" ({symbol})" if isinstance(symbol, str) and path[2] != "symbol" else ""
 
 
 def _section_at(path: tuple[int | str, ...]) -> list[str]:
@@ -431,10 +441,13 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = 
     source = str(file) if file.exists() else "settings"
     try:
         settings = Settings.model_validate(content)
-        return Settings.model_validate(_with_overrides(content, environ)) if _overrides(environ) else settings
+        if _overrides(environ):
+            content = _with_overrides(content, environ)
+            settings = Settings.model_validate(content)
     except ValidationError as error:
         names = ", ".join(v for _, _, v in _overrides(environ))
-        raise SettingsError(_sentence(error, source if not names else f"{source} with {names}")) from None
+        raise SettingsError(_sentence(error, content, source if not names else f"{source} with {names}")) from None
+    return settings
 
 
 def load_secrets(env_file: Path | None = Path(".env")) -> Secrets:

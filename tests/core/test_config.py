@@ -102,7 +102,25 @@ def test_a_misspelt_section_is_named_with_the_known_ones(tmp_path: Path) -> None
 def test_a_misspelt_key_of_a_pair_is_named(tmp_path: Path) -> None:
     said = refusal(tmp_path, "pairs:\n  - {symbol: LINK/USDT, rsk: 1}\n")
 
-    assert "unknown key pairs.0.rsk; known here: symbol, enabled, risk" in said
+    assert "unknown key pairs.0.rsk (LINK/USDT); known here: symbol, enabled, risk" in said
+
+
+@pytest.mark.parametrize("environ", [{}, {"JULABA__PAPER__FEE_RATE": "0.001"}])
+def test_a_pair_is_named_with_its_wrong_value(tmp_path: Path, environ: dict[str, str]) -> None:
+    said = refusal(tmp_path, "pairs: [{symbol: LINK/USDT}, {symbol: SOL/USDT, risk: -1}]", **environ)
+
+    assert "pairs.1.risk (SOL/USDT) is -1: Input should be greater than 0" in said
+
+
+@pytest.mark.parametrize("text", ["pairs: [{risk: -1}]", "pairs: [5]", "pairs: [{symbol: 5, risk: -1}]"])
+def test_a_pair_without_a_name_has_its_number(tmp_path: Path, text: str) -> None:
+    assert "pairs.0" in refusal(tmp_path, text)
+
+
+def test_user_ids_are_numbers(tmp_path: Path) -> None:
+    said = refusal(tmp_path, "access: {users: {abc: approver}}")
+
+    assert said.endswith("access.users.abc: user ids are numbers (@userinfobot tells yours)")
 
 
 def test_a_negative_risk_is_named_with_what_is_allowed(tmp_path: Path) -> None:
