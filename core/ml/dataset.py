@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from core.domain.candles import BoolArray, FloatArray, IntArray, Timeframe, iso
 from core.domain.trading import Direction, ExitReason, Regime
+from core.engine.candle_faults import EARLIEST_MS, LATEST_MS
 from core.errors import DataError
 from core.ml.features import COLUMNS_V1, FEATURES_V1, features_v1_of_table
 
@@ -104,7 +105,9 @@ def from_table(table: pd.DataFrame, timeframe: Timeframe | None = None, label: L
     needed = dict.fromkeys((*_NEEDED, outcome, *(("realized_r_net",) if label == "net" else ())))
     if missing := [c for c in needed if c not in table.columns]:
         raise DataError(f"the training data has no column {missing[0]}; it needs {', '.join(needed)}")
-    rows = _closed(table.set_axis(np.arange(2, len(table) + 2), axis=0), outcome)
+    numbered = table.set_axis(np.arange(2, len(table) + 2), axis=0)
+    _refuse_halves(numbered, outcome)
+    rows = _closed(numbered, outcome)
     _check_words(rows, "direction", [d.value for d in Direction])
     _check_words(rows, "source", list(SOURCE_WEIGHTS))
     _check_words(rows, "entry_regime", [r.value for r in Regime], empty_is_fine=True)
@@ -133,6 +136,14 @@ def from_table(table: pd.DataFrame, timeframe: Timeframe | None = None, label: L
     )
     _refuse_doubles(dataset)
     return dataset.take(_order(dataset))
+
+
+def _refuse_halves(rows: pd.DataFrame, outcome: str) -> None:
+    """An open trade has no outcome but a source; a row without both was cut off."""
+    half = (rows[outcome].isna() & rows["source"].isna()).to_numpy()
+    if half.any():
+        line = rows.index[int(np.flatnonzero(half)[0])]
+        raise DataError(f"training data, line {line}: the row is not whole, it has neither {outcome} nor source")
 
 
 def _closed(rows: pd.DataFrame, outcome: str) -> pd.DataFrame:
@@ -165,7 +176,10 @@ def _times(rows: pd.DataFrame) -> IntArray:
 
     column = rows["timestamp"]
     if pd.api.types.is_numeric_dtype(column):
-        return _required(rows, "timestamp").astype(np.int64)
+        numbers = _required(rows, "timestamp")
+        wanted = "epoch milliseconds (not seconds) or a time such as 2024-01-03T01:45:00Z"
+        _refuse(rows, (numbers < EARLIEST_MS) | (numbers >= LATEST_MS), "timestamp", wanted)
+        return numbers.astype(np.int64)
     moments = pd.to_datetime(column, utc=True, errors="coerce", format="ISO8601")
     _refuse(rows, moments.isna().to_numpy(), "timestamp", "a time such as 2024-01-03T01:45:00Z")
     return np.asarray(moments.dt.as_unit("ms").astype("int64").to_numpy(), dtype=np.int64)

@@ -54,6 +54,25 @@ def test_rows_that_ended_at_a_gap_or_have_no_outcome_are_no_samples() -> None:
     assert len(from_table(found)) == 8
 
 
+def test_a_row_that_was_cut_off_is_named() -> None:
+    found = table(10)
+    last = found.columns.get_loc("realized_r")
+    found = found.astype(object)
+    found.iloc[9, last:] = None
+
+    with pytest.raises(DataError, match="line 11: the row is not whole, it has neither outcome nor source"):
+        from_table(found)
+
+
+def test_epoch_seconds_are_refused() -> None:
+    found = table(3)
+    seconds = pd.to_datetime(found["timestamp"]).map(lambda moment: int(moment.timestamp()))
+
+    with pytest.raises(DataError, match=r"timestamp is '1704067200'; epoch milliseconds \(not seconds\)"):
+        from_table(found.assign(timestamp=seconds))
+    assert len(from_table(found.assign(timestamp=seconds * 1000))) == 3
+
+
 @pytest.mark.parametrize(
     ("column", "value", "sentence"),
     [
