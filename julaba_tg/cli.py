@@ -1,17 +1,20 @@
-"""The console script ``julaba``: the engine's commands and those that need the chat."""
+"""The console script ``julaba``. Here stands only what a Ctrl-C in the very first moment needs."""
 
 from __future__ import annotations
 
+import atexit
+import signal
 import sys
 
-from core.cli import Command
-from core.cli import main as core_main
-
-CHAT_COMMANDS: tuple[Command, ...] = (
-    Command("run", "the bot: live loop and chat", "julaba_tg.cli_run", "run_arguments", "run"),
-    Command("demo", "everything at once, no token, no internet", "julaba_tg.cli_demo", "demo_arguments", "demo"),
-)
+from core.interrupts import stop_at_once
 
 
 def main() -> None:
+    """The engine's commands and those that need the chat; all else is imported where Ctrl-C already ends it well."""
+    signal.signal(signal.SIGINT, stop_at_once)
+    # The first registered runs last. Behind it the interpreter only takes itself down, and would die of a Ctrl-C.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    from core.cli import main as core_main
+    from julaba_tg.cli_table import CHAT_COMMANDS
+
     sys.exit(core_main(extra=CHAT_COMMANDS))

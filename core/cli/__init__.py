@@ -23,6 +23,7 @@ from core import __version__
 from core.config import DEFAULT_DATA_DIR, Secrets, Settings, load_secrets, load_settings
 from core.domain.candles import Pair
 from core.errors import JulabaError, UsageError
+from core.interrupts import gracefully
 
 Run = Callable[[argparse.Namespace, "Context"], int]
 
@@ -49,10 +50,13 @@ class Context:
         print(json.dumps(data, allow_nan=False, default=str) if self.json else text)
 
     def pairs(self, text: str | None) -> tuple[Pair, ...]:
-        """``--pairs A,B`` or all configured pairs. Raises UsageError naming what is no pair."""
+        """``--pairs A,B`` or all configured pairs. Raises UsageError for what is no pair, or where none is."""
         if text is None:
             return self.settings.traded
-        return tuple(dict.fromkeys(Pair.parse(part) for part in text.split(",") if part.strip()))
+        pairs = tuple(dict.fromkeys(Pair.parse(part) for part in text.split(",") if part.strip()))
+        if not pairs:
+            raise UsageError("--pairs names no pair: write it like LINK/USDT,ETH/USDT")
+        return pairs
 
 
 def say(text: str) -> None:
@@ -62,27 +66,68 @@ def say(text: str) -> None:
 
 @dataclass(frozen=True)
 class Command:
-    """One entry of the table: ``module`` has ``arguments(parser)`` and ``run(args, context)`` of these names."""
+    """One entry of the table: ``module`` has ``arguments(parser)`` and ``run(args, context)`` of these names.
+
+    ``needs`` are the heavy libraries ``run`` would import midway: they are loaded before it, where a Ctrl-C ends the
+    process at once. Within ``run`` it raises KeyboardInterrupt, which some libraries swallow while they are loaded.
+    """
 
     name: str
     help: str
     module: str
     arguments: str
     run: str
+    needs: tuple[str, ...] = ()
 
+
+_CANDLES = ("pyarrow.parquet", "pandas")  # reading Parquet into arrays looks for pandas
+_EXCHANGE = ("ccxt.async_support", "aiohttp")
+_STRATEGY = (*_CANDLES, "talib")
+_LEARNING = (*_STRATEGY, "xgboost", "scipy.stats")
+_LEDGER = ("aiosqlite",)
 
 COMMANDS: tuple[Command, ...] = (
-    Command("fetch", "download candles, only what is missing", "core.cli.candles", "fetch_arguments", "fetch"),
-    Command("candles", "import, check or export candles", "core.cli.candles", "candles_arguments", "candles"),
-    Command("indicators", "write every indicator as CSV", "core.cli.research", "indicators_arguments", "indicators"),
-    Command("backtest", "signals and their outcomes", "core.cli.research", "backtest_arguments", "backtest"),
-    Command("train", "train a model and evaluate it honestly", "core.cli.learn", "train_arguments", "train"),
-    Command("predict", "what the champion says about a pair now", "core.cli.learn", "predict_arguments", "predict"),
-    Command("pipeline", "fetch, indicators, backtest, training", "core.cli.learn", "pipeline_arguments", "pipeline"),
-    Command("replay", "the live loop on stored candles", "core.cli.replay", "replay_arguments", "replay_command"),
-    Command("export", "trades, shadows or decisions as CSV", "core.cli.ledger", "export_arguments", "export"),
-    Command("doctor", "check settings, disk, exchange, chat and more", "core.cli.doctor", "doctor_arguments", "doctor"),
-)
+    Command(
+        "fetch", "download candles, only what is missing",
+        "core.cli.candles", "fetch_arguments", "fetch", (*_EXCHANGE, *_CANDLES),
+    ),
+    Command(
+        "candles", "import, check or export candles",
+        "core.cli.candles", "candles_arguments", "candles", _CANDLES,
+    ),
+    Command(
+        "indicators", "write every indicator as CSV",
+        "core.cli.research", "indicators_arguments", "indicators", _STRATEGY,
+    ),
+    Command(
+        "backtest", "signals and their outcomes",
+        "core.cli.research", "backtest_arguments", "backtest", _STRATEGY,
+    ),
+    Command(
+        "train", "train a model and evaluate it honestly",
+        "core.cli.learn", "train_arguments", "train", _LEARNING,
+    ),
+    Command(
+        "predict", "what the champion says about a pair now",
+        "core.cli.learn", "predict_arguments", "predict", _LEARNING,
+    ),
+    Command(
+        "pipeline", "fetch, indicators, backtest, training",
+        "core.cli.learn", "pipeline_arguments", "pipeline", (*_LEARNING, *_EXCHANGE),
+    ),
+    Command(
+        "replay", "the live loop on stored candles, without Gemini and the model",
+        "core.cli.replay", "replay_arguments", "replay_command", (*_STRATEGY, *_LEDGER),
+    ),
+    Command(
+        "export", "trades, shadows or decisions as CSV",
+        "core.cli.ledger", "export_arguments", "export", _LEDGER,
+    ),
+    Command(
+        "doctor", "check settings, disk, exchange, chat and more",
+        "core.cli.doctor", "doctor_arguments", "doctor", (*_EXCHANGE, *_CANDLES, *_LEDGER),
+    ),
+)  # fmt: skip
 
 
 class _Parser(argparse.ArgumentParser):
@@ -130,10 +175,21 @@ def _run(arguments: list[str], commands: Sequence[Command]) -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    if args.command != "doctor":  # which says it in a line of its own, among all else
+        _must_be_folder(args.data_dir)
     context = Context(args.config, args.data_dir, args.json)
     command = names[args.command]
     run: Run = getattr(importlib.import_module(command.module), command.run)
-    return run(args, context)
+    for library in command.needs:
+        importlib.import_module(library)
+    with gracefully():
+        return run(args, context)
+
+
+def _must_be_folder(data_dir: Path) -> None:
+    there = next(path for path in (data_dir, *data_dir.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise UsageError(f"--data-dir {data_dir} cannot be: {there} is no directory")
 
 
 def main(argv: Sequence[str] | None = None, extra: Sequence[Command] = ()) -> int:

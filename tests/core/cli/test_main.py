@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import signal
@@ -27,6 +28,7 @@ from core.errors import (
     UnknownPair,
     UsageError,
 )
+from julaba_tg.cli_table import CHAT_COMMANDS
 from tests.fakes.mexc import FakeMexc, InThread, silent
 from tests.markets import walk
 
@@ -226,7 +228,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["backtest", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([c.name, "--help"] for c in COMMANDS)])
 def test_asking_for_help_loads_no_heavy_library(tmp_path: Path, arguments: list[str]) -> None:
     script = (
         "import sys, atexit\n"
@@ -291,13 +293,101 @@ def test_ctrl_c_in_the_middle_of_a_download_ends_it_cleanly(tmp_path: Path) -> N
             [*JULABA, "fetch", "--pairs", "LINK/USDT", "--days", "2", "--json"],
             cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ,
         ) as process:  # fmt: skip
-            until = time.monotonic() + 20
+            until = time.monotonic() + 60
             while not mexc.asked("klines") and time.monotonic() < until:
                 time.sleep(0.02)
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=20)
+            out, err = process.communicate(timeout=60)
 
-    assert process.returncode == 130
-    assert out == ""
+    assert (process.returncode, out) == (130, "")
     assert err.splitlines()[-1] == "stopped"
     assert "Traceback" not in err
+
+
+def interrupted(cwd: Path, begin: str, *arguments: str, path: Path = ROOT) -> tuple[int, str, str]:
+    """A process with ``begin`` before Julaba, sent a Ctrl-C as soon as it prints ``now``: code, stdout, stderr."""
+    script = f"import sys, time\n{begin}\nfrom julaba_tg.cli import main\nmain()\n"
+    with subprocess.Popen(
+        [sys.executable, "-c", script, *arguments],
+        cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": f"{path}{os.pathsep}{ROOT}"},
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        said = ""
+        while "now\n" not in said and process.poll() is None:
+            said += process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    return process.returncode, said + out, err
+
+
+@pytest.mark.parametrize(("library", "arguments"), [("pandas", ["train"]), ("pydantic", ["export", "trades"])])
+def test_ctrl_c_cannot_be_swallowed_by_an_import(tmp_path: Path, library: str, arguments: list[str]) -> None:
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow" / f"{library}.py").write_text(
+        "import time\ntry:\n    print('now', flush=True)\n    time.sleep(60)\nexcept BaseException:\n    pass\n"
+    )
+
+    assert interrupted(tmp_path, "", *arguments, path=tmp_path / "slow") == (130, "now\n", "stopped\n")
+
+
+def test_ctrl_c_when_the_work_is_done_is_said_as_well(tmp_path: Path) -> None:
+    # A moment before `now`, for a signal in the instant before a wait begins would be heard only when it ends.
+    begin = (
+        "import threading\n"
+        "def linger():\n    threading.main_thread().join()\n    time.sleep(1)\n    print('now', flush=True)\n"
+        "    time.sleep(60)\nthreading.Thread(target=linger).start()"
+    )
+    code, _, err = interrupted(tmp_path, begin, "--version")
+
+    assert (code, err) == (130, "stopped\n")
+
+
+def test_ctrl_c_while_the_interpreter_takes_itself_down_changes_nothing(tmp_path: Path) -> None:
+    begin = (
+        "import os\nclass Last:\n    def __del__(self, write=os.write, sleep=time.sleep):\n"
+        "        write(1, b'now\\n')\n        sleep(1)\nlast = Last()"
+    )
+    code, _, err = interrupted(tmp_path, begin, "--version")
+
+    assert (code, err) == (0, "")
+
+
+def test_what_a_command_needs_can_be_imported() -> None:
+    for library in {name for command in [*COMMANDS, *CHAT_COMMANDS] for name in command.needs}:
+        assert importlib.util.find_spec(library), library
+
+
+@pytest.mark.parametrize("command", [c.name for c in COMMANDS if c.name != "doctor"])
+def test_a_data_directory_that_is_a_file_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    file = tmp_path / "notes.txt"
+    file.touch()
+    more = {"export": ["trades"], "candles": ["check"], "predict": ["LINK"], "indicators": ["LINK"]}.get(command, [])
+
+    assert main([command, *more, "--data-dir", str(file)]) == 2
+    assert capsys.readouterr().err == f"error: --data-dir {file} cannot be: {file} is no directory\n"
+    assert main([command, *more, "--data-dir", str(file / "below")]) == 2
+    assert f"{file} is no directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["fetch"], ["backtest"], ["pipeline", "--offline"], ["replay"]])
+@pytest.mark.parametrize("pairs", ["", " , "])
+def test_pairs_that_name_none_are_wrong_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: list[str], pairs: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert main([*command, "--pairs", pairs]) == 2
+    assert capsys.readouterr().err == "error: --pairs names no pair: write it like LINK/USDT,ETH/USDT\n"
+
+
+@pytest.mark.parametrize("verb", ["check", "export"])
+def test_pairs_of_candles_that_name_none_are_wrong_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["candles", verb, "--pairs", ""]) == 2
+    assert "names no pair" in capsys.readouterr().err
