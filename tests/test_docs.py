@@ -15,7 +15,7 @@ import pytest
 from core import __version__
 from core.cli import COMMANDS, build_parser
 from core.config import Settings, read_yaml
-from julaba_tg.cli import CHAT_COMMANDS
+from julaba_tg.cli_table import CHAT_COMMANDS
 from julaba_tg.commands import COMMANDS as CHAT
 from julaba_tg.commands import table_markdown
 
@@ -69,6 +69,11 @@ def test_every_command_has_a_line_with_exactly_its_options(name: str) -> None:
     assert set(re.findall(r"--[a-z][a-z-]*", line)) == options(ALL[name]) - SHARED
 
 
+def test_a_replay_is_said_to_ask_neither_gemini_nor_the_model() -> None:
+    assert "without Gemini and the model" in LINES["julaba replay"]
+    assert "A replay asks neither Gemini" in README
+
+
 def test_no_line_is_about_a_command_that_is_not_there() -> None:
     assert len(LINES) == len(ALL)
 
@@ -89,6 +94,13 @@ def shell_lines() -> list[str]:
     blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
     found = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
     return [line.removeprefix(".venv/bin/") for line in found if line.removeprefix(".venv/bin/").startswith("julaba ")]
+
+
+def test_the_examples_can_be_typed_as_they_stand() -> None:
+    """`make demo` makes `.venv` and activates nothing."""
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+
+    assert not [line for block in blocks for line in block.splitlines() if line.startswith("julaba ")]
 
 
 @pytest.mark.parametrize("line", shell_lines())

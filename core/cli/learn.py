@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import csv
+import gzip
+import io
 import math
+import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from core import bootstrap
 from core.cli import Context, say
 from core.cli.options import add_days, add_pairs, add_range, add_timeframe, check_range, timeframe_of
+from core.cli.stored import warn_missing
 from core.config import Ml
 from core.domain.candles import Candles, Pair, iso
 from core.domain.trading import ModelOpinion
@@ -53,25 +59,62 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise DataError(
             f"there is no training data {path}; make some with `julaba pipeline` or `julaba backtest --out`"
         )
+    text = _text(path)
+    if not text.strip():
+        raise DataError(f"{path} is empty; make training data with `julaba pipeline` or `julaba backtest --out`")
     try:
-        return pd.read_csv(path, low_memory=False)
-    except (ValueError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
+        table = pd.read_csv(io.StringIO(text), low_memory=False)
+    except ValueError as error:  # pandas' parser errors are ValueErrors
         raise DataError(f"{path} is no CSV: {str(error).strip().splitlines()[0]}") from error
+    _refuse_cut_rows(path, text)
+    return table
+
+
+def _text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+        return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise DataError(f"{path} is broken: it does not unpack as gzip") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is no CSV: it is no text file") from None
+
+
+def _refuse_cut_rows(path: Path, text: str) -> None:
+    """pandas fills a row that was cut off with empty values."""
+    reader = csv.reader(io.StringIO(text))
+    names = next(reader)
+    for row in reader:
+        if row and len(row) != len(names):
+            raise DataError(
+                f"{path}, line {reader.line_num}: the row is not whole: {len(row)} values, {len(names)} expected"
+            )
 
 
 def _train(table: pd.DataFrame, args: argparse.Namespace, context: Context) -> TrainingReport:
     from core.services.train import train_from_table
 
     settings = context.settings
-    return train_from_table(
-        table,
-        settings.ml,
-        bootstrap.model_files(context.data_dir),
-        bootstrap.computer_clock().now(),
-        timeframe=timeframe_of(args, settings),
-        max_bars=settings.strategy.max_bars,
-        progress=lambda text, done: say(f"  {done:4.0%} {text}"),
-    )
+    try:
+        return train_from_table(
+            table,
+            settings.ml,
+            bootstrap.model_files(context.data_dir),
+            bootstrap.computer_clock().now(),
+            timeframe=timeframe_of(args, settings),
+            max_bars=settings.strategy.max_bars,
+            progress=lambda text, done: say(f"  {done:4.0%} {text}"),
+        )
+    except ModelError as error:
+        raise ModelError(_in_full(str(error))) from error
+
+
+def _in_full(sentence: str) -> str:
+    """The chat's short `ML learning 31/50` as a sentence; any other one as it is."""
+    if found := re.fullmatch(r"ML learning (\d+)/(\d+)", sentence):
+        more = "take more pairs or more days, or every crossover (`julaba pipeline --candidates`)"
+        return f"{found[1]} samples, {found[2]} are needed: {more}"
+    return sentence
 
 
 def _report_text(report: TrainingReport) -> str:
@@ -232,11 +275,12 @@ def _stored(args: argparse.Namespace, context: Context, pairs: tuple[Pair, ...])
 
     frame, store = timeframe_of(args, context.settings), bootstrap.candle_store(context.data_dir)
     found = stored_candles(store, pairs, frame, args.from_ms, args.to_ms)
-    missing = ", ".join(str(pair) for pair in pairs if pair not in found)
+    missing = [pair for pair in pairs if pair not in found]
     if not found:
-        raise DataError(f"no {frame.name} candles of {missing} are stored; get them with `julaba fetch`")
-    if missing:
-        say(f"warning: no {frame.name} candles of {missing}: left out")
+        names = ", ".join(map(str, missing))
+        raise DataError(f"no {frame.name} candles of {names} are stored; get them with `julaba fetch`")
+    words = f"has no {frame.name} candles stored"
+    warn_missing(missing, store.pairs(frame), context.settings.exchange.renames, words)
     return found
 
 
@@ -273,7 +317,7 @@ def _try_training(result: Backtest, args: argparse.Namespace, context: Context) 
     try:
         report = _train(result.table(), args, context)
     except ModelError as error:
-        return None, f"{len(result)} samples: no model was made: {error}"
+        return None, f"no model was made: {error}"
     return report, report.sentence
 
 

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from core import bootstrap
 from core.cli import Context, say
 from core.cli.options import add_days, add_pairs, add_range, check_range
+from core.cli.stored import warn_missing
 from core.config import Settings
 from core.domain.candles import Candles, Pair, iso, to_datetime
 from core.errors import DataError, UsageError
@@ -78,15 +79,15 @@ def _with_pairs(settings: Settings, pairs: tuple[Pair, ...]) -> Settings:
 
 def _candles(context: Context, settings: Settings, to_ms: int | None) -> dict[Pair, Candles]:
     wanted = tuple(dict.fromkeys((*settings.traded, settings.btc)))
-    found = stored_candles(bootstrap.candle_store(context.data_dir), wanted, settings.frame, None, to_ms)
-    missing = [str(p) for p in settings.traded if p not in found]
+    store = bootstrap.candle_store(context.data_dir)
+    found = stored_candles(store, wanted, settings.frame, None, to_ms)
+    missing = [p for p in settings.traded if p not in found]
     if len(missing) == len(settings.traded):
         raise DataError(
-            f"no {settings.timeframe} candles of {', '.join(missing)} stored; "
+            f"no {settings.timeframe} candles of {', '.join(map(str, missing))} stored; "
             "get them with `julaba fetch` or `julaba candles import`"
         )
-    for pair in missing:
-        say(f"warning: {pair} has no candles and is left out")
+    warn_missing(missing, store.pairs(settings.frame), settings.exchange.renames, "has no candles")
     if settings.btc not in found:
         say(f"warning: no {settings.btc} candles: the BTC check will say that it cannot tell")
     return found

@@ -12,6 +12,7 @@ from typing import Any
 from core.bootstrap import candle_store
 from core.cli import Context, say
 from core.cli.options import add_days, add_pairs, add_range, add_timeframe, check_range, timeframe_of
+from core.cli.stored import warn_missing
 from core.config import Settings
 from core.domain.candles import Candles, Pair, Timeframe, iso
 from core.domain.trading import Snapshot
@@ -71,7 +72,7 @@ def backtest(args: argparse.Namespace, context: Context) -> int:
     check_range(args)
     if args.days is not None and args.from_ms is not None:
         raise UsageError("--days and --from both say where to begin; give one of them")
-    candles = _load(args, context, context.pairs(args.pairs), args.from_ms)
+    candles = _load(args, context, context.pairs(args.pairs), args.from_ms, name_others=args.pairs is None)
     start = args.from_ms
     if args.days is not None:
         start = (args.to_ms or max(int(c.time[-1]) + c.timeframe.ms for c in candles.values())) - args.days * _DAY_MS
@@ -95,16 +96,22 @@ def _add_history(parser: argparse.ArgumentParser) -> None:
 
 
 def _load(
-    args: argparse.Namespace, context: Context, pairs: Sequence[Pair], start_ms: int | None
+    args: argparse.Namespace,
+    context: Context,
+    pairs: Sequence[Pair],
+    start_ms: int | None,
+    *,
+    name_others: bool = False,
 ) -> dict[Pair, Candles]:
     """Candles up to ``--to`` for the pairs that have some in range; warns about the others.
 
-    Raises DataError when none has.
+    ``name_others``: also names what is stored but not among ``pairs``. Raises DataError when none has candles.
     """
     from core.services.backtest import stored_candles
 
     timeframe = timeframe_of(args, context.settings)
-    found = stored_candles(candle_store(context.data_dir), pairs, timeframe, start_ms, args.to_ms)
+    store, settings = candle_store(context.data_dir), context.settings
+    found = stored_candles(store, pairs, timeframe, start_ms, args.to_ms)
     where = "in this range" if start_ms is not None or args.to_ms is not None else "stored"
     missing = [str(p) for p in pairs if p not in found]
     if not found:
@@ -112,8 +119,12 @@ def _load(
             f"no {timeframe.name} candles of {', '.join(missing)} {where}; "
             "get them with `julaba fetch` or `julaba candles import`"
         )
-    for pair in missing:
-        say(f"warning: {pair} has no {timeframe.name} candles {where} and is left out")
+    stored = store.pairs(timeframe)
+    words = f"has no {timeframe.name} candles {where}"
+    said = warn_missing([p for p in pairs if p not in found], stored, settings.exchange.renames, words)
+    others = [str(p) for p in stored if p not in (*pairs, *said, settings.btc)]
+    if name_others and others:
+        say(f"warning: stored but not configured, so left out: {', '.join(others)} (--pairs takes them)")
     return found
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,33 @@ def test_backtest_prints_a_table_and_warns_of_pairs_without_candles(
     assert [line for line in err.splitlines() if "SOL/USDT" in line] == [
         "warning: SOL/USDT has no 15m candles stored and is left out"
     ]
+
+
+def test_backtest_names_what_is_stored_and_not_taken(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("MATIC", "XRP", "BTC"):
+        candle_store(shelf / "data").save(replace(walk(300, seed=8), pair=Pair.parse(name)))
+
+    _, _, err = called(capsys, "backtest")
+    assert (
+        "warning: POL/USDT has no 15m candles stored and is left out; MATIC/USDT is stored, its former name: "
+        "take it with --pairs MATIC/USDT"
+    ) in err.splitlines()
+    assert "warning: stored but not configured, so left out: XRP/USDT (--pairs takes them)" in err.splitlines()
+    assert err.count("MATIC/USDT is stored") == err.count("XRP/USDT") == 1
+
+    _, _, err = called(capsys, "backtest", "--pairs", "LINK")
+    assert "warning" not in err
+
+
+@pytest.mark.parametrize("command", ["backtest", "indicators"])
+def test_a_file_that_cannot_be_written_is_named_as_given(
+    shelf: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    words = ["indicators", "LINK"] if command == "indicators" else ["backtest", "--pairs", "LINK"]
+
+    code, out, err = called(capsys, *words, "--out", str(shelf))
+    assert (code, out) == (1, "")
+    assert err == f"error: Is a directory: {shelf}\n"
 
 
 def test_backtest_writes_the_training_data_and_one_object(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
