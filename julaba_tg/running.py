@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -80,14 +81,32 @@ async def run_julaba(
 
     ``beside`` runs from then until the end, and is cancelled there; what it raises ends the run too.
     """
-    async with bootstrap.engine(settings, secrets, data_dir, progress=progress, gemini_note=gemini_note) as engine:
+    engine = bootstrap.engine(settings, secrets, data_dir, progress=progress, gemini_note=gemini_note)
+    working = asyncio.create_task(_work(engine, settings, token, ready, beside))
+    stopping = asyncio.create_task(stop.wait())
+    # Also what comes before the engine is there is ended by a stop: waiting for the exchange's clock may take long.
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    working.cancel()
+    try:
+        await working
+    except asyncio.CancelledError:
+        log.info("stopped")
+
+
+async def _work(
+    opening: AbstractAsyncContextManager[Engine],
+    settings: Settings,
+    token: str,
+    ready: Callable[[], Awaitable[None]],
+    beside: Callable[[Engine], Coroutine[None, None, None]],
+) -> None:
+    async with opening as engine:
         bot = Bot(settings, token, engine.desk, engine.outbox, bootstrap.computer_clock().now)
-        trading = asyncio.create_task(engine.run())
-        stopping = asyncio.create_task(stop.wait())
-        tasks = [trading, stopping]
+        tasks = [asyncio.create_task(engine.run())]
         try:
-            await _up(engine.live.ready, trading, stopping)
-            if not (trading.done() or stopping.done()):
+            await _up(engine.live.ready, tasks[0])
+            if not tasks[0].done():
                 await bot.start()
                 await ready()
                 tasks.append(asyncio.create_task(beside(engine)))
@@ -97,13 +116,12 @@ async def run_julaba(
                 task.cancel()  # before the chat is closed: that takes its time, and a training ends meanwhile
             await bot.stop()
             ends = await asyncio.gather(*tasks, return_exceptions=True)
-            log.info("stopped")
-            for end in ends:
-                if isinstance(end, Exception):
-                    raise end
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
 
 
-async def _up(ready: asyncio.Event, trading: asyncio.Task[None], stopping: asyncio.Task[None]) -> None:
+async def _up(ready: asyncio.Event, trading: asyncio.Task[None]) -> None:
     waiting = asyncio.create_task(ready.wait())
-    await asyncio.wait({waiting, trading, stopping}, timeout=READY_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({waiting, trading}, timeout=READY_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()

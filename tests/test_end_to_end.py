@@ -219,6 +219,19 @@ async def test_the_ledger_after_a_kill_has_no_candle_twice_and_none_missing(tmp_
 
 
 @pytest.mark.timeout(120)
+async def test_a_stop_is_heard_while_the_exchange_is_down(tmp_path: Path) -> None:
+    async with world(tmp_path) as at:
+        await at.exchange.stop()
+        starting = asyncio.create_task(at.start())
+        await asyncio.sleep(6)
+        assert at.process is not None
+        at.process.send_signal(signal.SIGTERM)
+        code = await asyncio.wait_for(at.process.wait(), 5)
+        await asyncio.gather(starting, return_exceptions=True)
+        assert code == 0
+
+
+@pytest.mark.timeout(120)
 async def test_a_second_start_in_the_same_directory_names_the_first(tmp_path: Path) -> None:
     async with world(tmp_path) as at:
         await at.start()
