@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.cli import Command
 
-_ENGINE = ("ccxt.async_support", "aiohttp", "pyarrow.parquet", "aiosqlite", "telegram.ext", "matplotlib.figure")
+_ENGINE = ("ccxt.async_support", "aiohttp", "pyarrow.parquet", "aiosqlite", "telegram.ext", "julaba_tg.running")
 
 CHAT_COMMANDS: tuple[Command, ...] = (
     Command("run", "the bot: live loop and chat", "julaba_tg.cli_run", "run_arguments", "run", _ENGINE),
