@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary :all: --require-hashes
 
-.PHONY: help setup demo test lint types bench bench-gate soak lock clean
+.PHONY: help setup demo test lint types bench bench-gate soak screenshots lock clean
 
 help:
 	@echo "make demo   show everything: a simulated exchange and a phone page, no token, no internet"
@@ -47,6 +47,9 @@ bench: $(VENV)/.dev
 
 bench-gate: $(VENV)/.dev
 	$(BIN)/python -m tests.bench_gate
+
+screenshots: $(VENV)/.dev
+	$(BIN)/python -m tests.screenshots
 
 lock: $(VENV)/.dev
 	$(BIN)/python -m pip --disable-pip-version-check install --quiet uv
