@@ -28,8 +28,8 @@ from julaba_tg.phone.market_sim import MarketSim
 from julaba_tg.running import Stop, log_to_file, run_julaba
 
 HISTORY_DAYS = 240
-START = datetime(2026, 3, 2, 0, 0, tzinfo=UTC)
-SEED = 246  # its first signal comes a quarter of a minute after the start, and then one every 5 to 25 s
+START = datetime(2026, 3, 2, 5, 0, tzinfo=UTC)
+SEED = 246  # from START on, its first signal comes after 10 s and then one every 5 to 25 s, at 4 candles a second
 STAND_IN = "rule-based stand-in"
 MARKER = ".julaba-demo"
 LEAD = 1.5  # candles the exchange may be beyond the last close the bot has handled

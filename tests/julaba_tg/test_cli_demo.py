@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from contextlib import closing, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -138,7 +138,7 @@ async def test_a_close_that_never_comes_stops_time_only_for_a_while(
 
     await stopped(clock)
     async with asyncio.timeout(5):
-        await clock.sleep_until(datetime(2026, 3, 2, 3, 0, tzinfo=UTC))
+        await clock.sleep_until(START + timedelta(hours=3))
 
     task.cancel()
     with suppress(asyncio.CancelledError):
