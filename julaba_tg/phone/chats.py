@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from core.domain.candles import to_ms
+from julaba_tg.phone.clock import wall_now
 from julaba_tg.phone.markup import RichText
 
 BOT_ID = 7_000_000_001
@@ -160,7 +161,7 @@ def first_id() -> int:
 
     A bot that kept its data would else take a new phone's updates for ones it has dealt with. Always below 2**31.
     """
-    return int(4 * (time.time() - 1_735_689_600)) % 2_000_000_000 + 1
+    return int(4 * (wall_now().timestamp() - 1_735_689_600)) % 2_000_000_000 + 1
 
 
 class UpdateQueue:

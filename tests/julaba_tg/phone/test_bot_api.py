@@ -382,8 +382,9 @@ async def test_waiting_in_vain_shows_the_last_messages(phone: Phone) -> None:
 def test_a_later_phone_gives_no_number_that_an_earlier_one_gave(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bot that kept its data drops updates it has seen, and would take new messages for its old ones."""
     used = []
-    for moment in (1_800_000_000.0, 1_800_000_060.0):
-        monkeypatch.setattr("julaba_tg.phone.chats.time.time", lambda moment=moment: moment)
+    for minute in (0, 1):
+        moment = datetime(2026, 11, 20, 9, minute, tzinfo=UTC)
+        monkeypatch.setattr("julaba_tg.phone.chats.wall_now", lambda moment=moment: moment)
         phone = Phone()
         said = [phone.say(OWNER, "/status") for _ in range(50)]
         used.append({(u["update_id"], u["message"]["message_id"]) for u in said})
