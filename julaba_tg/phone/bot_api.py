@@ -23,12 +23,12 @@ from julaba_tg.phone.chats import (
     User,
 )
 from julaba_tg.phone.clock import wall_now
-from julaba_tg.phone.faults import Fault, Faults, cut, hang, kinds
+from julaba_tg.phone.faults import Fault, cut, hang, kinds
 from julaba_tg.phone.markup import plain
 from julaba_tg.phone.methods import METHODS
 from julaba_tg.phone.page_routes import Page
 from julaba_tg.phone.params import MAX_UPLOAD, ApiError, read_params
-from julaba_tg.phone.serving import LocalServer, local_only, require
+from julaba_tg.phone.serving import LocalServer, local_only
 
 Update = dict[str, Any]
 
@@ -41,7 +41,7 @@ class WaitedInVainError(TimeoutError):
     """What was waited for did not come; the message ends with what did."""
 
 
-class Phone:
+class Phone(LocalServer):
     """A messenger for one bot, for ``julaba demo`` and as a stand-in with a script in tests::
 
         phone = Phone()
@@ -59,12 +59,11 @@ class Phone:
         users: Iterable[User] = USERS,
         now: Callable[[], datetime] = wall_now,
     ) -> None:
+        super().__init__(kinds())
         self.token = token or f"{BOT_ID}:{secrets.token_urlsafe(26)}"
         self.chats = Chats(BOT, users, now)
-        self.faults = Faults(kinds())
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self._page = Page(self.chats, self.say, self.tap, self.react)
-        self._server = LocalServer(self._build)
 
     # The server.
 
@@ -75,38 +74,6 @@ class Phone:
         self._page.mount(app)
         app.on_shutdown.append(self._page.close)
         return app
-
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listens on loopback. Raises UsageError for another address or a taken port."""
-        await self._server.start(host, port)
-
-    async def stop(self) -> None:
-        """Stops listening; everything said is kept, and ``start`` goes on with it."""
-        await self._server.stop()
-
-    @property
-    def base_url(self) -> str:
-        """The server root: the page's address, and ``telegram.base_url`` for the bot."""
-        return require(self._server.base_url)
-
-    def fault(
-        self,
-        kind: str,
-        *,
-        method: str = "*",
-        times: int | None = 1,
-        seconds: float | None = None,
-        status: int = 500,
-        retry_after: float = 1,
-    ) -> Fault:
-        """Makes trouble for the next ``times`` calls of ``method``, or for ``seconds``.
-
-        Kinds: rate_limit (429 with ``retry_after``), error (``status``), drop (the call is carried out, its answer
-        lost), down (nobody answers), hang (each call waits for ``seconds``). Raises ValueError.
-        """
-        return self.faults.add(
-            kind, method=method, times=times, seconds=seconds, status=status, retry_after=retry_after
-        )
 
     def set_header(self, text: str, **details: Any) -> None:
         """What the page shows at its top, such as the simulated time; ``details`` go to the page as they are."""

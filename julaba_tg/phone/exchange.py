@@ -17,9 +17,9 @@ from core.domain.candles import Candle, Candles, Pair, Timeframe
 from core.errors import UsageError
 from core.ports import CandleStore
 from julaba_tg.phone.clock import SimClock
-from julaba_tg.phone.faults import Fault, Faults, cut, hang, kinds
+from julaba_tg.phone.faults import cut, hang, kinds
 from julaba_tg.phone.market_sim import resampled
-from julaba_tg.phone.serving import LocalServer, local_only, require
+from julaba_tg.phone.serving import LocalServer, local_only
 
 MAX_ROWS = 500
 INTERVALS = {"1m": "1m", "5m": "5m", "15m": "15m", "30m": "30m", "60m": "1h"}
@@ -77,19 +77,19 @@ class StoredSource:
         return self._loaded[key]
 
 
-class Exchange:
+class Exchange(LocalServer):
     """MEXC's public spot routes on loopback; ``exchange.base_url`` of the settings is ``base_url``.
 
-    ``delist`` and ``pause_trading`` change what exchangeInfo says; ``fault`` makes trouble.
+    ``delist`` and ``pause_trading`` change what exchangeInfo says. ``fault`` also knows answers with status 200 that
+    are none: html, null, cut (broken off in the middle) and nonsense (impossible candles).
     """
 
     def __init__(self, source: CandleSource, clock: SimClock) -> None:
+        super().__init__(kinds("html", "null", "cut", "nonsense"))
         self.source, self.clock = source, clock
-        self.faults = Faults(kinds("html", "null", "cut", "nonsense"))
         self.requests = 0
         self._delisted: set[Pair] = set()
         self._paused: set[Pair] = set()
-        self._server = LocalServer(self._build)
 
     def _build(self) -> web.Application:
         app = web.Application(middlewares=[local_only, self._trouble])
@@ -100,36 +100,6 @@ class Exchange:
         app.router.add_get("/api/v3/klines", self._klines)
         app.router.add_get("/api/v1/contract/detail", self._contracts)  # ccxt asks for futures too
         return app
-
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listens on loopback. Raises UsageError for another address or a taken port."""
-        await self._server.start(host, port)
-
-    async def stop(self) -> None:
-        await self._server.stop()
-
-    @property
-    def base_url(self) -> str:
-        return require(self._server.base_url)
-
-    def fault(
-        self,
-        kind: str,
-        *,
-        method: str = "*",
-        times: int | None = 1,
-        seconds: float | None = None,
-        status: int = 500,
-        retry_after: float = 1,
-    ) -> Fault:
-        """Makes trouble for the next ``times`` calls of ``method`` (the route's last word), or for ``seconds``.
-
-        Kinds: rate_limit (429 with Retry-After), error (``status``), down, drop, hang, and answers with status 200
-        that are none: html, null, cut (broken off in the middle), nonsense (impossible candles). Raises ValueError.
-        """
-        return self.faults.add(
-            kind, method=method, times=times, seconds=seconds, status=status, retry_after=retry_after
-        )
 
     def delist(self, pair: Pair, gone: bool = True) -> None:
         """The pair leaves the exchange, or comes back."""

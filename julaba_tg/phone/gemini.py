@@ -17,8 +17,8 @@ from typing import Any
 
 from aiohttp import web
 
-from julaba_tg.phone.faults import Fault, Faults, cut, hang, kinds
-from julaba_tg.phone.serving import LocalServer, local_only, require
+from julaba_tg.phone.faults import Fault, cut, hang, kinds
+from julaba_tg.phone.serving import LocalServer, local_only
 
 DISCLAIMER = "Rule-based stand-in of the demo, not Gemini."
 APPROVE_AT = 0.70
@@ -34,51 +34,23 @@ _ALIASES = {
 _NUMBER = r"[\"']?\s*[:=]\s*[\"']?(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)"
 
 
-class Gemini:
+class Gemini(LocalServer):
     """``POST /v1beta/models/{model}:generateContent`` on loopback; ``gemini.base_url`` of the settings is ``base_url``.
 
-    ``delay`` seconds pass before each answer.
+    ``delay`` seconds pass before each answer. ``fault`` also knows not_found (the model is shut down), safety
+    (blocked), empty (no candidates), max_tokens (cut off) and nonsense (prose).
     """
 
     def __init__(self, delay: float = 0.0) -> None:
+        super().__init__(kinds("safety", "nonsense", "empty", "max_tokens", "not_found"))
         self.delay = delay
-        self.faults = Faults(kinds("safety", "nonsense", "empty", "max_tokens", "not_found"))
         self.prompts: list[str] = []
-        self._server = LocalServer(self._build)
 
     def _build(self) -> web.Application:
         app = web.Application(middlewares=[local_only])
         app.router.add_post("/{version:v1(?:beta)?}/models/{model}:generateContent", self._generate)
         app.router.add_get("/{version:v1(?:beta)?}/models/{model}", self._model)
         return app
-
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listens on loopback. Raises UsageError for another address or a taken port."""
-        await self._server.start(host, port)
-
-    async def stop(self) -> None:
-        await self._server.stop()
-
-    @property
-    def base_url(self) -> str:
-        return require(self._server.base_url)
-
-    def fault(
-        self,
-        kind: str,
-        *,
-        times: int | None = 1,
-        seconds: float | None = None,
-        status: int = 500,
-        retry_after: float = 1,
-    ) -> Fault:
-        """Makes trouble for the next ``times`` calls, or for ``seconds``.
-
-        Kinds: rate_limit (429 RESOURCE_EXHAUSTED with RetryInfo), error (``status``), not_found (the model is shut
-        down), safety (blocked), empty (no candidates), max_tokens (cut off), nonsense (prose), hang, drop, down.
-        Raises ValueError.
-        """
-        return self.faults.add(kind, times=times, seconds=seconds, status=status, retry_after=retry_after)
 
     async def _model(self, request: web.Request) -> web.Response:
         name = request.match_info["model"]

@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import ipaddress
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from core.errors import JulabaError, UsageError
+from core.errors import UsageError
+from julaba_tg.phone.faults import Fault, Faults
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
 
 
-class LocalServer:
-    """An application on a loopback port; ``base_url`` is set once it listens. After a stop it can start again."""
+class LocalServer(ABC):
+    """An application on a loopback port that can be made to fail. After a stop it can start again.
 
-    def __init__(self, build: Callable[[], web.Application]) -> None:
-        self._build = build
+    ``faults`` hold the trouble asked for; what a server does with them is its own.
+    """
+
+    def __init__(self, fault_kinds: frozenset[str]) -> None:
+        self.faults = Faults(fault_kinds)
         self._runner: web.AppRunner | None = None
-        self.base_url = ""
+        self._base_url = ""
+
+    @abstractmethod
+    def _build(self) -> web.Application:
+        """The application, anew for each start."""
+
+    @property
+    def base_url(self) -> str:
+        """The server root. Raises RuntimeError before the first start."""
+        if not self._base_url:
+            raise RuntimeError("the server has not been started")
+        return self._base_url
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listens; port 0 picks a free one. Raises UsageError for an address others can reach or a taken port."""
@@ -35,13 +51,33 @@ class LocalServer:
             await runner.cleanup()
             raise UsageError(f"port {port} cannot be used: {error.strerror}") from error
         self._runner = runner
-        self.base_url = f"http://{host}:{runner.addresses[0][1]}"
+        self._base_url = f"http://{host}:{runner.addresses[0][1]}"
 
     async def stop(self) -> None:
-        """Stops listening and closes what is open; again is harmless."""
+        """Stops listening and closes what is open; what the server knows is kept. Again is harmless."""
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
+
+    def fault(
+        self,
+        kind: str,
+        *,
+        method: str = "*",
+        times: int | None = 1,
+        seconds: float | None = None,
+        status: int = 500,
+        retry_after: float = 1,
+    ) -> Fault:
+        """Makes trouble for the next ``times`` calls of ``method`` (the route's last word), or for ``seconds``.
+
+        Every server knows rate_limit (429 with ``retry_after``), error (``status``), drop (the call is carried out,
+        its answer lost), down (nobody answers) and hang (each call waits for ``seconds``); the class says what else.
+        Raises ValueError.
+        """
+        return self.faults.add(
+            kind, method=method, times=times, seconds=seconds, status=status, retry_after=retry_after
+        )
 
 
 def is_loopback(host: str) -> bool:
@@ -69,10 +105,3 @@ async def local_only(request: web.Request, handler: Handler) -> web.StreamRespon
 
 def _host_name(header: str) -> str:
     return urlsplit(f"//{header}").hostname or ""
-
-
-def require(started: str) -> str:
-    """The base URL of a server that runs; raises JulabaError before it has started."""
-    if not started:
-        raise JulabaError("the server has not been started")
-    return started
