@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock
 
 from core.domain.candles import Candles, Pair, Timeframe
 from core.engine.candle_faults import VALUES, find_faults
@@ -83,8 +83,7 @@ class CandleFiles:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """Reading, merging and replacing must not be mixed with another process's."""
-        with (self._root / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(self._root / ".lock"):
             yield
 
 
