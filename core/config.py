@@ -215,6 +215,8 @@ class Notify(Section):
     training: NoticeLevel = "silent"
 
 
+MOST_BOOTSTRAP_CANDLES = 730 * 96
+
 DEFAULT_PAIRS = (
     PairSettings(symbol="LINK/USDT", risk=1.0),
     PairSettings(symbol="ETH/USDT", risk=0.8),
@@ -278,6 +280,14 @@ class Settings(Section):
     @property
     def btc(self) -> Pair:
         return Pair.parse(self.rules.btc_pair)
+
+    @property
+    def bootstrap_ms(self) -> int:
+        """How much history to learn from: ``ml.bootstrap_days``, but no more candles than two years of 15m have.
+
+        On shorter timeframes the days named would be a million candles a pair, and say little more.
+        """
+        return min(self.ml.bootstrap_days * 86_400_000, MOST_BOOTSTRAP_CANDLES * self.frame.ms)
 
     def risk_of(self, pair: Pair) -> float:
         """The pair's risk multiplier; 1 for a pair that is not configured."""

@@ -83,7 +83,9 @@ class Engine:
     async def _retrain(self) -> None:
         first = self.champion().model_id is None
         if first:
-            await self._say("Learning from history", f"up to {self.settings.ml.bootstrap_days} days of each pair")
+            await self._say(
+                "Learning from history", f"up to {self.settings.bootstrap_ms // 86_400_000} days of each pair"
+            )
         view = await self.desk.retrain(BOT, self.progress)
         if view.model_id is None:
             await self._say("No model yet", view.sentence)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from core.config import Settings
@@ -31,7 +31,7 @@ def training_table(candles: CandleStore, settings: Settings, live: Rows, now_ms:
     """The backtest's signals of ``ml.bootstrap_days``, with the ledger's rows in the place of those it lived."""
     import pandas as pd
 
-    start = now_ms - settings.ml.bootstrap_days * 86_400_000
+    start = now_ms - settings.bootstrap_ms
     stored = stored_candles(candles, settings.traded, settings.frame, start, now_ms)
     table = run_backtest(stored, settings, start, now_ms).table()
     if not live:
@@ -136,9 +136,7 @@ class Trainer:
     async def _fetch(self, progress: Progress) -> str:
         """Completes the history; gives a warning where the exchange would not, for what is stored still teaches."""
         frame, now_ms = self._settings.frame, to_ms(self._clock.now())
-        start = frame.floor(
-            now_ms - round(timedelta(days=self._settings.ml.bootstrap_days) / timedelta(milliseconds=1))
-        )
+        start = frame.floor(now_ms - self._settings.bootstrap_ms)
         pairs = tuple(dict.fromkeys((*self._settings.traded, self._settings.btc)))
         shares = dict.fromkeys(pairs, 0.0)
         failed: list[str] = []

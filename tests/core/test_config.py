@@ -221,6 +221,11 @@ def test_a_folder_is_no_settings_file(tmp_path: Path) -> None:
         load_settings(tmp_path, {})
 
 
+@pytest.mark.parametrize(("timeframe", "days"), [("15m", 730), ("1h", 730), ("5m", 243), ("1m", 48)])
+def test_a_short_timeframe_learns_from_fewer_days(tmp_path: Path, timeframe: str, days: int) -> None:
+    assert load(tmp_path, f"timeframe: {timeframe}").bootstrap_ms // 86_400_000 == days
+
+
 # YAML's traps.
 
 
