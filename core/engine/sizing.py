@@ -10,8 +10,8 @@ from core.domain.account import Account
 from core.domain.candles import Pair
 from core.domain.trading import Candidate, Ruling, Verdict
 
-SMALLEST_SHARE = 0.01
-"""A size that the limits shrink below this share of what was intended is refused: it would only cost fees."""
+SMALLEST_SHARE = 0.1
+"""A size that the limits shrink below this share of the intended is refused: a crumb says nothing and takes a slot."""
 
 
 @dataclass(frozen=True, slots=True)

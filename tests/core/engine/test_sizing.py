@@ -149,8 +149,8 @@ def test_each_rule_that_says_half_halves(rulings: tuple[Ruling, ...], factor: fl
     [
         (200.0, 200.0, Ruling.PASS),  # exactly the room that is wanted
         (200.5, 199.5, Ruling.RECORD),
-        (398.0, 2.0, Ruling.RECORD),  # exactly one percent of it
-        (398.5, 1.5, Ruling.REFUSE),
+        (380.0, 20.0, Ruling.RECORD),  # exactly a tenth of it
+        (380.5, 19.5, Ruling.REFUSE),
         (400.0, 0.0, Ruling.REFUSE),
         (450.0, 0.0, Ruling.REFUSE),
     ],
