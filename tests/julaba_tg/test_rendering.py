@@ -158,3 +158,27 @@ def test_layers_that_passed_are_named_and_others_say_why() -> None:
         "½ rules: 1h down",
         "✅ portfolio: within its limit",
     ]
+
+
+def test_the_figures_of_a_model_are_said_in_words() -> None:
+    figures = {
+        "n": 218.0,
+        "accuracy": 0.61,
+        "majority": 0.624,
+        "auc": 0.42,
+        "auc_low": 0.34,
+        "auc_high": 0.5,
+        "brier": None,
+        "brier_skill": -0.018,
+        "permutation_p": 0.97,
+        "odd_name": 3.0,
+    }
+
+    assert rendering._metrics(figures) == [
+        "unseen signals: 218",
+        "accuracy: 61% (always the commoner: 62%)",
+        "AUC: 0.42 (0.34 to 0.50), guessing has 0.50",
+        "Brier skill: -1.8%",
+        "as good by chance: 97%",
+        "odd name: 3",
+    ]
