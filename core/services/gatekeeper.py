@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -203,30 +203,27 @@ class Gatekeeper:
         if stored is None:
             raise UsageError(f"there is no approval {approval_id}")
         now = self._clock.now()
-        if stored.state == "pending" and to_ms(now) >= stored.expires_at:
+        answered = False
+        if to_ms(now) >= stored.expires_at:
             await self._end(stored, "expired", "nobody", now, "it had expired")
-        elif stored.state == "pending" and yes and (reason := await self._outdated(stored)):
+        elif yes and (reason := self._outdated(stored)):
             await self._end(stored, "withdrawn", "the bot", now, reason)
-        elif stored.state == "pending":
-            await self._end(stored, "approved" if yes else "rejected", actor.name, now, "")
-            return approval_view(replace(stored, **await self._answered(approval_id)))
+        else:
+            answered = await self._end(stored, "approved" if yes else "rejected", actor.name, now, "")
         ended = await self._chat.approval(approval_id)
         assert ended is not None
-        raise UsageError(_already(ended))
+        if not answered:
+            raise UsageError(_already(ended))
+        return approval_view(ended)
 
-    async def _answered(self, approval_id: int) -> dict[str, Any]:
-        stored = await self._chat.approval(approval_id)
-        assert stored is not None
-        names = ("state", "answered_by", "answered_at", "answer_note")
-        return {name: getattr(stored, name) for name in names}
-
-    async def _outdated(self, stored: StoredApproval) -> str:
+    def _outdated(self, stored: StoredApproval) -> str:
         """Why a yes can no longer count: the evidence it named is not that of today's champion."""
         if stored.line != self._controls.line or stored.model_id != self._champion():
             return f"{stored.model_id} is no longer the champion"
         return ""
 
-    async def _end(self, stored: StoredApproval, state: str, by: str, now: datetime, note: str) -> None:
+    async def _end(self, stored: StoredApproval, state: str, by: str, now: datetime, note: str) -> bool:
+        """Ends a card and applies what it grants; False where it had ended already, and nothing is changed."""
         grants = state == "approved" and stored.kind == "weight"
         event = ApprovalEnded(key=f"approval:{stored.approval_id}:ended", time=now, approval_id=stored.approval_id)
         async with self._loop.changing:
@@ -235,10 +232,11 @@ class Gatekeeper:
                 if grants
                 else None
             )
-            if await self._chat.answer(stored.approval_id, state, by, to_ms(now), note, controls, [event]):
-                if controls is not None:
-                    self._loop.memory.controls = controls
-                self._bell.ring()
+            ended = await self._chat.answer(stored.approval_id, state, by, to_ms(now), note, controls, [event])
+            if ended and controls is not None:
+                self._loop.memory.controls = controls
+        self._bell.ring()
+        return ended
 
     async def withdraw(self, reason: str) -> None:
         """Ends waiting approvals whose model is no longer the champion."""
@@ -252,14 +250,14 @@ class Gatekeeper:
                 await self._end(stored, "expired", "nobody", now, "")
 
 
+@dataclass(frozen=True, slots=True)
 class Preview:
     """What a weight would have done to the last signals: how many flip, how many are still taken."""
 
-    def __init__(self, signals: int, taken_before: int, taken_after: int, flips: int) -> None:
-        self.signals = signals
-        self.taken_before = taken_before
-        self.taken_after = taken_after
-        self.flips = flips
+    signals: int
+    taken_before: int
+    taken_after: int
+    flips: int
 
     @property
     def halves_trading(self) -> bool:

@@ -177,7 +177,7 @@ class LiveTrading:
         history = await self._history(tuple(pairs), now_ms)
         missed = {}
         for pair, candles in history.items():
-            handled = self._loop.handled(pair) if pair in self._settings.traded else None
+            handled = self._loop.handled(pair)
             cut = handled + 1 if handled is not None else None
             self._loop.warm(candles if cut is None else candles.between(None, cut))
             if cut is not None and len(candles.between(cut, None)):
@@ -310,7 +310,10 @@ class LiveTrading:
                 await self._tell_feed(waiting, trouble)
             attempt += 1
             try:
-                answer = await self._before(following, self._ask(waiting, close, attempt == 1))
+                # The first asking is never broken off: where candles are short, nothing would ever be handled.
+                first = attempt == 1
+                asking = self._ask(waiting, close, first)
+                answer = await asking if first else await self._before(following, asking)
             except MarketError as error:
                 trouble = error
                 await self._tell_wait(trouble)

@@ -118,8 +118,14 @@ class TradingLoop:
         return next((p.enabled for p in self._settings.pairs if Pair.parse(p.symbol) == pair), False)
 
     def handled(self, pair: Pair) -> int | None:
-        """Open time of the newest candle of which both steps are done."""
-        times = [self.memory.cursors[name].get(pair) for name in ("exits", "entries")]
+        """Open time of the newest candle of which the pair's steps are done; None for one that is of no concern.
+
+        A pair taken out of the settings has exits alone.
+        """
+        if not self._concerns(pair):
+            return None
+        steps: tuple[Step, ...] = ("exits", "entries") if pair in self._order else ("exits",)
+        times = [self.memory.cursors[name].get(pair) for name in steps]
         return min(t for t in times if t is not None) if None not in times else None
 
     def warm(self, window: Candles) -> None:

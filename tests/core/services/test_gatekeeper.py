@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -203,6 +204,16 @@ async def test_only_an_approver_answers_and_only_once(tmp_path: Path) -> None:
             await at.keeper.answer(number, True, ANN)
 
         assert (await at.kept.ledger.controls()).approved_weight == 0
+
+
+async def test_of_two_answers_at_once_one_counts_and_the_other_is_told_so(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        number = await ready(at)
+        answers = await asyncio.gather(
+            at.keeper.answer(number, True, ANN), at.keeper.answer(number, False, ANN), return_exceptions=True
+        )
+
+    assert sum(isinstance(a, UsageError) for a in answers) == 1
 
 
 async def test_an_answer_after_the_expiry_grants_nothing(tmp_path: Path) -> None:

@@ -327,6 +327,35 @@ async def test_an_asked_for_pause_is_kept_before_anything_else_is_asked(mexc: Mo
         assert asyncio.get_running_loop().time() - moment >= 0.4
 
 
+async def test_closes_that_come_faster_than_answers_are_handled_all_the_same(mexc: Moody, tmp_path: Path) -> None:
+    async def slow(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.15)
+        return await FakeMexc._handle(mexc, request)
+
+    async with running(mexc, tmp_path) as scene:
+        mexc.moods = dict.fromkeys(("LINKUSDT", "ETHUSDT", "BTCUSDT"), slow)
+        for _ in range(12):
+            scene.pass_time()
+            await asyncio.sleep(0.05)
+        assert (scene.loop.last_close or 0) > NOON + M15.ms
+
+
+async def test_a_pair_out_of_the_settings_gets_the_exits_it_missed_while_nobody_ran(
+    mexc: Moody, tmp_path: Path
+) -> None:
+    async with running(mexc, tmp_path) as scene:
+        while not any(f.pair == ETH for f in scene.loop.memory.book.follows.values()):
+            await scene.close()
+        bars = {f.follow_id: f.follow.bars for f in scene.loop.memory.book.follows.values() if f.pair == ETH}
+    mexc.now += 3 * M15.ms
+    async with running(mexc, tmp_path, pairs=("LINK/USDT",)) as scene:
+        again = {n: await scene.kept.ledger.follow(n) for n in bars}
+
+    for number, record in again.items():
+        assert record is not None
+        assert record.follow.closed or record.follow.bars == bars[number] + 3
+
+
 async def test_a_long_pause_that_the_exchange_wants_is_told_at_once(mexc: Moody, tmp_path: Path) -> None:
     async with running(mexc, tmp_path) as scene:
         mexc.moods["ETHUSDT"] = refused("3600")
