@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -16,6 +14,7 @@ from core.cli import main
 from core.domain.candles import Pair
 from core.ml.dataset import from_table
 from core.services.records import LEDGER_COLUMNS
+from tests.core.cli.calling import answer, called
 from tests.markets import walk
 
 LOOSE = """
@@ -35,20 +34,6 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for number, (name, rows) in enumerate({"LINK": 1500, "ETH": 1500, "SOL": 600, "BTC": 1500}.items()):
         store.save(replace(walk(rows, seed=3 + number), pair=Pair.parse(name)))
     return tmp_path
-
-
-def called(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    code = main(arguments)
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
-def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
-    code, out, _ = called(capsys, *arguments, "--json")
-    assert code == 0
-    assert out.count("\n") == 1
-    found: dict[str, Any] = json.loads(out)
-    return found
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

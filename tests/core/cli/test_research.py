@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from core.bootstrap import candle_store
-from core.cli import main
 from core.domain.candles import Candles, Pair
+from tests.core.cli.calling import answer, called
 from tests.markets import LINK, M15, START, walk
 
 ETH = Pair.parse("ETH/USDT")
@@ -25,20 +23,6 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     eth = walk(2000, seed=7)
     store.save(Candles(ETH, M15, eth.time, eth.open, eth.high, eth.low, eth.close, eth.volume))
     return tmp_path
-
-
-def called(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    code = main(arguments)
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
-def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
-    code, out, _ = called(capsys, *arguments, "--json")
-    assert code == 0
-    assert out.count("\n") == 1
-    found: dict[str, Any] = json.loads(out)
-    return found
 
 
 def test_backtest_prints_a_table_and_warns_of_pairs_without_candles(
