@@ -7,6 +7,7 @@
     |   `-- SettingsError       config.yaml, environment, secrets
     |-- DataError               candles or files that cannot be trusted  -> exit code 1
     |-- ModelError              a model file, a manifest, a training set -> exit code 1
+    |   `-- TooFewSamples       nothing to learn from yet (``rows`` of ``needed``)
     |-- StoreError              the database                             -> exit code 1
     `-- MarketError             the exchange                             -> exit code 1
         |-- UnknownPair         it does not list the pair
@@ -38,6 +39,19 @@ class DataError(JulabaError):
 
 class ModelError(JulabaError):
     """A model, its manifest or its training data cannot be used."""
+
+
+class TooFewSamples(ModelError):  # noqa: N818
+    """Not enough to learn from yet; its words are the chat's short form, ``ML learning 31/50``."""
+
+    def __init__(self, rows: int, needed: int) -> None:
+        super().__init__(f"ML learning {rows}/{needed}")
+        self.rows = rows
+        self.needed = needed
+
+    def __reduce__(self) -> tuple[type[TooFewSamples], tuple[int, int]]:
+        # It comes back from a worker process, and pickle would call it with its sentence alone.
+        return TooFewSamples, (self.rows, self.needed)
 
 
 class StoreError(JulabaError):

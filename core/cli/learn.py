@@ -7,7 +7,6 @@ import csv
 import gzip
 import io
 import math
-import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from core.cli.stored import warn_missing
 from core.config import Ml
 from core.domain.candles import Candles, Pair, iso
 from core.domain.trading import ModelOpinion
-from core.errors import DataError, MarketError, ModelError, UsageError
+from core.errors import DataError, MarketError, ModelError, TooFewSamples, UsageError
 from core.ports import Prediction
 
 if TYPE_CHECKING:
@@ -105,16 +104,10 @@ def _train(table: pd.DataFrame, args: argparse.Namespace, context: Context) -> T
             max_bars=settings.strategy.max_bars,
             progress=lambda text, done: say(f"  {done:4.0%} {text}"),
         )
-    except ModelError as error:
-        raise ModelError(_in_full(str(error))) from error
-
-
-def _in_full(sentence: str) -> str:
-    """The chat's short `ML learning 31/50` as a sentence; any other one as it is."""
-    if found := re.fullmatch(r"ML learning (\d+)/(\d+)", sentence):
+    except TooFewSamples as error:
+        # A sentence for a person at a terminal; the error's own words are the chat's short form.
         more = "take more pairs or more days, or every crossover (`julaba pipeline --candidates`)"
-        return f"{found[1]} samples, {found[2]} are needed: {more}"
-    return sentence
+        raise ModelError(f"{error.rows} samples, {error.needed} are needed: {more}") from error
 
 
 def _report_text(report: TrainingReport) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from core.config import Ml
 from core.domain.candles import FloatArray, IntArray
-from core.errors import ModelError
+from core.errors import ModelError, TooFewSamples
 from core.ml.dataset import Dataset, weights
 
 Kind = Literal["xgb", "logistic"]
@@ -59,11 +59,11 @@ class TrainedModel:
 def train(dataset: Dataset, settings: Ml, now_ms: int, kind: Kind = "xgb") -> TrainedModel:
     """A model of the whole dataset, weighted by source and recency with a mean of 1.
 
-    Raises ModelError where there are fewer than ``settings.min_rows`` rows ("ML learning 31/50"), only one outcome, no
+    Raises TooFewSamples where there are fewer than ``settings.min_rows`` rows, ModelError for one outcome only, no
     values at all, or infinite ones. ``now_ms`` is the moment of training; it changes nothing for rows before it.
     """
     if len(dataset) < settings.min_rows:
-        raise ModelError(f"ML learning {len(dataset)}/{settings.min_rows}")
+        raise TooFewSamples(len(dataset), settings.min_rows)
     check(dataset)
     weight = weights(dataset, now_ms, settings.half_life_days)
     digest = data_hash(dataset, weight)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from core.config import Settings
 from core.domain.candles import Pair, Timeframe, to_ms
-from core.errors import MarketError, ModelError
+from core.errors import MarketError, ModelError, TooFewSamples
 from core.ports import CandleStore, Clock, Ledger, MarketData
 from core.reports.charts import calibration_chart
 from core.services.backtest import run_backtest, stored_candles
@@ -52,7 +52,7 @@ def retrain_job(
 ) -> tuple[TrainingReport, bytes | None]:
     """For a worker process: backtest, training, evaluation, and a picture of how well its probabilities hold.
 
-    Raises ModelError ("ML learning 31/50") and DataError.
+    Raises ModelError (TooFewSamples among them) and DataError.
     """
     progress("backtest", 0.0)
     table = training_table(candles, settings, live, to_ms(now))
@@ -118,7 +118,7 @@ class Trainer:
                     promote,
                 )
         except ModelError as error:
-            self.rows = _rows_of(str(error), self.rows)
+            self.rows = error.rows if isinstance(error, TooFewSamples) else self.rows
             return TrainingView(
                 None, False, _joined(str(error), warning), self.rows, {}, None, self._monotonic() - began_at
             )
@@ -168,12 +168,6 @@ class Trainer:
             page=self._settings.exchange.page,
             progress=told,
         )
-
-
-def _rows_of(sentence: str, before: int) -> int:
-    """The rows named in "ML learning 31/50"."""
-    words = sentence.split()
-    return int(words[-1].split("/")[0]) if sentence.startswith("ML learning") else before
 
 
 def _joined(sentence: str, warning: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from core.errors import JulabaError, ModelError
+from core.errors import JulabaError, ModelError, TooFewSamples
 from core.services.views import Progress
 from core.services.worker import Worker
 
@@ -53,6 +53,10 @@ def hold_the_interpreter(mark: str) -> None:
     re.match(r"(a+)+$", "a" * 40 + "b")  # backtracks for hours, and no other thread runs meanwhile
 
 
+def lack(rows: int, needed: int) -> None:
+    raise TooFewSamples(rows, needed)
+
+
 @pytest_asyncio.fixture
 async def worker() -> AsyncIterator[Worker]:
     async with Worker() as found:
@@ -63,6 +67,10 @@ async def test_results_and_errors_come_back_from_another_process(worker: Worker)
     assert await worker.run(add, 2, b=3) == 5
     with pytest.raises(ModelError, match="ML learning 31/50"):
         await worker.run(refuse, "ML learning 31/50")
+
+    with pytest.raises(TooFewSamples) as few:
+        await worker.run(lack, 31, 50)
+    assert (few.value.rows, few.value.needed, str(few.value)) == (31, 50, "ML learning 31/50")
 
     pid, niceness, ignores = await worker.run(about_itself)
     assert pid != os.getpid()
