@@ -171,8 +171,8 @@ class Candles:
         """Row ranges ``[first, last)`` that hold no gap of more than ``max_gap`` missing candles."""
         if not len(self):
             return []
-        missing = np.diff(self.time) // self.timeframe.ms - 1
-        cuts = [0, *(int(i) + 1 for i in np.flatnonzero(missing > max_gap)), len(self)]
+        broken = np.diff(self.time) >= (max_gap + 2) * self.timeframe.ms
+        cuts = [0, *(int(i) + 1 for i in np.flatnonzero(broken)), len(self)]
         return list(pairwise(cuts))
 
     @classmethod
