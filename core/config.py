@@ -135,6 +135,49 @@ class Strategy(Section):
     breakeven_after_tp1: bool = False
 
 
+MOST_VARIANTS = 4
+
+
+def _variant_name(name: str) -> str:
+    if not re.match(r"^[a-z][a-z0-9_]{0,19}$", name):
+        raise ValueError("a name of at most 20 small letters, digits and _ is wanted")
+    return name
+
+
+VariantName = Annotated[str, AfterValidator(_variant_name)]
+
+
+class Variant(Section):
+    """A second choice of signal filters, followed beside the strategy's own; None means as ``strategy`` has it.
+
+    Every candidate has one set of levels and one outcome, so a variant can only choose among candidates.
+    """
+
+    adx_min: Annotated[float, Field(ge=0, le=100)] | None = None
+    rsi_long_max: Annotated[float, Field(ge=0, le=100)] | None = None
+    rsi_short_min: Annotated[float, Field(ge=0, le=100)] | None = None
+    volume_ratio_min: NonNegative | None = None
+    cooldown_bars: Annotated[int, Field(ge=0)] | None = None
+    refused_regimes: tuple[Literal["CHOPPY", "TRENDING", "WEAK_TRENDING", "VOLATILE"], ...] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filters_only(cls, values: object) -> object:
+        for key in ("stop_atr", "max_bars", "warmup_bars", "breakeven_after_tp1"):
+            if isinstance(values, Mapping) and key in values:
+                raise ValueError(f"a variant only chooses among candidates; {key} is the same for all of them")
+        return values
+
+    def strategy(self, own: Strategy) -> Strategy:
+        """The strategy with this variant's numbers in place of its own."""
+        changes = self.model_dump(exclude_none=True, exclude={"refused_regimes"})
+        return own.model_copy(update=changes)
+
+    def differs(self, own: Strategy) -> bool:
+        regimes = self.refused_regimes is not None and set(self.refused_regimes) != {"CHOPPY"}
+        return regimes or self.strategy(own) != own
+
+
 class CandleSettings(Section):
     max_gap: Annotated[int, Field(ge=0)] = 8  # missing candles that indicators and trades may bridge
     history: Annotated[int, Field(ge=300, le=5_000)] = 500  # kept in memory by the live loop
@@ -240,6 +283,7 @@ class Settings(Section):
     exchange: Exchange = Exchange()
     gemini: Gemini = Gemini()
     strategy: Strategy = Strategy()
+    variants: dict[VariantName, Variant] = {}
     candles: CandleSettings = CandleSettings()
     rules: Rules = Rules()
     paper: Paper = Paper()
@@ -267,6 +311,15 @@ class Settings(Section):
         except (ValueError, OSError, KeyError) as error:
             raise ValueError("a zone such as Europe/Berlin or UTC is wanted") from error
         return name
+
+    @model_validator(mode="after")
+    def _variants_of_something(self) -> Self:
+        if len(self.variants) > MOST_VARIANTS:
+            raise ValueError(f"variants holds {len(self.variants)}, at most {MOST_VARIANTS} share the evidence")
+        for name, variant in self.variants.items():
+            if not variant.differs(self.strategy):
+                raise ValueError(f"variants.{name} is the strategy's own; change at least one of its filters")
+        return self
 
     @property
     def frame(self) -> Timeframe:
@@ -406,6 +459,7 @@ def _sentence(error: ValidationError, content: Mapping[str, Any], source: str) -
     key = (".".join(str(part) for part in fault["loc"]) or "settings") + _pair_at(fault["loc"], content)
     if fault["loc"][:2] == ("access", "users") and fault["loc"][-1] == "[key]":
         return f"{source}: access.users.{fault['input']}: user ids are numbers (@userinfobot tells yours)"
+    key = key.removesuffix(".[key]")
     if fault["type"] == "extra_forbidden":
         section = _section_at(fault["loc"][:-1])
         known = f"; known here: {', '.join(section)}" if section else ""
@@ -428,6 +482,8 @@ def _pair_at(path: tuple[int | str, ...], content: Mapping[str, Any]) -> str:
 
 def _section_at(path: tuple[int | str, ...]) -> list[str]:
     """The keys allowed at a path of the settings; empty where that is no section."""
+    if path[:1] == ("variants",) and len(path) == 2:
+        return list(Variant.model_fields)
     model: Any = Settings
     for part in path:
         if isinstance(part, int):

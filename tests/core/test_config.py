@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -481,3 +482,30 @@ def test_reading_settings_loads_no_heavy_library() -> None:
     )
 
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{calm: {}}", "variants.calm is the strategy's own"),
+        ("{calm: {adx_min: 25}}", "variants.calm is the strategy's own"),
+        ("{calm: {refused_regimes: [CHOPPY]}}", "variants.calm is the strategy's own"),
+        ("{calm: {stop_atr: 3}}", "only chooses among candidates; stop_atr is the same"),
+        ("{calm: {fast: 3}}", "unknown key variants.calm.fast; known here: adx_min"),
+        ("{Calm One: {adx_min: 3}}", "variants.Calm One is 'Calm One': a name of at most 20 small letters"),
+        ("{" + ", ".join(f"v{n}: {{adx_min: {n}}}" for n in range(5)) + "}", "holds 5, at most 4"),
+    ],
+)
+def test_a_variant_that_cannot_be_followed_is_refused_with_its_name(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "config.yaml").write_text(f"variants: {text}")
+
+    with pytest.raises(SettingsError, match=re.escape(words)):
+        load_settings(tmp_path / "config.yaml", {})
+
+
+def test_a_variant_changes_only_what_it_names() -> None:
+    settings = Settings.model_validate({"variants": {"calm": {"adx_min": 20}}})
+
+    assert settings.variants["calm"].strategy(settings.strategy) == settings.strategy.model_copy(
+        update={"adx_min": 20.0}
+    )
