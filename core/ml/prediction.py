@@ -14,6 +14,7 @@ from core.errors import ModelError
 from core.ml.features import row_of
 from core.ml.manifest import Manifest
 from core.ml.training import Logistic, booster_from
+from core.ml.trees import Trees
 from core.ports import Prediction
 
 RECENT = 200
@@ -25,6 +26,10 @@ BASE = "base"
 
 class Model(Protocol):
     """What every kind of model can do with rows ``[n, k]``."""
+
+    def probability(self, row: FloatArray) -> float:
+        """P(win) of one row ``[k]``: what ``predict`` gives, to float32 rounding, at the pace of live trading."""
+        ...
 
     def predict(self, rows: FloatArray) -> FloatArray: ...
 
@@ -38,6 +43,10 @@ class _Trees:
     booster: Any = field(repr=False)
     features: tuple[str, ...]
     trees: int
+    laid_out: Trees = field(repr=False)
+
+    def probability(self, row: FloatArray) -> float:
+        return self.laid_out.probability(row)
 
     def _run(self, rows: FloatArray, **options: Any) -> FloatArray:
         import xgboost as xgb
@@ -57,6 +66,9 @@ class _Trees:
 @dataclass(frozen=True)
 class _Linear:
     model: Logistic
+
+    def probability(self, row: FloatArray) -> float:
+        return float(self.model.predict(row[None, :])[0])
 
     def predict(self, rows: FloatArray) -> FloatArray:
         return self.model.predict(rows)
@@ -93,7 +105,14 @@ class Champion:
             raise ModelError("the model has other features than its manifest")
         if not 0 < manifest.trees <= booster.num_boosted_rounds():
             raise ModelError("the model has fewer trees than its manifest says")
-        return cls(manifest, _Trees(booster, manifest.features, manifest.trees))
+        laid_out = Trees.of(payload, manifest.trees)
+        if laid_out.features != len(manifest.features):
+            raise ModelError("the model has other features than its manifest")
+        return cls(manifest, _Trees(booster, manifest.features, manifest.trees, laid_out))
+
+    def probability(self, features: Mapping[str, float]) -> float:
+        """P(win) alone, without its reasons: the quick way. Errors as in ``predict``."""
+        return min(1.0, max(0.0, self.model.probability(row_of(features, self.features)[0])))
 
     def predict(self, features: Mapping[str, float]) -> Prediction:
         """P(win) with exact additive contributions in log-odds, the strongest first and the base last.
@@ -105,7 +124,7 @@ class Champion:
         shares = self.model.contributions(row)[0]
         order = sorted(range(len(self.features)), key=lambda i: (-abs(shares[i]), i))
         named = [(self.features[i], _known(float(row[0, i])), float(shares[i])) for i in order]
-        probability = min(1.0, max(0.0, float(self.model.predict(row)[0])))
+        probability = min(1.0, max(0.0, self.model.probability(row[0])))
         return Prediction(self.model_id, probability, (*named, (BASE, None, float(shares[-1]))))
 
     def predict_rows(self, rows: FloatArray) -> FloatArray:
