@@ -82,7 +82,7 @@ class Command:
 
 _CANDLES = ("pyarrow.parquet", "pandas")  # reading Parquet into arrays looks for pandas
 _EXCHANGE = ("ccxt.async_support", "aiohttp")
-_STRATEGY = (*_CANDLES, "talib")
+_STRATEGY = (*_CANDLES, "core.engine.talib_alone")
 _LEARNING = (*_STRATEGY, "xgboost", "scipy.stats")
 _LEDGER = ("aiosqlite",)
 

@@ -145,12 +145,11 @@ def _passes(ind: Indicators, row: IntArray, sign: SignArray, settings: Strategy)
     rsi = ind.rsi[row]
     rsi_fits = np.where(sign > 0, rsi <= settings.rsi_long_max, rsi >= settings.rsi_short_min)
     passes: BoolArray = (
-        (ind.adx[row] >= settings.adx_min)
-        & rsi_fits
-        & (ind.volume_ratio[row] >= settings.volume_ratio_min)
-        & (ind.regime[row] != REGIMES.index(Regime.CHOPPY))
-        & (ind.regime[row] != REGIMES.index(Regime.UNKNOWN))
+        (ind.adx[row] >= settings.adx_min) & rsi_fits & (ind.at(row).volume_ratio >= settings.volume_ratio_min)
     )
+    # The regime needs the Hurst exponent, which costs more than all else: only what is still in question is asked.
+    regime = ind.at(row[passes]).regime
+    passes[passes] = (regime != REGIMES.index(Regime.CHOPPY)) & (regime != REGIMES.index(Regime.UNKNOWN))
     return passes
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.domain.candles import FloatArray
-from core.engine.hurst import rolling_hurst
+from core.engine.hurst import hurst_at, rolling_hurst
 
 
 def direct(window: FloatArray) -> float:
@@ -33,13 +33,13 @@ def series(name: str) -> FloatArray:
     }[name]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("random walk", "tiny prices", "huge prices", "mean reverting", "flat in the middle", "flat"),
-        *("strong drift", "one jump"),
-    ],
+NAMES = (
+    *("random walk", "tiny prices", "huge prices", "mean reverting", "flat in the middle", "flat"),
+    *("strong drift", "one jump"),
 )
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_the_rolling_exponent_is_the_direct_formula_at_every_row(name: str) -> None:
     close = series(name)
 
@@ -57,10 +57,33 @@ def test_a_trend_is_above_and_a_returning_market_below_one_half() -> None:
     assert np.nanmean(rolling_hurst(rng.normal(0, 1, 1000))) < 0.1
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_few_rows_have_the_formula_s_value(name: str) -> None:
+    close, rows = series(name), np.array([0, 48, 49, 50, 98, 99, 100, 151, 200, 201, 260, 399])
+
+    assert np.allclose(hurst_at(close, rows), slow(close)[rows], rtol=0, atol=1e-9, equal_nan=True)
+
+
 def test_what_lies_before_the_window_leaves_no_trace() -> None:
     close = series("random walk")
 
-    assert np.array_equal(rolling_hurst(close)[299:], rolling_hurst(close[200:])[99:])
+    assert np.array_equal(hurst_at(close, np.arange(299, 400)), hurst_at(close[200:], np.arange(99, 200)))
+    assert np.allclose(rolling_hurst(close)[299:], rolling_hurst(close[200:])[99:], rtol=0, atol=1e-12)
+
+
+def test_a_million_candles_do_not_drift_away_from_the_formula() -> None:
+    """Prices from 1e-8 to 1e6, flat stretches and jumps between them: nothing of the past may stay in the sums."""
+    rng = np.random.default_rng(11)
+    parts = []
+    for price in np.tile(10.0 ** np.arange(-8, 7), 67):
+        walk = price * np.exp(np.cumsum(rng.normal(0, 0.003, 700)))
+        parts += [walk, np.full(200, walk[-1]), walk[-1] * (1 + 1e-6 * rng.normal(0, 1, 100))]
+    close = np.concatenate(parts)[:1_000_000]
+
+    far = np.abs(rolling_hurst(close)[49:] - hurst_at(close, np.arange(49, len(close))))
+
+    assert len(close) == 1_000_000
+    assert far.max() < 1e-7
 
 
 @pytest.mark.parametrize("rows", [0, 1, 49, 50, 99, 100, 101])

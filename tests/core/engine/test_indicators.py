@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import subprocess
+import sys
 import warnings
 from datetime import UTC, datetime
 
@@ -11,15 +13,16 @@ import pytest
 
 from core.domain.candles import Candles, FloatArray
 from core.domain.trading import Regime
-from core.engine.indicators import REGIMES, Indicators, indicators, regime_codes
+from core.engine.indicators import FLOATS, NAMES, REGIMES, Indicators, indicators, regime_codes
 from tests.markets import LINK, M15, flat, times, walk
-
-FLOATS = [f.name for f in dataclasses.fields(Indicators) if f.name not in {"time", "regime", "hour", "day_of_week"}]
 
 
 def same(left: Indicators, right: Indicators) -> bool:
-    names = [f.name for f in dataclasses.fields(Indicators)]
-    return all(np.array_equal(getattr(left, n), getattr(right, n), equal_nan=n in FLOATS) for n in names)
+    """Bit for bit; but for Hurst, whose running sums may begin elsewhere and round a little differently."""
+    exact = all(
+        np.array_equal(getattr(left, n), getattr(right, n), equal_nan=n in FLOATS) for n in NAMES if n != "hurst"
+    )
+    return exact and np.allclose(left.hurst, right.hurst, rtol=0, atol=1e-12, equal_nan=True)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +143,8 @@ def test_a_snapshot_is_one_row() -> None:
     snapshot = ind.snapshot(-1)
 
     assert snapshot == ind.snapshot(299)
-    assert all(getattr(snapshot, name) == getattr(ind, name)[299] for name in FLOATS)
+    assert all(getattr(snapshot, name) == getattr(ind, name)[299] for name in FLOATS if name != "hurst")
+    assert snapshot.hurst == pytest.approx(ind.hurst[299], abs=1e-12)
     assert snapshot.regime is ind.regimes()[299]
     assert snapshot.open_time == ind.time[299]
 
@@ -149,8 +153,9 @@ def test_the_candles_are_left_as_they_were() -> None:
     candles = walk(200)
     before = [getattr(candles, n).copy() for n in ("time", "open", "high", "low", "close", "volume")]
 
-    indicators(candles)
+    ind = indicators(candles)
 
+    assert all(len(getattr(ind, name)) == 200 for name in NAMES)
     assert all(
         np.array_equal(a, getattr(candles, n))
         for a, n in zip(before, ("time", "open", "high", "low", "close", "volume"), strict=True)
@@ -163,3 +168,34 @@ def test_columns_may_be_views_of_a_table() -> None:
     strided = Candles(LINK, M15, times(200), *(table[:, i] for i in range(5)))
 
     assert same(indicators(strided), indicators(candles))
+
+
+def test_chosen_rows_have_the_values_of_their_rows() -> None:
+    """Also behind a long gap, where Hurst begins anew, and however often a row is asked for."""
+    candles = walk(700, gaps={400: 20})
+    rows = np.array([0, 30, 60, 399, 400, 440, 449, 470, 520, 699])
+    ind, whole = indicators(candles), indicators(candles)
+
+    some, again = ind.at(rows), ind.at(rows[::-1])
+
+    for name in NAMES:
+        expected = getattr(whole, name)[rows]
+        assert np.allclose(getattr(some, name), expected, rtol=0, atol=1e-12, equal_nan=True), name
+        assert np.array_equal(getattr(again, name)[::-1], getattr(some, name), equal_nan=name in FLOATS), name
+
+
+def test_nothing_is_computed_that_nobody_asks_for() -> None:
+    ind = indicators(walk(300))
+
+    assert ind.at(np.array([250])).rsi[0] == ind.rsi[250]
+
+    assert set(vars(ind)) & set(FLOATS) == {"rsi"}
+
+
+def test_ta_lib_comes_without_pandas() -> None:
+    code = (
+        "import sys, numpy as np; from core.engine.talib_alone import talib; talib.RSI(np.arange(50.0), 14); "
+        "assert 'pandas' not in sys.modules; import pandas; assert pandas.Series([1.0]).mean() == 1.0"
+    )
+
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
