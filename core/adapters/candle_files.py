@@ -18,6 +18,7 @@ from core.errors import DataError, UsageError
 
 COLUMNS = ("time", *VALUES)
 _TYPES: dict[str, pa.DataType] = {"time": pa.int64(), **dict.fromkeys(VALUES, pa.float64())}
+_DTYPES = {"time": np.int64, **dict.fromkeys(VALUES, np.float64)}
 SCHEMA = pa.schema(_TYPES)
 ROW_GROUP = 4096  # rows; reading a file's tail touches one or two groups
 
@@ -116,10 +117,12 @@ def _touches(file: pq.ParquetFile, group: int, start_ms: int | None, end_ms: int
 
 
 def _column(table: pa.Table, name: str) -> np.ndarray:
+    """A column as an array over Arrow's own memory. ``to_numpy`` would give the same and load pandas for it."""
     column = table.column(name)
     if column.type != SCHEMA.field(name).type or column.null_count:
         raise ValueError(f"column {name}")
-    return np.asarray(column.to_numpy())
+    chunks = [np.from_dlpack(chunk) for chunk in column.chunks]
+    return chunks[0] if len(chunks) == 1 else np.concatenate([np.empty(0, dtype=_DTYPES[name]), *chunks])
 
 
 def _pair_of(path: Path) -> Pair | None:

@@ -53,11 +53,11 @@ def find_faults(candles: Candles) -> list[Fault]:
     """Everything that must not be in candles, by row: times that are impossible, off the grid, doubled or out of
     order; values that are not finite, prices of 0 or less, negative volumes, a low or high inside the bar's body.
 
-    Empty for good candles, at the cost of a few array comparisons. Gaps are no faults.
+    Empty for good candles, at the cost of a dozen array comparisons. Gaps are no faults.
     """
-    masks = _masks(candles)
-    if not any(mask.any() for _, _, mask in masks):
+    if _is_sound(candles):
         return []
+    masks = _masks(candles)
     return sorted(
         (
             Fault(int(row), int(candles.time[row]), column, reason)
@@ -66,6 +66,21 @@ def find_faults(candles: Candles) -> list[Fault]:
         ),
         key=lambda fault: fault.row,
     )
+
+
+def _is_sound(candles: Candles) -> bool:
+    """Whether nothing is wrong, without saying what. Every comparison with NaN is False."""
+    if not len(candles):
+        return True
+    time, step = candles.time, candles.timeframe.ms
+    in_order = bool((time[1:] > time[:-1]).all())
+    on_grid = bool((time // step * step == time).all())  # a division by a constant is quicker than a remainder
+    if not (in_order and on_grid and time[0] >= EARLIEST_MS and time[-1] < LATEST_MS):
+        return False
+    low, high = candles.low, candles.high
+    checks = (low > 0, low <= candles.open, low <= candles.close, high >= candles.open, high >= candles.close)
+    bounds = (high < np.inf, candles.volume >= 0, candles.volume < np.inf)
+    return all(bool(check.all()) for check in (*checks, *bounds))
 
 
 def _masks(candles: Candles) -> list[tuple[str, str, BoolArray]]:
