@@ -139,8 +139,8 @@ MOST_VARIANTS = 4
 
 
 def _variant_name(name: str) -> str:
-    if not re.match(r"^[a-z][a-z0-9_]{0,19}$", name):
-        raise ValueError("a name of at most 20 small letters, digits and _ is wanted")
+    if not re.match(r"^[a-z][a-z0-9_]{0,13}$", name):
+        raise ValueError("a name of at most 14 small letters, digits and _ is wanted")
     return name
 
 

@@ -492,7 +492,7 @@ def test_reading_settings_loads_no_heavy_library() -> None:
         ("{calm: {refused_regimes: [CHOPPY]}}", "variants.calm is the strategy's own"),
         ("{calm: {stop_atr: 3}}", "only chooses among candidates; stop_atr is the same"),
         ("{calm: {fast: 3}}", "unknown key variants.calm.fast; known here: adx_min"),
-        ("{Calm One: {adx_min: 3}}", "variants.Calm One is 'Calm One': a name of at most 20 small letters"),
+        ("{Calm One: {adx_min: 3}}", "variants.Calm One is 'Calm One': a name of at most 14 small letters"),
         ("{" + ", ".join(f"v{n}: {{adx_min: {n}}}" for n in range(5)) + "}", "holds 5, at most 4"),
     ],
 )

@@ -1,0 +1,197 @@
+"""``julaba check filters`` and ``julaba check variants``: what filters, and other choices of them, are worth."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from core import bootstrap
+from core.cli import Context, say
+from core.cli.options import add_days, add_pairs, add_range, check_range
+from core.cli.stored import warn_missing
+from core.domain.candles import Candles, Pair, iso
+from core.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from core.ml.audit import Audit, Figures, Worth
+    from core.services.filter_audit import FilterReport
+
+_DAY_MS = 86_400_000
+
+
+def filters_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Each filter on stored candles: how many crossovers it kills, R with and without it in an earlier and a later "
+        "half, whether the difference can be told from chance; and what the regime rule says of random walks."
+    )
+    add_pairs(parser)
+    add_range(parser)
+    add_days(parser, "the last N days before --to (default: before the last stored candle's close)")
+    parser.add_argument("--png", type=Path, metavar="FILE", help="draw the picture there")
+    parser.add_argument("--seed", type=int, metavar="N", help="of the random walks (default: ml.seed)")
+
+
+def filters(args: argparse.Namespace, context: Context) -> int:
+    from core.services.filter_audit import filter_report
+
+    check_range(args)
+    if args.days is not None and args.from_ms is not None:
+        raise UsageError("--days and --from both say where to begin; give one of them")
+    if args.seed is not None and args.seed < 0:
+        raise UsageError(f"--seed {args.seed} must be 0 or more")
+    settings = context.settings
+    candles = _candles(context, context.pairs(args.pairs), args.from_ms, args.to_ms)
+    start = args.from_ms
+    if args.days is not None:
+        start = (args.to_ms or max(int(c.time[-1]) + c.timeframe.ms for c in candles.values())) - args.days * _DAY_MS
+    seed = settings.ml.seed if args.seed is None else args.seed
+    store = bootstrap.candle_store(context.data_dir)
+    with tqdm(desc="candidates", unit="", disable=None, leave=False) as bar:
+        report = filter_report(candles, store, settings, start, args.to_ms, seed, bar.update)
+    if args.png is not None:
+        from core.reports.audit_charts import audit_chart
+
+        args.png.write_bytes(audit_chart(report.audit))
+        say(f"the picture is {args.png}")
+    png = None if args.png is None else str(args.png)
+    context.result(report.data() | {"png": png}, report_text(report))
+    return 0
+
+
+def _candles(context: Context, pairs: Sequence[Pair], start: int | None, end: int | None) -> dict[Pair, Candles]:
+    from core.services.backtest import stored_candles
+
+    settings, store = context.settings, bootstrap.candle_store(context.data_dir)
+    found = stored_candles(store, pairs, settings.frame, start, end)
+    where = "in this range" if start is not None or end is not None else "stored"
+    if not found:
+        raise DataError(
+            f"no {settings.timeframe} candles of {', '.join(map(str, pairs))} {where}; "
+            "get them with `julaba fetch` or `julaba candles import`"
+        )
+    words = f"has no {settings.timeframe} candles {where}"
+    warn_missing([p for p in pairs if p not in found], store.pairs(settings.frame), settings.exchange.renames, words)
+    return found
+
+
+# -- filters as text --
+
+_KILLS = ("filter", "kills", "alone", "signals", "without", "win", "w/o", "R gross", "w/o", "R net", "w/o")
+_WORTH = ("filter", "whole range", "earlier", "later", "Holm", "verdict")
+
+
+def report_text(report: FilterReport) -> str:
+    """Tables of at most 100 columns, the sentence about random walks and the conclusion."""
+    audit = report.audit
+    periods = (
+        ("Earlier", audit.start_ms, audit.middle_ms, [f.earlier for f in audit.filters]),
+        ("Later", audit.middle_ms, audit.end_ms, [f.later for f in audit.filters]),
+        ("Whole range", audit.start_ms, audit.end_ms, [f.whole for f in audit.filters]),
+    )
+    names = [_name(f.words, f.in_force) for f in audit.filters]
+    lines = [f"{audit.candidates} crossovers of {', '.join(audit.pairs)}, {audit.signals} of them signals"]
+    for title, start, end, worths in periods:
+        rows = [_kills_row(name, worth) for name, worth in zip(names, worths, strict=True)]
+        lines += ["", f"{title}, {_day(start)} to {_day(end)}", *_table(_KILLS, rows)]
+    lines += [
+        "",
+        "What is gained by having it: mean net R of the signals with it less that without (95%)",
+        *_worths(audit),
+    ]
+    lines += ["", "Crossovers by regime, whatever the other filters say: mean net R (95%)", *_regimes(audit)]
+    lines += [
+        "",
+        *_wrapped(
+            "kills: crossovers that fail it; alone: that fail nothing else. w/o: with the filter left out, the "
+            "cooldown run anew. * not in force as a refusal, shown as if it were. R is the mean per signal. Intervals hold for "
+            "outcomes that overlap and pairs that move together. Holm: stands when all that was looked at counts."
+        ),
+        *(line for note in report.notes for line in _wrapped(note)),
+        "",
+        *_wrapped(report.walks.sentence),
+        "",
+        *_wrapped(audit.conclusion),
+    ]
+    return "\n".join(lines)
+
+
+def _name(words: str, in_force: bool) -> str:
+    return words if in_force else f"{words}*"
+
+
+def _day(ms: int) -> str:
+    return iso(ms)[:16].replace("T", " ").replace(" 00:00", "")
+
+
+def _kills_row(name: str, worth: Worth) -> tuple[str, ...]:
+    kept, free = worth.kept, worth.free
+    return (
+        name,
+        str(worth.killed),
+        str(worth.killed_alone),
+        str(kept.n),
+        str(free.n),
+        *(_percent(f.win_rate) for f in (kept, free)),
+        *(_r(f.gross) for f in (kept, free)),
+        *(_r(f.net) for f in (kept, free)),
+    )
+
+
+def _worths(audit: Audit) -> list[str]:
+    rows = [
+        (
+            _name(f.words, f.in_force),
+            *(_interval(w.difference, w.low, w.high) for w in (f.whole, f.earlier, f.later)),
+            "-" if f.whole.p is None else "yes" if f.holm else "no",
+            f.verdict,
+        )
+        for f in audit.filters
+    ]
+    return _table(_WORTH, rows)
+
+
+def _regimes(audit: Audit) -> list[str]:
+    rows = [
+        (r.regime, str(r.whole.n), _percent(r.whole.win_rate), *map(_figures, (r.whole, r.earlier, r.later)))
+        for r in audit.regimes
+    ]
+    return _table(("regime", "n", "win", "whole range", "earlier", "later"), rows)
+
+
+def _figures(figures: Figures) -> str:
+    return _interval(figures.net, figures.net_low, figures.net_high)
+
+
+def _interval(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:+.2f}" if low is None or high is None else f"{value:+.2f} {low:+.2f}..{high:+.2f}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}"
+
+
+def _r(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.3f}"
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The first column to the left, the others to the right."""
+    widths = [max(len(line[i]) for line in (headings, *rows)) for i in range(len(headings))]
+
+    def line(cells: Sequence[str]) -> str:
+        first, *rest = zip(cells, widths, strict=True)
+        return "  ".join((first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)))
+
+    return [line(headings), "  ".join("-" * width for width in widths), *map(line, rows)]
+
+
+def _wrapped(text: str) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(text, 100)
