@@ -26,6 +26,7 @@ from core.ports import Prediction
 if TYPE_CHECKING:
     import pandas as pd
 
+    from core.ml.dataset import Dataset
     from core.services.backtest import Backtest
     from core.services.train import TrainingReport
 
@@ -90,13 +91,13 @@ def _refuse_cut_rows(path: Path, text: str) -> None:
             )
 
 
-def _train(table: pd.DataFrame, args: argparse.Namespace, context: Context) -> TrainingReport:
+def _train(data: pd.DataFrame | Dataset, args: argparse.Namespace, context: Context) -> TrainingReport:
     from core.services.train import train_from_table
 
     settings = context.settings
     try:
         return train_from_table(
-            table,
+            data,
             settings.ml,
             bootstrap.model_files(context.data_dir),
             bootstrap.computer_clock().now(),
@@ -307,8 +308,10 @@ def _write_candle_files(
 
 def _try_training(result: Backtest, args: argparse.Namespace, context: Context) -> tuple[TrainingReport | None, str]:
     """A report and its sentence; without a report where the samples cannot teach, which is an answer, not a fault."""
+    from core.services.samples import samples_of
+
     try:
-        report = _train(result.table(), args, context)
+        report = _train(samples_of(result, context.settings.ml.label), args, context)
     except ModelError as error:
         return None, f"no model was made: {error}"
     return report, report.sentence

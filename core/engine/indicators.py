@@ -40,9 +40,11 @@ class Indicators:
     ``regime`` holds codes into ``REGIMES``. The arrays are not to be changed.
     """
 
-    def __init__(self, time: IntArray, column: Callable[[str], FloatArray]) -> None:
+    def __init__(self, time: IntArray) -> None:
         self.time = time
-        self._column = column
+
+    def _column(self, name: str) -> FloatArray:
+        raise NotImplementedError
 
     def __len__(self) -> int:
         return len(self.time)
@@ -119,17 +121,11 @@ class Indicators:
 
     def rows(self, start: int | None, stop: int | None) -> Indicators:
         """A row range, as a slice would give it."""
-        part = slice(start, stop)
-        return Indicators(self.time[part], lambda name: getattr(self, name)[part])
+        return _Part(self, slice(start, stop))
 
     def at(self, row: IntArray) -> Indicators:
         """Some rows alone, (m,), numbered from 0: Hurst and regime are worked out for these rows only."""
-
-        def column(name: str) -> FloatArray:
-            chosen: FloatArray = self._hurst_at(row) if name == "hurst" else getattr(self, name)[row]
-            return chosen
-
-        return Indicators(self.time[row], column)
+        return _Part(self, row)
 
     def _hurst_at(self, row: IntArray) -> FloatArray:
         return self.hurst[row]
@@ -160,17 +156,32 @@ def indicators(candles: Candles, max_gap: int = 8) -> Indicators:
     return _OfCandles(candles, candles.stretches(max_gap))
 
 
+class _Part(Indicators):
+    """Some rows of others: a range, or row numbers."""
+
+    def __init__(self, whole: Indicators, part: slice | IntArray) -> None:
+        super().__init__(whole.time[part])
+        self._whole = whole
+        self._part = part
+
+    def _column(self, name: str) -> FloatArray:
+        if name == "hurst" and not isinstance(self._part, slice):
+            return self._whole._hurst_at(self._part)
+        column: FloatArray = getattr(self._whole, name)[self._part]
+        return column
+
+
 class _OfCandles(Indicators):
     """The indicators of candles, with what has been worked out so far."""
 
     def __init__(self, candles: Candles, stretches: list[tuple[int, int]]) -> None:
-        super().__init__(candles.time, self._compute)
+        super().__init__(candles.time)
         self._candles = candles
         self._stretches = stretches
         self._firsts = np.array([first for first, _ in stretches], dtype=np.int64)
         self._known_hurst: tuple[BoolArray, FloatArray] | None = None
 
-    def _compute(self, name: str) -> FloatArray:
+    def _column(self, name: str) -> FloatArray:
         candles = self._candles
         if name in ("close", "volume"):
             return np.ascontiguousarray(getattr(candles, name), dtype=np.float64)

@@ -61,11 +61,12 @@ class Dataset:
         parts: dict[str, Any] = {name: getattr(self, name)[rows] for name in self._columns()}
         return replace(self, **parts)
 
-    def joined(self, other: Dataset) -> Dataset:
-        """Both, sorted by time. Raises DataError where the features differ."""
-        if self.features != other.features:
+    def joined(self, *others: Dataset) -> Dataset:
+        """All together, sorted by time. Raises DataError where the features differ."""
+        if any(other.features != self.features for other in others):
             raise DataError("samples with different features cannot be joined")
-        parts: dict[str, Any] = {n: np.concatenate((getattr(self, n), getattr(other, n))) for n in self._columns()}
+        everyone = (self, *others)
+        parts: dict[str, Any] = {n: np.concatenate([getattr(d, n) for d in everyone]) for n in self._columns()}
         both = replace(self, **parts)
         return both.take(_order(both))
 

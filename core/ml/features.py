@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.domain.candles import FloatArray
+from core.domain.candles import BoolArray, FloatArray
 from core.domain.trading import Regime, Snapshot
+from core.engine.indicators import REGIMES, Indicators
 from core.errors import ModelError
 
 if TYPE_CHECKING:
@@ -74,6 +75,18 @@ def features_v1_of_table(table: pd.DataFrame) -> FloatArray:
         else:
             columns.append(table[name].to_numpy(dtype=np.float64, na_value=np.nan))
     return np.column_stack(columns).astype(np.float64)
+
+
+def features_v1_of_rows(ind: Indicators) -> FloatArray:
+    """The same for every row of indicators: float64 ``[rows, 11]``, columns as ``FEATURES_V1``."""
+    unknown = ind.regime == REGIMES.index(Regime.UNKNOWN)
+    return np.column_stack([_column_of_rows(ind, name, unknown) for name in FEATURES_V1])
+
+
+def _column_of_rows(ind: Indicators, name: str, unknown: BoolArray) -> FloatArray:
+    if name not in _REGIMES:
+        return np.asarray(getattr(ind, name.removeprefix("entry_")), dtype=np.float64)
+    return np.where(unknown, np.nan, (ind.regime == REGIMES.index(_REGIMES[name])).astype(np.float64))
 
 
 def row_of(features: Mapping[str, float], names: tuple[str, ...]) -> FloatArray:

@@ -97,17 +97,18 @@ class PairBacktest:
 
     def columns(self) -> dict[str, list[Any]]:
         """``COLUMNS`` and ``MORE_COLUMNS`` by name, one value per trade; NaN = missing, times as ISO text."""
-        ind, out, row = self.indicators, self.outcomes, self.entries.row
+        out, row = self.outcomes, self.entries.row
+        ind = self.indicators.at(row)
         exit_time = self.candles.time[out.exit_row]
         hit = out.targets_hit
         columns: dict[str, list[Any]] = {
             "signal_id": [f"{self.pair.symbol}_{r}" for r in row],
-            "timestamp": [iso(int(t)) for t in ind.time[row]],
+            "timestamp": [iso(int(t)) for t in ind.time],
             "symbol": [self.pair.symbol] * len(row),
             "direction": ["LONG" if s > 0 else "SHORT" for s in self.entries.sign],
             "entry_price": out.entry.tolist(),
-            **{f"entry_{name}": getattr(ind, name)[row].tolist() for name in _ENTRY_NUMBERS},
-            "entry_regime": [REGIMES[code].value for code in ind.regime[row]],
+            **{f"entry_{name}": getattr(ind, name).tolist() for name in _ENTRY_NUMBERS},
+            "entry_regime": [REGIMES[code].value for code in ind.regime],
             "stop_loss": out.stop.tolist(),
             **{f"tp{n}": out.targets[:, n - 1].tolist() for n in (1, 2, 3)},
             "exit_price": out.exit_price.tolist(),
@@ -115,7 +116,7 @@ class PairBacktest:
             **{f"tp{n}_hit": (hit >= n).tolist() for n in (1, 2, 3)},
             "sl_hit": (out.exit == _STOP).tolist(),
             "realized_r": out.realized_r.tolist(),
-            "duration_minutes": ((exit_time - ind.time[row]) // _MINUTE_MS).tolist(),
+            "duration_minutes": ((exit_time - ind.time) // _MINUTE_MS).tolist(),
             "outcome": (out.realized_r > 0).astype(int).tolist(),
             "source": ["backtest"] * len(row),
             "sample_weight": [SAMPLE_WEIGHT] * len(row),
