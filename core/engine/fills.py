@@ -1,12 +1,14 @@
 """The bar-by-bar fill rules of DESIGN 3: one kernel for live trades, shadow trades and replay.
 
 Within a candle the order of prices is not known, and doubt means the worse fill: the stop comes first, with all that
-remains; then TP1, TP2 and TP3, each once, several in one candle allowed.
+remains; then TP1, TP2 and TP3, each once, several in one candle allowed. A backtest may look at the other order, or
+at smaller candles that tell it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -14,6 +16,7 @@ from core.domain.candles import Candle
 from core.domain.trading import TARGET_R, TARGET_SHARE, ExitReason, Follow, Leg, Levels
 
 Fills = Literal["reference", "pessimistic"]
+Order = Literal["stop", "target"]
 
 REMAINING = (1.0, 0.5, 0.2, 0.0)
 """The open fraction after 0, 1, 2 and 3 targets: written out, for 1 - 0.5 - 0.3 - 0.2 is not 0 in floats."""
@@ -25,13 +28,26 @@ def begin(levels: Levels, entry_time: int) -> Follow:
 
 
 def advance(
-    follow: Follow, candle: Candle, *, max_bars: int = 100, fills: Fills = "reference", breakeven: bool = False
+    follow: Follow,
+    candle: Candle,
+    *,
+    max_bars: int = 100,
+    fills: Fills = "reference",
+    breakeven: bool = False,
+    order: Order = "stop",
+    inside: Sequence[Candle] = (),
 ) -> Follow:
     """The trade after one more candle; a closed trade comes back as it is.
 
     ``fills`` "reference" fills the stop at its price, "pessimistic" at the open where the candle opens beyond it.
     ``breakeven`` moves the stop to the entry from the candle after TP1 on. After ``max_bars`` candles the rest is
-    closed at that candle's close. Raises ValueError for a candle that is not later than the entry.
+    closed at that candle's close.
+
+    An ambiguous candle touches the stop and an open target. ``inside``, the smaller candles that cover it whole,
+    oldest first, tell which came first (within one of them the stop does). Without them ``order`` says: "stop", or
+    "target", where the targets it touches are filled before the stop unless it opens at or beyond the stop.
+
+    Raises ValueError for a candle that is not later than the entry.
     """
     if follow.closed:
         return follow
@@ -41,14 +57,13 @@ def advance(
     stop = levels.entry if breakeven and follow.targets_hit else levels.stop
     best, worst = (candle.high, candle.low) if sign > 0 else (candle.low, candle.high)
     stopped = sign * (worst - stop) <= 0
-    reached = sum(sign * (best - target) >= 0 for target in levels.targets)
-    follow = replace(
-        follow,
-        bars=follow.bars + 1,
-        ambiguous=follow.ambiguous or (stopped and reached > follow.targets_hit),
-    )
+    reached = _reached(levels, best)
+    ambiguous = stopped and reached > follow.targets_hit
+    follow = replace(follow, bars=follow.bars + 1, ambiguous=follow.ambiguous or ambiguous)
+    if ambiguous:
+        follow = _before_stop(follow, candle, stop, reached, order, inside)
     if stopped:
-        return _stop(follow, candle, stop, fills)
+        return follow if follow.closed else _stop(follow, candle, stop, fills)
     follow = _targets(follow, candle.open_time, reached)
     follow = _excursion(follow, best, worst)
     if not follow.closed and follow.bars >= max_bars:
@@ -84,12 +99,46 @@ def net_r(levels: Levels, legs: Iterable[Leg], fee_rate: float, slippage_rate: f
     return profit / levels.risk
 
 
+def _reached(levels: Levels, best: float) -> int:
+    """How many of the targets a price reaches."""
+    return sum(levels.direction.sign * (best - target) >= 0 for target in levels.targets)
+
+
+def _before_stop(
+    follow: Follow, candle: Candle, stop: float, reached: int, order: Order, inside: Sequence[Candle]
+) -> Follow:
+    """The trade with what an ambiguous candle gave it before its stop; the stop itself is still to come."""
+    levels, sign = follow.levels, follow.levels.direction.sign
+    peak = _peak_inside(levels, stop, inside)
+    if peak is None and order == "target" and sign * (candle.open - stop) > 0:
+        peak = candle.high if sign > 0 else candle.low
+    if peak is None or peak == -sign * math.inf:
+        return follow
+    follow = replace(follow, mfe_r=max(follow.mfe_r, min(_r(levels, peak), TARGET_R[-1])))
+    return _targets(follow, candle.open_time, min(_reached(levels, peak), reached))
+
+
+def _peak_inside(levels: Levels, stop: float, inside: Sequence[Candle]) -> float | None:
+    """The best price of the smaller candles before the first that touches the stop; infinitely bad when there is none.
+
+    None where none of them touches it: then they do not tell the order.
+    """
+    sign = levels.direction.sign
+    peak = -sign * math.inf
+    for small in inside:
+        best, worst = (small.high, small.low) if sign > 0 else (small.low, small.high)
+        if sign * (worst - stop) <= 0:
+            return peak
+        peak = max(peak, best) if sign > 0 else min(peak, best)
+    return None
+
+
 def _stop(follow: Follow, candle: Candle, stop: float, fills: Fills) -> Follow:
     levels, sign = follow.levels, follow.levels.direction.sign
     price, r = stop, (-1.0 if stop == levels.stop else 0.0)
     if fills == "pessimistic" and sign * (candle.open - stop) < 0:
         price, r = candle.open, _r(levels, candle.open)
-    # The stop came first, so nothing else of this candle happened to the trade: no better high, no lower low.
+    # Nothing else of this candle happened to the trade: no better high after the stop, no lower low.
     follow = replace(follow, mae_r=min(follow.mae_r, r))
     return _close(follow, "STOP", price, r, candle.open_time, ExitReason.STOP_LOSS)
 

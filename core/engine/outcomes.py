@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from core.domain.candles import BoolArray, Candles, FloatArray, IntArray
 from core.domain.trading import TARGET_R, TARGET_SHARE, Direction, ExitReason, Follow, Leg, Levels
-from core.engine.fills import REMAINING, Fills
+from core.engine.fills import REMAINING, Fills, Order
 from core.engine.strategy import SignArray
 
 EXITS: tuple[ExitReason, ...] = (ExitReason.STOP_LOSS, ExitReason.TP3_FULL, ExitReason.TIMEOUT, ExitReason.GAP)
@@ -33,7 +33,8 @@ class Outcomes:
     """One row per entry: (n,), the targets (n, 3). Prices in the quote currency, rows are rows of the candles.
 
     ``target_row`` is where TP1..TP3 were hit, -1 where not; ``exit`` a code into ``EXITS`` or ``OPEN``, and then
-    ``exit_price`` is NaN and ``exit_row`` -1. The other fields mean what they mean in ``Follow``.
+    ``exit_price`` is NaN and ``exit_row`` -1. ``decided``: smaller candles told the order inside its ambiguous candle.
+    The other fields mean what they mean in ``Follow``.
     """
 
     sign: SignArray
@@ -48,6 +49,7 @@ class Outcomes:
     mfe_r: FloatArray
     mae_r: FloatArray
     ambiguous: BoolArray
+    decided: BoolArray
     exit: npt.NDArray[np.int8]
     exit_price: FloatArray
     exit_row: IntArray
@@ -63,6 +65,13 @@ class Outcomes:
 
     def only(self, chosen: BoolArray) -> Outcomes:
         return Outcomes(**{f.name: getattr(self, f.name)[chosen] for f in fields(self)})
+
+    def replaced(self, chosen: BoolArray, others: Outcomes) -> Outcomes:
+        """These outcomes with ``others``, one after the other, in the chosen rows."""
+        columns = {f.name: getattr(self, f.name).copy() for f in fields(self)}
+        for name, column in columns.items():
+            column[chosen] = getattr(others, name)
+        return Outcomes(**columns)
 
     def net_r(self, fee_rate: float, slippage_rate: float) -> FloatArray:
         """What ``fills.net_r`` gives for every row's legs."""
@@ -133,18 +142,21 @@ def find_outcomes(
     fills: Fills = "reference",
     breakeven: bool = False,
     max_gap: int = 8,
+    order: Order = "stop",
+    detail: Candles | None = None,
 ) -> Outcomes:
     """The outcome of entering at the close of each ``row`` in the direction ``sign``, all arrays (n,).
 
     ``atr`` sets the levels as ``strategy.levels`` does and must be positive. A trade open at a gap of more than
     ``max_gap`` missing candles ends as GAP at the last close before it; one that is open where the candles end is
-    ``OPEN``. Raises ValueError for an ATR that is not positive.
+    ``OPEN``. ``order`` as in ``fills.advance``; ``detail``, the pair's candles of a smaller timeframe, decides where it
+    covers an ambiguous candle whole. Raises ValueError for an ATR that is not positive.
     """
     if not (atr > 0).all():
         raise ValueError("every entry needs a positive ATR")
     end = _stretch_ends(candles, row, max_gap)
     parts = [
-        _search(candles, row[at], sign[at], atr[at], end[at], stop_atr, max_bars, fills, breakeven)
+        _search(candles, row[at], sign[at], atr[at], end[at], stop_atr, max_bars, fills, breakeven, order, detail)
         for at in (slice(first, first + _CHUNK) for first in range(0, max(len(row), 1), _CHUNK))
     ]
     if len(parts) == 1:
@@ -168,6 +180,8 @@ def _search(
     max_bars: int,
     fills: Fills,
     breakeven: bool,
+    order: Order,
+    detail: Candles | None,
 ) -> Outcomes:
     """One chunk. Matrices are (n, max_bars): column c is the candle c + 1 rows after the entry."""
     s = sign.astype(np.float64)
@@ -195,8 +209,16 @@ def _search(
         at_entry = seen & (column > target_at[:, :1]) & (worst <= (s * entry)[:, None])
         stop_at = np.where(moved, _first(at_entry), stop_at)
         stop_price = np.where(moved, entry, stop)
-    hit: BoolArray = target_at < stop_at[:, None]  # on the same candle the stop comes first
-    targets_hit = hit.sum(axis=1)
+    targets_hit = (target_at < stop_at[:, None]).sum(axis=1)  # on the same candle the stop comes first, but:
+    at_last = best[np.arange(len(row)), np.minimum(stop_at, max_bars - 1)]
+    reached = (at_last[:, None] >= s[:, None] * targets).sum(axis=1)
+    ambiguous: BoolArray = (stop_at < max_bars) & (targets_hit < 3) & (reached > targets_hit)
+    peak, decided = _peaks_before_stop(
+        candles, row + 1 + stop_at, s, stop_price, at_last, np.flatnonzero(ambiguous), order, detail
+    )
+    at_peak = (peak[:, None] >= s[:, None] * targets).sum(axis=1)
+    targets_hit = np.maximum(targets_hit, np.minimum(at_peak, reached))
+    hit: BoolArray = np.arange(3) < targets_hit[:, None]
 
     full, stopped = hit[:, 2], ~hit[:, 2] & (stop_at < max_bars)
     timed_out = ~full & ~stopped & (available == max_bars)
@@ -216,16 +238,15 @@ def _search(
     has_last = stopped | timed_out | at_gap
     realized = _TARGETS_R[targets_hit] + np.where(has_last, np.array(REMAINING)[targets_hit] * last_r, 0.0)
 
-    # While open: every candle but the one that stopped the trade, where the stop came before anything else.
-    open_in: BoolArray = column < (bars - stopped)[:, None]
-    best_price = s * np.where(open_in, best, -np.inf).max(axis=1, initial=-np.inf)
+    # While open: every candle but the one that stopped the trade, of which only what came before the stop counts.
+    open_in: BoolArray = column < (bars - (stopped | ambiguous))[:, None]
+    best_price = s * np.maximum(np.where(open_in, best, -np.inf).max(axis=1, initial=-np.inf), peak)
     worst_price = s * np.where(open_in, worst, np.inf).min(axis=1, initial=np.inf)
     with np.errstate(invalid="ignore"):
         mfe = np.maximum(0.0, np.minimum(s * (best_price - entry) / risk, TARGET_R[-1]))
         mae = np.minimum(0.0, s * (worst_price - entry) / risk)
     mae = np.where(stopped, np.minimum(mae, last_r), mae)
 
-    reached = (best[np.arange(len(row)), np.minimum(stop_at, max_bars - 1), None] >= s[:, None] * targets).sum(axis=1)
     return Outcomes(
         sign=sign,
         entry_row=row,
@@ -238,11 +259,48 @@ def _search(
         realized_r=realized,
         mfe_r=mfe,
         mae_r=mae,
-        ambiguous=stopped & (reached > targets_hit),
+        ambiguous=ambiguous,
+        decided=decided,
         exit=code,
         exit_price=price,
         exit_row=exit_row,
     )
+
+
+def _peaks_before_stop(
+    candles: Candles,
+    stop_row: IntArray,
+    sign: FloatArray,
+    stop: FloatArray,
+    best: FloatArray,
+    ambiguous: IntArray,
+    order: Order,
+    detail: Candles | None,
+) -> tuple[FloatArray, BoolArray]:
+    """What the candle of the stop gave each trade before the stop, (n,) each; only the ``ambiguous`` are looked at.
+
+    The best price seen from the trade's side (-inf: the stop came first), and whether ``detail`` told so. ``best`` is
+    the whole candle's, seen from the trade's side too.
+    """
+    peak = np.full(len(sign), -np.inf)
+    decided = np.zeros(len(sign), dtype=np.bool_)
+    if order == "target":
+        at = ambiguous[(sign * candles.open[np.minimum(stop_row, len(candles) - 1)] > sign * stop)[ambiguous]]
+        peak[at] = best[at]
+    if detail is None or not len(ambiguous):
+        return peak, decided
+    opened = candles.time[stop_row[ambiguous]]
+    first = np.searchsorted(detail.time, opened)
+    last = np.searchsorted(detail.time, opened + candles.timeframe.ms)
+    whole = last - first == candles.timeframe.ms // detail.timeframe.ms
+    for index, start, end in zip(ambiguous[whole], first[whole], last[whole], strict=True):
+        up = sign[index] > 0
+        highs, lows = (detail.high, detail.low) if up else (-detail.low, -detail.high)
+        touches = lows[start:end] <= sign[index] * stop[index]
+        if touches.any():
+            decided[index] = True
+            peak[index] = highs[start : start + int(touches.argmax())].max(initial=-np.inf)
+    return peak, decided
 
 
 def _first(found: BoolArray) -> IntArray:
