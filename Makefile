@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary :all: --require-hashes
 
-.PHONY: help setup demo test lint types bench bench-gate soak screenshots lock clean
+.PHONY: help setup demo test lint types bench bench-plot bench-gate soak screenshots lock clean
 
 help:
 	@echo "make demo   show everything: a simulated exchange and a phone page, no token, no internet"
 	@echo "make test   ruff, mypy --strict, pytest"
 	@echo "make lint   ruff and mypy alone"
-	@echo "make bench  timings and the gate's error rates (long)"
+	@echo "make bench  how fast it is beside other engines, into docs/performance.md (minutes; ONLY=name: one part)"
+	@echo "make bench-gate  the gate's error rates (long)"
 	@echo "make lock   resolve the dependencies anew into requirements*.lock"
 
 $(BIN)/python:
@@ -42,8 +43,18 @@ lint: $(VENV)/.dev
 test: lint
 	$(BIN)/pytest
 
-bench: $(VENV)/.dev
-	$(BIN)/python -m tests.bench
+# Another engine with packages of its own; without it the comparison says so and goes on.
+$(VENV)-bench/.installed: requirements-bench.lock | $(BIN)/python
+	@echo "installing another engine to measure against (about a minute) ..."
+	@$(BIN)/python -m venv $(VENV)-bench
+	@$(VENV)-bench/bin/python -m pip --disable-pip-version-check install --quiet --only-binary :all: --require-hashes -r requirements-bench.lock \
+		&& touch $@ || echo "it could not be installed: measuring without it"
+
+bench: $(VENV)/.dev $(VENV)-bench/.installed
+	$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY))
+
+bench-plot: $(VENV)/.dev
+	$(BIN)/python -m tests.bench --only growth
 
 bench-gate: $(VENV)/.dev
 	$(BIN)/python -m tests.bench_gate
@@ -55,6 +66,7 @@ lock: $(VENV)/.dev
 	$(BIN)/python -m pip --disable-pip-version-check install --quiet uv
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet --extra build pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet --extra build --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet --group bench -o requirements-bench.lock
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(VENV)-bench .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,137 @@
+"""How the benchmark measures: one core, medians, whole processes with their greatest memory, and lines of a table."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+ROOT = Path(__file__).parent.parent.parent
+RUNS = 5
+_THREADS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "NUMBA", "VECLIB")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table. ``ours`` and ``theirs`` are in ``unit``.
+
+    With ``goal`` "ratio" the figure held against ``must`` and ``aim`` is theirs / ours, and more is better; with "ours"
+    it is ours, and less is better; with "tell" nothing is promised. ``note`` says what was left out or differs.
+    """
+
+    part: str
+    what: str
+    ours: float | None
+    unit: str
+    theirs: float | None = None
+    goal: Literal["ratio", "ours", "tell"] = "tell"
+    must: float | None = None
+    aim: float | None = None
+    note: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        return self.theirs / self.ours if self.theirs and self.ours else None
+
+    @property
+    def verdict(self) -> str:
+        """ "aim", "must", "missed", or "-" where nothing is promised."""
+        figure = self.ratio if self.goal == "ratio" else self.ours if self.goal == "ours" else None
+        if figure is None or self.must is None:
+            return "-"
+        sign = 1 if self.goal == "ratio" else -1
+
+        def met(limit: float | None) -> bool:
+            return limit is not None and sign * (figure - limit) >= 0
+
+        return "aim" if met(self.aim) else "must" if met(self.must) else "missed"
+
+    @classmethod
+    def from_json(cls, text: str) -> Line:
+        return cls(**json.loads(text))
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def seconds(work: Callable[[], object], runs: int = RUNS) -> float:
+    """The median of ``runs`` runs after one that warms up."""
+    work()
+    return median(work, runs)
+
+
+def median(work: Callable[[], object], runs: int = RUNS) -> float:
+    taken = []
+    for _ in range(runs):
+        began = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken)
+
+
+def one_core() -> None:
+    """Holds this process and its children to one core, where the system can."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+def environment() -> dict[str, str]:
+    """The environment in which numeric libraries start no threads."""
+    return os.environ | {f"{name}_NUM_THREADS": "1" for name in _THREADS} | {"PYTHONPATH": str(ROOT)}
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A process that has ended: wall time, its greatest resident memory in MB, what it wrote to stdout."""
+
+    seconds: float
+    peak_mb: float
+    text: str
+
+
+def process(arguments: Sequence[str | Path], extra: Mapping[str, str] | None = None) -> Ran:
+    """Runs a process to its end. Raises RuntimeError with what it complained of where it fails."""
+    began = time.perf_counter()
+    with subprocess.Popen(
+        [str(a) for a in arguments],
+        cwd=ROOT,
+        env=environment() | dict(extra or {}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        text = child.stdout.read()
+        complaint = child.stderr.read()
+        # wait4 tells the memory of this one child; getrusage would tell the greatest of all so far.
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise RuntimeError(f"{arguments[0]} failed: {complaint[-2000:]}")
+    scale = 1 / 2**20 if sys.platform == "darwin" else 1 / 1024
+    return Ran(time.perf_counter() - began, usage.ru_maxrss * scale, text)
+
+
+def python(module: str, *arguments: str | Path, extra: Mapping[str, str] | None = None) -> Ran:
+    """The same for one of our modules under this interpreter."""
+    return process([sys.executable, "-m", module, *arguments], extra)
+
+
+def runs_of(start: Callable[[], Ran], runs: int = RUNS) -> tuple[float, float]:
+    """Median seconds and greatest MB of several processes, after one that fills the disk's cache."""
+    start()
+    found = [start() for _ in range(runs)]
+    return statistics.median(r.seconds for r in found), max(r.peak_mb for r in found)
+
+
+def say(*words: Any) -> None:
+    """Progress goes to stderr, so that stdout holds results alone."""
+    print(*words, file=sys.stderr, flush=True)
