@@ -80,10 +80,10 @@ class Command:
     needs: tuple[str, ...] = ()
 
 
-_CANDLES = ("pyarrow.parquet", "pandas")  # reading Parquet into arrays looks for pandas
+_CANDLES = ("pyarrow.parquet",)
 _EXCHANGE = ("ccxt.async_support", "aiohttp")
 _STRATEGY = (*_CANDLES, "core.engine.talib_alone")
-_LEARNING = (*_STRATEGY, "xgboost", "scipy.stats")
+_LEARNING = (*_STRATEGY, "pandas", "xgboost", "scipy.stats")
 _LEDGER = ("aiosqlite",)
 
 COMMANDS: tuple[Command, ...] = (
