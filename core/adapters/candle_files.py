@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock
 
 from core.domain.candles import Candles, Pair, Timeframe
 from core.engine.candle_faults import VALUES, find_faults
@@ -87,6 +86,8 @@ class CandleFiles:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """Reading, merging and replacing must not be mixed with another process's."""
+        from filelock import FileLock  # brings asyncio along, which readers need not wait for
+
         with FileLock(self._root / ".lock"):
             yield
 
