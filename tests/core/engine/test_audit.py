@@ -1,0 +1,138 @@
+"""The audit's table of candidates says of each filter what the strategy and the live rules say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as run_with
+from hypothesis import strategies as st
+
+from core.config import Settings
+from core.domain.candles import BoolArray, Candles, Pair, Timeframe
+from core.engine.audit import EARLY, FILTERS, OWN, AuditPart, audit_part
+from core.engine.indicators import indicators
+from core.engine.strategy import candidates
+from tests.markets import LINK, walk
+
+BTC = Pair.parse("BTC/USDT")
+
+
+def settings(**strategy: Any) -> Settings:
+    return Settings.model_validate({"strategy": {"volume_ratio_min": 0.9} | strategy})
+
+
+def part(candles: Candles, rules: Settings, btc: Candles | None = None) -> AuditPart:
+    return audit_part(candles, btc, {}, rules)
+
+
+def signals_of(candles: Candles, rules: Settings) -> BoolArray:
+    """The strategy's own answer, for the candidates that the audit looks at."""
+    entries = candidates(candles, indicators(candles), rules.strategy)
+    return entries.is_signal[entries.row < len(candles) - rules.strategy.max_bars]
+
+
+@given(st.integers(0, 1_000), st.sampled_from([0, 8, 40]))
+@run_with(max_examples=15, deadline=None)
+def test_with_every_filter_in_force_the_signals_are_the_strategys(seed: int, cooldown: int) -> None:
+    candles, rules = walk(1_500, seed, gaps={600: 20}), settings(cooldown_bars=cooldown)
+
+    found = part(candles, rules)
+
+    assert found.signals().tolist() == signals_of(candles, rules).tolist()
+    assert found.signals().tolist() == np.all([found.passed(name) for name in OWN], axis=0).tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "open_wide"),
+    [
+        ("adx", {"adx_min": 0.0}),
+        ("rsi", {"rsi_long_max": 100.0, "rsi_short_min": 0.0}),
+        ("volume", {"volume_ratio_min": 0.0}),
+        ("cooldown", {"cooldown_bars": 0}),
+    ],
+)
+def test_a_filter_left_out_is_a_filter_that_lets_everything_pass(name: str, open_wide: dict[str, float]) -> None:
+    candles = walk(20_000, 4)
+    tight = {"rsi_long_max": 60.0, "rsi_short_min": 40.0, "cooldown_bars": 2_000}
+
+    without = part(candles, settings(**tight)).signals([other for other in OWN if other != name])
+
+    assert without.tolist() == signals_of(candles, settings(**tight | open_wide)).tolist()
+    assert without.sum() > signals_of(candles, settings(**tight)).sum()
+
+
+def test_what_a_filter_kills_alone_becomes_a_signal_when_it_goes_and_nothing_else_cools_down() -> None:
+    found = part(walk(20_000, 4), settings(cooldown_bars=0))
+
+    for name in EARLY:
+        without = found.signals([other for other in OWN if other != name])
+        assert (without & ~found.signals()).tolist() == found.killed_alone(name).tolist()
+
+
+def test_a_regime_that_is_refused_too_takes_its_signals_and_no_others_without_cooldown() -> None:
+    found = part(walk(20_000, 5), settings(cooldown_bars=0))
+
+    for name in ("TRENDING", "VOLATILE", "WEAK_TRENDING"):
+        fewer = found.signals([*OWN, name])
+        assert (found.signals() & ~fewer).tolist() == found.killed_alone(name).tolist()
+
+
+def test_a_signal_that_a_rule_refuses_starts_the_cooldown_all_the_same() -> None:
+    candles = walk(20_000, 6)
+    found = part(candles, settings(cooldown_bars=60), replace(walk(20_000, 6), pair=BTC))
+
+    for name in ("alignment", "btc"):
+        assert found.signals([*OWN, name]).tolist() == (found.signals() & found.passed(name)).tolist()
+        assert found.killed_alone(name).any()
+
+
+def test_what_comes_later_changes_no_ruling() -> None:
+    candles, btc = walk(2_400, 8), replace(walk(2_400, 9), pair=BTC)
+    rules = settings()
+
+    whole, cut = part(candles, rules, btc), part(candles.rows(0, 1_800), rules, btc.rows(0, 1_700))
+    known = cut.row < 1_700
+
+    for name in FILTERS:
+        assert whole.passed(name)[: len(cut)][known].tolist() == cut.passed(name)[known].tolist()
+    assert np.array_equal(whole.net[: len(cut)], cut.net)
+
+
+def test_without_btc_the_check_lets_everything_pass_unless_the_unknown_is_refused() -> None:
+    candles = walk(2_000, 3)
+    refusing = Settings.model_validate({"rules": {"unknown": "refuse"}})
+
+    assert part(candles, settings()).with_btc.all()
+    assert not part(candles, refusing).with_btc.any()
+
+
+def test_stored_candles_of_a_lower_timeframe_count_in_the_alignment() -> None:
+    candles = walk(2_000, 3)
+    five = Timeframe.parse("5m")
+    rows = len(candles) * 3
+    falling = np.linspace(200.0, 100.0, rows)
+    lower = Candles(LINK, five, candles.time[0] + np.arange(rows) * five.ms, *([falling] * 4), np.ones(rows))
+
+    found = audit_part(candles, None, {"5m": lower}, settings())
+    without = part(candles, settings())
+
+    assert not found.aligned[found.sign > 0].any()
+    assert found.aligned[found.sign < 0].tolist() == without.aligned[without.sign < 0].tolist()
+    assert without.aligned[without.sign > 0].any()
+
+
+def test_a_variant_has_the_signals_that_the_strategy_would_have_with_its_numbers() -> None:
+    candles = walk(20_000, 4)
+    rules = Settings.model_validate(
+        {"variants": {"calm": {"adx_min": 10, "cooldown_bars": 40}, "open": {"refused_regimes": []}}}
+    )
+    found = part(candles, rules)
+    calm, wide = rules.variants["calm"], rules.variants["open"]
+
+    as_own = Settings.model_validate({"strategy": {"adx_min": 10, "cooldown_bars": 40}})
+    assert found.variant_signals(calm).tolist() == signals_of(candles, as_own).tolist()
+    assert found.variant_signals(wide).tolist() == found.signals([n for n in OWN if n != "CHOPPY"]).tolist()

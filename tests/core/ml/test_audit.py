@@ -1,0 +1,148 @@
+"""Verdicts on filters: a planted worth is found, noise is not, and nothing is said beyond the evidence."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.config import Settings
+from core.domain.candles import Pair
+from core.domain.trading import Regime
+from core.engine.audit import FILTERS, AuditPart
+from core.engine.indicators import REGIMES
+from core.ml.audit import Audit, audit
+from tests.markets import M15, START
+
+DAY = 86_400_000
+
+
+def part(seed: int, rows: int = 900, days: int = 600, **columns: Any) -> AuditPart:
+    """Candidates spread over ``days``, half of which fail the volume filter; R is noise unless given."""
+    rng = np.random.default_rng(seed)
+    decided = START + np.sort(rng.integers(0, days * DAY, rows)) // M15.ms * M15.ms
+    net = rng.choice([-1.1, 0.5, 2.2], rows, p=[0.6, 0.25, 0.15])
+    made: dict[str, Any] = {
+        "row": np.arange(rows) * 20,
+        "sign": rng.choice(np.array([-1, 1], dtype=np.int8), rows),
+        "decided": decided,
+        "end": decided + rng.integers(1, 100, rows) * M15.ms,
+        "bars_since": np.full(rows, -1),
+        "adx": rng.uniform(20, 60, rows),
+        "rsi": np.full(rows, 50.0),
+        "volume_ratio": np.where(rng.random(rows) < 0.5, 0.5, 1.0),
+        "regime": np.full(rows, REGIMES.index(Regime.TRENDING), dtype=np.int8),
+        "aligned": rng.random(rows) < 0.5,
+        "with_btc": rng.random(rows) < 0.8,
+        "gross": net + 0.1,
+        "net": net,
+        "sample": np.ones(rows, dtype=bool),
+    }
+    return AuditPart(pair=Pair("LINK", "USDT"), strategy=Settings().strategy, **{**made, **columns})
+
+
+def run(*parts: AuditPart, settings: Settings | None = None) -> Audit:
+    return audit(parts, settings or Settings(), START, START + 600 * DAY)
+
+
+def verdicts(found: Audit) -> dict[str, str]:
+    return {f.name: f.verdict for f in found.filters}
+
+
+def shifted(seed: int, column: str, gain: float) -> AuditPart:
+    """Trades that pass ``column``'s filter are ``gain`` R better."""
+    plain = part(seed)
+    passes = plain.passed(column)
+    return part(seed, net=plain.net + gain * passes, gross=plain.gross + gain * passes)
+
+
+def test_a_filter_in_force_that_keeps_the_better_half_helps_and_is_kept() -> None:
+    found = run(shifted(1, "volume", 0.8))
+
+    assert verdicts(found)["volume"] == "helps"
+    assert found.conclusion.startswith("Best supported change: none; worth keeping: volume from 0.75")
+
+
+def test_a_filter_in_force_that_kills_the_better_half_costs_and_should_go() -> None:
+    found = run(shifted(1, "volume", -0.8))
+
+    assert verdicts(found)["volume"] == "costs"
+    assert found.conclusion.startswith("Best supported change: leave out volume from 0.75 (+0.")
+    assert "would have been" in found.conclusion
+
+
+def test_a_rule_that_would_help_as_a_veto_is_proposed() -> None:
+    found = run(shifted(2, "alignment", 1.0))
+
+    assert verdicts(found)["alignment"] == "helps"
+    assert found.conclusion.startswith("Best supported change: take up alignment veto (+0.")
+
+
+def test_a_veto_already_in_force_is_not_proposed_again() -> None:
+    vetoing = Settings.model_validate({"rules": {"alignment": "veto"}})
+
+    assert run(shifted(2, "alignment", 1.0), settings=vetoing).conclusion.startswith("Best supported change: none")
+
+
+def test_noise_gets_a_verdict_in_few_runs() -> None:
+    spoken = [set(verdicts(run(part(seed, rows=300))).values()) & {"helps", "costs"} for seed in range(60)]
+
+    assert sum(map(bool, spoken)) <= 6
+
+
+def test_what_holds_in_one_half_only_cannot_be_told() -> None:
+    plain = part(3)
+    early, passes = plain.decided < START + 300 * DAY, plain.passed("volume")
+    found = run(part(3, net=plain.net + np.where(early, 2.0, -0.4) * passes))
+    volume = next(f for f in found.filters if f.name == "volume")
+
+    assert volume.holm
+    assert volume.verdict == "cannot be told"
+
+
+def test_kills_and_figures_are_counted_over_both_halves() -> None:
+    found = run(part(4), part(5))
+
+    for each in found.filters:
+        assert each.whole.killed == each.earlier.killed + each.later.killed
+        assert each.whole.kept.n == each.earlier.kept.n + each.later.kept.n
+        assert each.whole.free.n == each.earlier.free.n + each.later.free.n
+    assert [f.name for f in found.filters] == list(FILTERS)
+    assert found.candidates == 1_800
+    assert sum(r.whole.n for r in found.regimes) == found.candidates
+
+
+def test_what_a_gap_ended_is_no_sample() -> None:
+    plain = part(6)
+    lost = plain.decided < START + 100 * DAY
+
+    found = run(part(6, sample=~lost, net=np.where(lost, np.nan, plain.net)))
+
+    assert found.candidates == int((~lost).sum())
+    assert all(f.whole.kept.net is None or np.isfinite(f.whole.kept.net) for f in found.filters)
+
+
+def test_a_variant_stands_beside_the_filters_and_is_counted_among_what_was_looked_at() -> None:
+    settings = Settings.model_validate({"variants": {"loud": {"volume_ratio_min": 0.0}}})
+    plain = run(shifted(7, "volume", -0.9))
+    found = run(shifted(7, "volume", -0.9), settings=settings)
+
+    loud = found.filters[-1]
+    assert (loud.name, loud.verdict) == ("variant loud", "helps")
+    assert loud.whole.kept.n == next(f for f in found.filters if f.name == "volume").whole.free.n
+    assert found.tested == plain.tested + 1
+    assert f"{len(FILTERS) + 1} filters looked at, {found.tested} could be tested" in found.conclusion
+
+
+def test_it_is_one_json_object_without_numbers_that_json_has_not() -> None:
+    data = json.loads(json.dumps(run(part(8, rows=40)).data(), allow_nan=False))
+
+    assert data["from"] == "2024-01-01T00:00:00Z"
+    assert {f["verdict"] for f in data["filters"]} <= {"cannot be told", "changes nothing"}
+
+
+def test_without_an_outcome_there_is_nothing_to_audit() -> None:
+    with pytest.raises(ValueError, match="no candidate with an outcome"):
+        run(part(9, sample=np.zeros(900, dtype=bool)))
