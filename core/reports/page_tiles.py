@@ -1,0 +1,148 @@
+"""The key figures of a backtest, in the words of a trader."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.domain.candles import BoolArray, FloatArray, IntArray
+from core.domain.trading import Follow
+from core.engine.metrics import expectancy, max_drawdown, profit_factor, win_rate
+
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A key figure: ``tone`` is good, bad or empty."""
+
+    label: str
+    value: str
+    detail: str = ""
+    tone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ratios:
+    """What is worked out elsewhere: yearly Sharpe and Sortino ratios, and R gross had the target come first."""
+
+    sharpe: float | None = None
+    sortino: float | None = None
+    target_first_r: float | None = None
+
+
+def account_tiles(
+    results: Sequence[tuple[Follow, float, float]],
+    time: IntArray,
+    equity: FloatArray,
+    benchmark: FloatArray,
+    exposed: BoolArray,
+    ratios: Ratios,
+    start_balance: float,
+) -> tuple[Tile, ...]:
+    """Tiles of an account. ``results``: a closed trade's follow, net R and net USDT; arrays (n,) as in ``Account``."""
+    change = equity[-1] / start_balance - 1 if len(equity) else 0.0
+    total = float(equity[-1]) - start_balance if len(equity) else 0.0
+    pnl = [money for _, _, money in results]
+    tiles = [
+        Tile(
+            "Net P&L", _signed(total, 0, " USDT"), f"{_signed(change * 100, 1)}% of {start_balance:,.0f}", _tone(total)
+        ),
+        _benchmark(benchmark, change),
+        _win_rate([r for _, r, _ in results], "trades"),
+        _factor(pnl, "won for each 1 lost, in USDT"),
+        _expectancy([r for _, r, _ in results], sum(pnl) / len(pnl) if pnl else None),
+        _drawdown(time, equity),
+        Tile("Sharpe", _number(ratios.sharpe), "a year, of daily returns", _tone(ratios.sharpe)),
+        Tile("Sortino", _number(ratios.sortino), "only falls count as risk", _tone(ratios.sortino)),
+        Tile("Exposure", _share(float(exposed.mean()) if len(exposed) else None), "of the time something was open"),
+    ]
+    return (*tiles, *_r_tiles([follow for follow, _, _ in results], [r for _, r, _ in results], ratios))
+
+
+def signal_tiles(results: Sequence[tuple[Follow, float]], ratios: Ratios) -> tuple[Tile, ...]:
+    """Tiles of signals that no account took. ``results``: a follow and its net R, in time order."""
+    net = [r for _, r in results]
+    deepest = max_drawdown(np.cumsum([0.0, *net]))
+    fall = Tile("Max drawdown", f"{deepest:.1f} R", "signal after signal, net")
+    middle = (_win_rate(net, "signals"), _factor(net, "won for each 1 lost, in R"), _expectancy(net, None), fall)
+    return (*middle, *_r_tiles([follow for follow, _ in results], net, ratios)) if results else ()
+
+
+def _benchmark(benchmark: FloatArray, change: float) -> Tile:
+    if not len(benchmark) or not benchmark[0] > 0:
+        return Tile("Basket held", "–")
+    held = float(benchmark[-1] / benchmark[0]) - 1
+    words = "the account did better" if change > held else "the account did worse"
+    return Tile("Basket held", f"{_signed(held * 100, 1)}%", words if change != held else "", _tone(held))
+
+
+def _win_rate(net: Sequence[float], what: str) -> Tile:
+    wins = sum(r > 0 for r in net)
+    return Tile("Win rate", _share(win_rate(net)), f"{wins} of {len(net)} {what}, after costs")
+
+
+def _factor(results: Sequence[float], words: str) -> Tile:
+    factor = profit_factor(results)
+    tone = "" if factor is None else "good" if factor > 1 else "bad"
+    return Tile("Profit factor", _number(factor), words if factor is not None else "nothing was lost", tone)
+
+
+def _expectancy(net: Sequence[float], money: float | None) -> Tile:
+    mean = expectancy(net)
+    if mean is None:
+        return Tile("Expectancy", "–")
+    return Tile(
+        "Expectancy",
+        _signed(mean, 2, " R"),
+        f"{_signed(money, 2)} USDT a trade" if money is not None else "net, a signal",
+        _tone(mean),
+    )
+
+
+def _drawdown(time: IntArray, equity: FloatArray) -> Tile:
+    """The deepest fall as a share of the peak, and the longest time below a peak."""
+    if not len(equity):
+        return Tile("Max drawdown", "–")
+    peak = np.maximum.accumulate(equity)
+    deepest = float((1 - equity / peak).max()) if peak[0] > 0 else 0.0
+    at_peak = np.flatnonzero(equity >= peak)
+    ends = np.append(time[at_peak][1:], time[-1])
+    longest = float((ends - time[at_peak]).max()) / _DAY_MS
+    under = f"{longest:.0f} days" if longest >= 2 else f"{longest * 24:.0f} hours"
+    return Tile("Max drawdown", _share(deepest), f"longest below a peak: {under}", "bad" if deepest > 0 else "")
+
+
+def _r_tiles(follows: Sequence[Follow], net: Sequence[float], ratios: Ratios) -> list[Tile]:
+    if not follows:
+        return []
+    gross = sum(follow.realized_r for follow in follows)
+    ambiguous = sum(follow.ambiguous for follow in follows)
+    tiles = [
+        Tile("R net", _signed(sum(net), 1), f"{_signed(gross, 1)} before costs", _tone(sum(net))),
+        Tile("Ambiguous", _share(ambiguous / len(follows)), f"{ambiguous} touched stop and target in one candle"),
+    ]
+    if ratios.target_first_r is not None:
+        words = f"{_signed(gross, 1)} R with the stop first, as counted"
+        tiles.append(Tile("Target first", _signed(ratios.target_first_r, 1, " R"), words))
+    return tiles
+
+
+def _tone(value: float | None) -> str:
+    return "good" if value is not None and value > 0 else "bad" if value is not None and value < 0 else ""
+
+
+def _signed(value: float, digits: int, unit: str = "") -> str:
+    text = f"{value:+,.{digits}f}".replace("-", "−")
+    return (text if float(f"{value:.{digits}f}") else text[1:]) + unit
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None or not math.isfinite(value) else f"{value:,.2f}".replace("-", "−")
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}".replace("-", "−")

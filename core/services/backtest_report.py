@@ -1,0 +1,67 @@
+"""A backtest and its account as what the report page shows."""
+
+from __future__ import annotations
+
+from core.domain.candles import Pair
+from core.reports.backtest_page import Account, BacktestReport, ReportRefusal, ReportTrade
+from core.reports.page_tiles import Ratios, account_tiles, signal_tiles
+from core.services.backtest import Backtest, BacktestTrade
+from core.services.portfolio import PortfolioRun, Refusal
+
+
+def backtest_report(backtest: Backtest, portfolio: PortfolioRun | None = None) -> BacktestReport:
+    """With ``portfolio`` the trades of its account, else every signal of ``backtest`` followed by itself.
+
+    What refused signals would have made is taken from ``backtest``, which knows those with all their bars.
+    """
+    signals = [trade for trade in backtest.trades if trade.candidate.is_signal]
+    followed = {(t.candidate.pair, t.candidate.open_time): t for t in signals}
+    account: Account | None = None
+    refused: tuple[ReportRefusal, ...] = ()
+    if portfolio is None:
+        signals.sort(key=lambda t: (t.candidate.open_time, t.candidate.pair))
+        trades = tuple(ReportTrade(t.candidate, t.follow, t.realized_r_net) for t in signals)
+        tiles = signal_tiles([(t.follow, t.realized_r_net) for t in signals], Ratios())
+    else:
+        trades = tuple(ReportTrade(t.candidate, t.follow, t.r_net, t.pnl) for t in portfolio.trades)
+        refused = tuple(_refused(refusal, followed) for refusal in portfolio.refused)
+        account = Account(portfolio.time, portfolio.equity, portfolio.benchmark, portfolio.exposed)
+        tiles = account_tiles(
+            [(t.follow, t.r_net, t.pnl) for t in portfolio.trades],
+            *(portfolio.time, portfolio.equity, portfolio.benchmark, portfolio.exposed),
+            Ratios(),
+            backtest.settings.paper.start_balance,
+        )
+    return BacktestReport(
+        settings=backtest.settings,
+        start_ms=backtest.start_ms,
+        end_ms=backtest.end_ms,
+        candles={part.pair: part.candles for part in backtest.parts},
+        trades=trades,
+        tiles=tiles,
+        refused=refused,
+        account=account,
+        notes=tuple(_notes(backtest, portfolio)),
+    )
+
+
+def _refused(refusal: Refusal, followed: dict[tuple[Pair, int], BacktestTrade]) -> ReportRefusal:
+    found = followed.get((refusal.candidate.pair, refusal.candidate.open_time))
+    if found is None:
+        return ReportRefusal(refusal.candidate, refusal.verdict)
+    return ReportRefusal(refusal.candidate, refusal.verdict, found.follow.realized_r, found.realized_r_net)
+
+
+def _notes(backtest: Backtest, portfolio: PortfolioRun | None) -> list[str]:
+    notes = []
+    if portfolio is None:
+        notes.append(
+            "No account here: every signal is followed by itself, without limits, sizes and rules, and counted in R."
+        )
+    elif portfolio.open:
+        what = "1 trade was" if portfolio.open == 1 else f"{portfolio.open} trades were"
+        notes.append(f"{what} still open at the end: in the equity, not among the trades.")
+    if gaps := backtest.summary["total"]["gap_ended"]:
+        what = "signal was" if gaps == 1 else "signals were"
+        notes.append(f"{gaps} {what} open when candles went missing for too long.")
+    return notes
