@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
@@ -70,7 +70,7 @@ RootUrl = Annotated[str, AfterValidator(_root_url)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, defer_build=True)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -274,6 +274,7 @@ class Settings(Section):
 
     pairs: tuple[PairSettings, ...] = DEFAULT_PAIRS
     timeframe: TimeframeText = "15m"
+    detail_timeframe: Literal["none", "1m", "5m"] = "none"  # for the order inside a candle, in backtests
     mode: Literal["paper", "signals"] = "paper"
     clock: Literal["system", "exchange"] = "system"
     fills: Literal["reference", "pessimistic"] = "reference"
@@ -321,9 +322,21 @@ class Settings(Section):
                 raise ValueError(f"variants.{name} is the strategy's own; change at least one of its filters")
         return self
 
+    @field_validator("detail_timeframe")
+    @classmethod
+    def _detail_is_shorter(cls, name: str, info: ValidationInfo) -> str:
+        frame = info.data.get("timeframe")
+        if name != "none" and frame and Timeframe.parse(name).minutes >= Timeframe.parse(frame).minutes:
+            raise ValueError(f"it must be shorter than the timeframe, {frame}")
+        return name
+
     @property
     def frame(self) -> Timeframe:
         return Timeframe.parse(self.timeframe)
+
+    @property
+    def detail(self) -> Timeframe | None:
+        return None if self.detail_timeframe == "none" else Timeframe.parse(self.detail_timeframe)
 
     @property
     def traded(self) -> tuple[Pair, ...]:
@@ -341,6 +354,11 @@ class Settings(Section):
         On shorter timeframes the days named would be a million candles a pair, and say little more.
         """
         return min(self.ml.bootstrap_days * 86_400_000, MOST_BOOTSTRAP_CANDLES * self.frame.ms)
+
+    def with_pairs(self, pairs: Iterable[Pair]) -> Settings:
+        """These settings with other pairs: configured ones keep their risk, and one that is named is switched on."""
+        chosen = [{"symbol": str(pair), "risk": self.risk_of(pair)} for pair in pairs]
+        return Settings.model_validate({**self.model_dump(), "pairs": chosen})
 
     def risk_of(self, pair: Pair) -> float:
         """The pair's risk multiplier; 1 for a pair that is not configured."""

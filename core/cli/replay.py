@@ -42,7 +42,7 @@ def replay_command(args: argparse.Namespace, context: Context) -> int:
     check_range(args)
     if args.days is not None and args.from_ms is not None:
         raise UsageError("--days and --from both say where to begin; give one of them")
-    settings = _with_pairs(context.settings, context.pairs(args.pairs))
+    settings = context.settings.with_pairs(context.pairs(args.pairs))
     candles = _candles(context, settings, args.to_ms)
     end = args.to_ms or max(int(candles[p].time[-1]) + settings.frame.ms for p in settings.traded if p in candles)
     start = args.from_ms if args.from_ms is not None else end - (args.days or 90) * DAY_MS
@@ -68,13 +68,6 @@ def replay_command(args: argparse.Namespace, context: Context) -> int:
     }
     context.result(data, _text(result, start, end))
     return 0
-
-
-def _with_pairs(settings: Settings, pairs: tuple[Pair, ...]) -> Settings:
-    """The settings with these pairs, configured ones keeping their risk; a pair named here is switched on."""
-    known = {Pair.parse(p.symbol): p for p in settings.pairs}
-    chosen = [{"symbol": str(pair), "risk": known[pair].risk if pair in known else 1.0} for pair in pairs]
-    return Settings.model_validate({**settings.model_dump(), "pairs": chosen})
 
 
 def _candles(context: Context, settings: Settings, to_ms: int | None) -> dict[Pair, Candles]:

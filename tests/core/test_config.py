@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from core.config import ENV_PREFIX, PairSettings, Section, Settings, load_secrets, load_settings, read_yaml
+from core.domain.candles import Pair
 from core.errors import SettingsError
 
 ROOT = Path(__file__).parents[2]
@@ -158,6 +159,8 @@ def test_several_faults_are_counted(tmp_path: Path) -> None:
         ("approvals: {weight_steps: [0.25, 1.5]}", "approvals.weight_steps.1"),
         ("timeframe: 7m", "timeframe"),
         ("timeframe: 15", "timeframe"),
+        ("detail_timeframe: 15m", "detail_timeframe"),
+        ("{timeframe: 5m, detail_timeframe: 5m}", "detail_timeframe"),
         ("timezone: Mars/Olympus", "timezone"),
         ("timezone: ../../etc/passwd", "timezone"),
         ("mode: live", "mode"),
@@ -220,6 +223,14 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
 def test_a_folder_is_no_settings_file(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
         load_settings(tmp_path, {})
+
+
+def test_other_pairs_keep_the_risk_they_are_configured_with(tmp_path: Path) -> None:
+    config = load(tmp_path, "pairs: [{symbol: ETH/USDT, enabled: false, risk: 0.8}]")
+
+    other = config.with_pairs([Pair.parse("XRP"), Pair.parse("ETH")])
+
+    assert [(p.symbol, p.enabled, p.risk) for p in other.pairs] == [("XRP/USDT", True, 1.0), ("ETH/USDT", True, 0.8)]
 
 
 @pytest.mark.parametrize(("timeframe", "days"), [("15m", 730), ("1h", 730), ("5m", 243), ("1m", 48)])
