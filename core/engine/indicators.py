@@ -200,7 +200,7 @@ class _OfCandles(Indicators):
         missing = row[~known[row]]
         if len(missing):
             stretch = np.searchsorted(self._firsts, missing, side="right") - 1
-            for index in np.unique(stretch):
+            for index in sorted(set(stretch.tolist())):
                 first, last = self._stretches[index]
                 here = missing[stretch == index]
                 value[here] = hurst_at(self.close[first:last], here - first)
