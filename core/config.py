@@ -20,13 +20,11 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.domain.candles import Pair, Timeframe
 from core.errors import SettingsError, UsageError
@@ -70,7 +68,7 @@ RootUrl = Annotated[str, AfterValidator(_root_url)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=False)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -365,15 +363,6 @@ class Settings(Section):
         return next((p.risk for p in self.pairs if p.symbol == str(pair)), 1.0)
 
 
-class Secrets(BaseSettings):
-    """What must never be printed: masked by pydantic in every repr. Empty strings count as missing."""
-
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
-
-    telegram_bot_token: SecretStr | None = None
-    gemini_api_key: SecretStr | None = None
-
-
 _SECRET_KEY = re.compile(r"(token|secret|password|api_?key)$", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"^(\d{6,}:[A-Za-z0-9_-]{30,}|AIza[A-Za-z0-9_-]{30,})$")
 
@@ -532,12 +521,3 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = 
         names = ", ".join(v for _, _, v in _overrides(environ))
         raise SettingsError(_sentence(error, content, source if not names else f"{source} with {names}")) from None
     return settings
-
-
-def load_secrets(env_file: Path | None = Path(".env")) -> Secrets:
-    """Secrets from the environment, else from ``.env``. Raises SettingsError where that is no UTF-8 text."""
-    try:
-        # utf-8-sig: some editors begin a file with a mark that would become part of the first name.
-        return Secrets(_env_file=env_file, _env_file_encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise SettingsError(f"{env_file} is not UTF-8 text; save it as such") from None

@@ -17,9 +17,10 @@ from tqdm import tqdm
 from core import bootstrap
 from core.cli import Context, say
 from core.cli.options import positive_int
-from core.config import Secrets, Settings
+from core.config import Settings
 from core.domain.candles import Pair, Timeframe, to_datetime
 from core.errors import UsageError
+from core.secrets import Secrets
 from julaba_tg.phone.bot_api import Phone
 from julaba_tg.phone.clock import SimClock
 from julaba_tg.phone.exchange import CandleSource, Exchange, StoredSource

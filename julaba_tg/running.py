@@ -11,7 +11,8 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from core import bootstrap
-from core.config import Secrets, Settings
+from core.config import Settings
+from core.secrets import Secrets
 from core.services.engine import Engine
 from core.services.views import Progress
 from julaba_tg.app import Bot

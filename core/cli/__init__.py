@@ -17,13 +17,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from core import __version__
-from core.config import DEFAULT_DATA_DIR, Secrets, Settings, load_secrets, load_settings
+from core.config import DEFAULT_DATA_DIR, Settings, load_settings
 from core.domain.candles import Pair
 from core.errors import JulabaError, UsageError
 from core.interrupts import gracefully
+
+if TYPE_CHECKING:
+    from core.secrets import Secrets
 
 Run = Callable[[argparse.Namespace, "Context"], int]
 
@@ -43,6 +46,8 @@ class Context:
 
     @cached_property
     def secrets(self) -> Secrets:
+        from core.secrets import load_secrets
+
         return load_secrets()
 
     def result(self, data: Mapping[str, object], text: str) -> None:

@@ -17,9 +17,10 @@ from hypothesis import settings as run_with
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from core.config import ENV_PREFIX, PairSettings, Section, Settings, load_secrets, load_settings, read_yaml
+from core.config import ENV_PREFIX, PairSettings, Section, Settings, load_settings, read_yaml
 from core.domain.candles import Pair
 from core.errors import SettingsError
+from core.secrets import load_secrets
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "1234567890:" + "AbCdEfGhIjKlMnOpQrStUvWxYz_-0123456"

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from core.config import Secrets, Settings
+from core.config import Settings
 from core.domain.candles import Timeframe, to_ms
+from core.secrets import Secrets
 from core.services.backtest import run_backtest
 from julaba_tg import cli_demo
 from julaba_tg.cli_demo import SEED, START, keep_in_step
