@@ -17,6 +17,7 @@ from core.config import Settings
 from core.domain.candles import Candles, Pair, Timeframe, to_datetime, to_ms
 from core.domain.ledger import Switch
 from core.domain.messages import Notice, PairStopped
+from core.engine.history import history_start
 from core.errors import DataError, JulabaError, MarketError, RateLimited, UnknownPair
 from core.ports import CandleStore, Clock, Ledger, MarketData
 from core.services.bus import Bell
@@ -196,13 +197,13 @@ class LiveTrading:
         await self._loop.handle(missed)
 
     async def _history(self, pairs: tuple[Pair, ...], now_ms: int) -> dict[Pair, Candles]:
-        """Each pair's candles: the loop's history before the first one it has not handled, up to now."""
-        wanted = self._settings.candles.history * self._frame.ms
+        """Each pair's candles: all that the loop's values at the last one it has handled depend on, up to now."""
         handled = [h for p in pairs if (h := self._loop.handled(p)) is not None]
-        start = self._frame.floor(min([now_ms, *handled])) - wanted
+        oldest = min([self._frame.floor(now_ms) - self._frame.ms, *handled])
         found: dict[Pair, Candles] = {}
 
         async def one(pair: Pair) -> None:
+            start = history_start(pair, self._frame, oldest, self._settings.candles.history)
             try:
                 await fetch_history(
                     self._market,

@@ -17,7 +17,8 @@ from core.domain.candles import Candle, Candles, Pair, Timeframe, to_datetime, t
 from core.domain.ledger import Controls, Effect, Step, Switch
 from core.domain.messages import Notice
 from core.domain.trading import Candidate, GeminiOpinion, ModelOpinion, Opinions
-from core.engine import filters, step, strategy
+from core.engine import filters, step
+from core.engine.history import History, Windows
 from core.engine.step import Book, Close, Proposal
 from core.engine.trader import Stance
 from core.ml.prediction import RECENT, average, percentile_of
@@ -51,7 +52,12 @@ class Memory:
     outcomes: int
     recent: list[float]  # probabilities of ``recent_model``, oldest first
     recent_model: str | None
-    windows: dict[Pair, Candles]
+    histories: dict[Pair, History]
+
+    @property
+    def windows(self) -> Mapping[Pair, Candles]:
+        """Each pair's candles, up to the newest."""
+        return Windows(self.histories)
 
 
 class TradingLoop:
@@ -103,7 +109,7 @@ class TradingLoop:
             outcomes=state.outcomes,
             recent=list(state.recent_probabilities),
             recent_model=state.recent_model,
-            windows={},
+            histories={},
         )
 
     @property
@@ -130,7 +136,10 @@ class TradingLoop:
 
     def warm(self, window: Candles) -> None:
         """Sets a pair's history without acting on it: what was known before the first candle to handle."""
-        self.memory.windows[window.pair] = window.tail(self._settings.candles.history)
+        self.memory.histories[window.pair] = self._history(window)
+
+    def _history(self, candles: Candles) -> History:
+        return History(candles, self._settings.candles.history, self._settings.candles.max_gap)
 
     async def handle(self, batch: Mapping[Pair, Candles]) -> None:
         """New closed candles per pair (BTC's among them), oldest first, time by time through both steps."""
@@ -171,17 +180,17 @@ class TradingLoop:
         return self.memory.cursors[name].get(pair, -1) < time
 
     def _close(self, pair: Pair, candle: Candle) -> Close:
-        before = self.memory.windows.get(pair)
-        if before is None or not len(before):
+        before = self.memory.histories.get(pair)
+        if before is None:
             return Close(candle, None, None)
-        return Close(candle, int(before.time[-1]), float(before.close[-1]))
+        return Close(candle, before.last_time, before.last_close)
 
     def _append(self, pair: Pair, candle: Candle) -> None:
-        one = Candles.of(pair, self._settings.frame, [candle])
-        before = self.memory.windows.get(pair, Candles.empty(pair, self._settings.frame))
-        if len(before) and before.time[-1] >= candle.open_time:
-            return
-        self.memory.windows[pair] = before.tail(self._settings.candles.history - 1).joined(one)
+        history = self.memory.histories.get(pair)
+        if history is None:
+            history = self.memory.histories[pair] = self._history(Candles.empty(pair, self._settings.frame))
+        if history.last_time is None or history.last_time < candle.open_time:
+            history.append(candle)
 
     async def _enter(self, time: int, pairs: Sequence[Pair]) -> None:
         found = [c for c in (self._propose(pair, time) for pair in pairs) if c is not None]
@@ -213,14 +222,11 @@ class TradingLoop:
 
     def _propose(self, pair: Pair, time: int) -> Candidate | None:
         """The crossover at this candle, if the pair's stretch is long enough to trust the indicators."""
-        window, settings = self.memory.windows[pair], self._settings
-        if int(window.time[-1]) != time:
+        tracker = self.memory.histories[pair].tracker
+        if tracker.time != time:
             return None
-        first, last = window.stretches(settings.candles.max_gap)[-1]
-        candidate = strategy.propose(
-            window, self.memory.book.last_signals.get(pair), settings.strategy, settings.candles.max_gap
-        )
-        if candidate is None or last - first >= settings.candles.min_history:
+        candidate = tracker.candidate(self.memory.book.last_signals.get(pair), self._settings.strategy)
+        if candidate is None or len(tracker) >= self._settings.candles.min_history:
             return candidate
         if candidate.is_signal:
             # Seen but not trusted: it still starts the cooldown, exactly as the backtest's early signals do.
@@ -330,9 +336,9 @@ class TradingLoop:
         """Stores the effect, then makes it the present. What the store has seen before is not applied twice."""
         if not await self._ledger.commit(effect):
             log.warning("the step %s was stored before: reloading", effect.step)
-            windows = self.memory.windows
+            histories = self.memory.histories
             await self.start()
-            self.memory.windows = windows
+            self.memory.histories = histories
             return
         self.memory.book = book
         self.memory.cursors[effect.step].update(effect.cursors)

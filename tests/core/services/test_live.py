@@ -159,7 +159,7 @@ async def mexc() -> AsyncIterator[Moody]:
 
 async def test_a_start_loads_the_history_says_so_and_waits_for_the_next_close(mexc: Moody, tmp_path: Path) -> None:
     async with running(mexc, tmp_path) as scene:
-        assert {len(w) for w in scene.loop.memory.windows.values()} == {500}
+        assert all(500 < len(w) <= 596 for w in scene.loop.memory.windows.values())
         assert set(scene.loop.memory.windows) == {LINK, ETH, BTC}
         assert await scene.notices("started") == ["Julaba is running"]
         await scene.close()
@@ -208,7 +208,7 @@ async def test_a_pair_listed_again_is_noticed_by_the_next_day_without_a_restart(
         assert await scene.notices("recovered") == ["MATIC/USDT is traded again"]
         await scene.close()
         assert scene.loop.handled(MATIC) == START + 20 * DAY
-        assert len(scene.loop.memory.windows[MATIC]) == 500
+        assert len(scene.loop.memory.windows[MATIC]) > 500
 
 
 @pytest.mark.parametrize("still_listed", [False, True])
@@ -265,7 +265,7 @@ async def test_one_pair_without_history_at_the_start_does_not_keep_the_others_fr
         assert scene.live.faults.active == ("ETH/USDT: its history cannot be had",)
         mexc.moods.clear()
         await scene.close(2)
-        assert len(scene.loop.memory.windows[ETH]) == 500
+        assert len(scene.loop.memory.windows[ETH]) > 500
         assert scene.loop.handled(ETH) == NOON + 3 * M15.ms
         assert await scene.notices("fault") == ["ETH/USDT: its history cannot be had"]
         assert await scene.notices("recovered") == ["ETH/USDT: candles come again"]
