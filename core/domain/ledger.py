@@ -130,3 +130,4 @@ class LedgerState:
     recent_model: str | None
     timeframe: str | None  # of the newest decision
     outcomes: int
+    variant_signals: Mapping[tuple[str, Pair], int] = field(default_factory=dict)  # open time of each one's newest

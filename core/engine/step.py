@@ -6,14 +6,14 @@ Replay and live both call these two functions and nothing else changes a book.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from core.config import Settings
 from core.domain.account import Account, Position
 from core.domain.candles import Candle, Pair, to_datetime
 from core.domain.ledger import DecisionRecord, DecisionStatus, Effect, FollowRecord, LegRecord
 from core.domain.messages import Event, Notice, SignalDecided, TargetHit, TradeClosed
-from core.domain.trading import Candidate, Decision, Follow, FollowKind, Opinions
+from core.domain.trading import Candidate, Decision, Follow, FollowKind, Opinions, Verdict
 from core.engine import fills, trader
 from core.engine.filters import Facts, alignment_of
 from core.engine.trader import LegMoney, Stance
@@ -21,13 +21,17 @@ from core.engine.trader import LegMoney, Stance
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """What a step changes: the account, the open follows by id, each pair's last signal, the next free ids."""
+    """What a step changes: the account, the open follows by id, each pair's last signal, the next free ids.
+
+    ``variant_signals``: the same last signal, by variant and pair.
+    """
 
     account: Account
     follows: Mapping[int, FollowRecord]
     last_signals: Mapping[Pair, int]
     next_decision_id: int
     next_follow_id: int
+    variant_signals: Mapping[tuple[str, Pair], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +45,17 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A candidate with everything gathered about it. ``stale``: it came too late to be taken."""
+    """A candidate with everything gathered about it. ``stale``: it came too late to be taken.
+
+    ``variants``: what each variant of the filters says, stored with the decision and deciding nothing.
+    """
 
     candidate: Candidate
     opinions: Opinions
     facts: Facts
     stance: Stance
     stale: bool = False
+    variants: tuple[Verdict, ...] = ()
 
 
 def run_exits(book: Book, open_time: int, closes: Mapping[Pair, Close], settings: Settings) -> tuple[Book, Effect]:
@@ -227,6 +235,7 @@ def run_entries(
     ``pairs``: all whose candle was looked at; ``decided_at``: epoch ms by the clock.
     """
     account, follows, signals = book.account, dict(book.follows), dict(book.last_signals)
+    variant_signals = dict(book.variant_signals)
     decisions: list[DecisionRecord] = []
     opened: list[FollowRecord] = []
     events: list[Event] = []
@@ -248,6 +257,7 @@ def run_entries(
             if proposal.stance.enabled:
                 trade_id = follow_id if status == "taken" else None
                 events.append(_signal_event(decisions[-1], decision, proposal, trade_id))
+        variant_signals |= {(v.rule, candidate.pair): open_time for v in proposal.variants if v.number}
         decision_id, follow_id = decision_id + 1, follow_id + 1
     effect = Effect(
         step="entries",
@@ -257,7 +267,7 @@ def run_entries(
         follows=tuple(opened),
         events=tuple(events),
     )
-    return Book(account, follows, signals, decision_id, follow_id), effect
+    return Book(account, follows, signals, decision_id, follow_id, variant_signals), effect
 
 
 def _decision(proposal: Proposal, account: Account, settings: Settings) -> Decision:
@@ -312,7 +322,7 @@ def _record(
         status=status,
         reason=_reason(decision, status),
         snapshot=candidate.snapshot,
-        verdicts=decision.verdicts,
+        verdicts=(*decision.verdicts, *proposal.variants),
         decided_at=decided_at,
         quantity=decision.quantity,
         risk_amount=decision.risk_amount,

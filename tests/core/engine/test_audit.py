@@ -115,7 +115,8 @@ def test_stored_candles_of_a_lower_timeframe_count_in_the_alignment() -> None:
     five = Timeframe.parse("5m")
     rows = len(candles) * 3
     falling = np.linspace(200.0, 100.0, rows)
-    lower = Candles(LINK, five, candles.time[0] + np.arange(rows) * five.ms, *([falling] * 4), np.ones(rows))
+    times = candles.time[0] + np.arange(rows) * five.ms
+    lower = Candles(LINK, five, times, falling, falling, falling, falling, np.ones(rows))
 
     found = audit_part(candles, None, {"5m": lower}, settings())
     without = part(candles, settings())

@@ -22,7 +22,7 @@ def test_independent_rows_in_two_sets_give_the_error_of_two_samples() -> None:
     a, b = values[:80], values[80:]
     expected = math.sqrt((a.var() / 80 + b.var() / 120) * 200 / 199)
     assert found.value == pytest.approx(a.mean() - b.mean())
-    assert found.spreads == ((pytest.approx(expected), pytest.approx(79)),)
+    assert found.spreads[0] == pytest.approx((expected, 79))
 
 
 def test_rows_in_both_sets_cancel_as_far_as_they_do() -> None:
