@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import groupby
 
 import numpy as np
@@ -70,6 +71,11 @@ class Market:
     @property
     def pair(self) -> Pair:
         return self.candles.pair
+
+    @cached_property
+    def at_entry(self) -> Indicators:
+        """The indicators at the entries alone."""
+        return self.indicators.at(self.entries.row)
 
 
 @dataclass(frozen=True, eq=False)
@@ -269,7 +275,7 @@ class _Run:
             breach |= equity <= (1 - limits.drawdown_pause) * peak
         if breach.any():
             return np.arange(first, first + len(equity))
-        return first + np.unique(np.append(changes, int(equity.argmax())))
+        return first + np.array(sorted({*changes.tolist(), int(equity.argmax())}))
 
     def _roll(self, step: int) -> None:
         self.account, _ = trader.roll(self.account, int(self.time[step]), self.settings)
@@ -296,9 +302,9 @@ class _Run:
 
     def _candidate(self, market: int, entry: int) -> Candidate:
         part = self.markets[market]
-        row, sign, since = (int(x[entry]) for x in (part.entries.row, part.entries.sign, part.entries.bars_since))
+        sign, since = int(part.entries.sign[entry]), int(part.entries.bars_since[entry])
         rules = self.settings.strategy
-        return candidate_at(part.candles, part.indicators, row, sign, None if since < 0 else since, rules)
+        return candidate_at(part.candles, part.at_entry, entry, sign, None if since < 0 else since, rules)
 
     def _held(self, market: int, entry: int, candidate: Candidate) -> _Open:
         part = self.markets[market]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,10 +14,13 @@ import numpy as np
 from core.config import Settings
 from core.domain.candles import BoolArray, Candles, FloatArray, Pair, Timeframe, iso
 from core.domain.trading import Candidate, ExitReason, Follow, FollowKind
+from core.engine.fills import Order
 from core.engine.indicators import REGIMES, Indicators, indicators
 from core.engine.metrics import profit_factor, win_rate
 from core.engine.outcomes import EXITS, Outcomes, find_outcomes
-from core.engine.strategy import Entries, candidate_at, candidates
+from core.engine.portfolio import Market
+from core.engine.strategy import Entries, candidate_at
+from core.engine.strategy import candidates as find_candidates
 from core.ports import CandleStore
 from core.services.whole_file import whole_file
 
@@ -42,6 +45,9 @@ MORE_COLUMNS = (
     *("entry_di_plus", "entry_di_minus", "bars_since_signal"),
 )
 
+GROUPS = ("regime", "hour", "month")
+"""What the figures are also told by: the signal candle's regime, hour (UTC) and month."""
+
 _MINUTE_MS = 60_000
 _GAP = EXITS.index(ExitReason.GAP)
 _STOP = EXITS.index(ExitReason.STOP_LOSS)
@@ -64,10 +70,13 @@ class BacktestTrade:
 
 @dataclass(frozen=True, eq=False)
 class PairBacktest:
-    """A pair's closed trades as arrays, oldest first; those that a gap ended are only counted."""
+    """A pair's closed trades as arrays, oldest first; those that a gap ended are only counted.
 
-    candles: Candles
-    indicators: Indicators
+    ``market`` has them too, and those without all their candles or an outcome; ``chosen`` are its entries kept here.
+    """
+
+    market: Market
+    chosen: BoolArray
     entries: Entries
     outcomes: Outcomes
     net_r: FloatArray
@@ -77,16 +86,29 @@ class PairBacktest:
         return len(self.entries)
 
     @property
+    def candles(self) -> Candles:
+        return self.market.candles
+
+    @property
+    def indicators(self) -> Indicators:
+        return self.market.indicators
+
+    @property
     def pair(self) -> Pair:
-        return self.candles.pair
+        return self.market.pair
+
+    @cached_property
+    def at_entry(self) -> Indicators:
+        """The indicators at the entries alone."""
+        return self.market.at_entry.at(np.flatnonzero(self.chosen))
 
     def trade(self, index: int, settings: Settings) -> BacktestTrade:
         """One trade in full."""
         row, since = int(self.entries.row[index]), int(self.entries.bars_since[index])
         candidate = candidate_at(
             self.candles,
-            self.indicators,
-            row,
+            self.at_entry,
+            index,
             int(self.entries.sign[index]),
             None if since < 0 else since,
             settings.strategy,
@@ -94,6 +116,19 @@ class PairBacktest:
         kind = FollowKind.SHADOW_SIGNAL if self.entries.is_signal[index] else FollowKind.SHADOW_CANDIDATE
         follow = self.outcomes.follow(index, self.candles)
         return BacktestTrade(row, kind, candidate, follow, float(self.net_r[index]))
+
+    def groups(self, name: str) -> list[str]:
+        """Each trade's group of one of ``GROUPS``: of its signal candle, in UTC."""
+        if name == "regime":
+            return [regime.value for regime in self.at_entry.regimes()]
+        if name == "hour":
+            return [f"{hour:02d}" for hour in self.at_entry.hour]
+        return [iso(int(time))[:7] for time in self.at_entry.time]
+
+    def target_first(self, settings: Settings) -> PairBacktest:
+        """The same trades where the targets that an ambiguous candle touches are filled before its stop."""
+        outcomes = targets_first(self.market, settings).outcomes.only(self.chosen)
+        return replace(self, outcomes=outcomes, net_r=_net_r(outcomes, settings))
 
     def columns(self) -> dict[str, list[Any]]:
         """``COLUMNS`` and ``MORE_COLUMNS`` by name, one value per trade; NaN = missing, times as ISO text."""
@@ -162,15 +197,33 @@ class Backtest:
         """Figures of the signals per pair and in all, as JSON can hold them; None where nothing can be said.
 
         R is gross unless the name ends in ``_net``; ``ambiguous_share`` is the share of signals with a candle that
-        touched both the stop and an open target. With candidates theirs stand under ``candidates``, signals included.
+        touched both the stop and an open target, ``decided`` how many of these smaller candles told. With candidates
+        theirs stand under ``candidates``, signals included. ``target_first`` is the total with the other order in the
+        candles that are left ambiguous; ``by`` has the signals by regime, hour (UTC) and month of their candle.
         """
+        total = self._figures(self.parts)
+        other = [part.target_first(self.settings) for part in self.parts]
         return {
             "pairs": {str(part.pair): self._figures([part]) for part in self.parts},
-            "total": self._figures(self.parts),
+            "total": total,
             "from": iso(self.start_ms),
             "to": iso(self.end_ms),
-            "ambiguous_share": self._figures(self.parts)["ambiguous_share"],
+            "ambiguous_share": total["ambiguous_share"],
+            "target_first": _results(other, [part.entries.is_signal for part in other]),
+            "by": self._by(),
         }
+
+    def _by(self) -> dict[str, dict[str, Any]]:
+        groups: dict[str, dict[str, Any]] = {}
+        for name in GROUPS:
+            keys = [np.array(part.groups(name), dtype=object) for part in self.parts]
+            chosen = [part.entries.is_signal for part in self.parts]
+            names = sorted({k for column, is_signal in zip(keys, chosen, strict=True) for k in column[is_signal]})
+            groups[name] = {}
+            for group in names:
+                within = [c & (column == group) for c, column in zip(chosen, keys, strict=True)]
+                groups[name][group] = {"signals": int(sum(w.sum() for w in within)), **_results(self.parts, within)}
+        return groups
 
     def columns(self) -> dict[str, list[Any]]:
         """The table by column name."""
@@ -228,6 +281,7 @@ def run_backtest(
     *,
     history: History = "all",
     candidates: bool = False,
+    detail: Mapping[Pair, Candles] | None = None,
 ) -> Backtest:
     """Every signal (with ``candidates`` every crossover) in ``[start_ms, end_ms)`` and its outcome.
 
@@ -235,8 +289,13 @@ def run_backtest(
     the end is none. With history "all" the candles before ``start_ms`` warm the indicators up, with "none" they are
     not used; either way the first ``strategy.warmup_bars`` of each stretch give no entry and the cooldown starts at
     ``start_ms``. A trade that a long gap ends is counted and left out. None as a bound: as far as there are candles.
+    ``detail``: candles of a smaller timeframe, which tell the order inside an ambiguous candle that they cover whole.
     """
-    parts = tuple(_run_pair(c, settings, start_ms, end_ms, history, candidates) for c in candles.values())
+    found = [
+        market_of(c, settings, start_ms, end_ms, history=history, candidates=candidates, detail=(detail or {}).get(p))
+        for p, c in candles.items()
+    ]
+    parts = tuple(_closed(market, settings) for market in found)
     starts = [int(p.candles.time[0]) for p in parts if len(p.candles)]
     ends = [int(p.candles.time[-1]) + p.candles.timeframe.ms for p in parts if len(p.candles)]
     first = start_ms if start_ms is not None else min(starts, default=0)
@@ -244,19 +303,48 @@ def run_backtest(
     return Backtest(settings, parts, first, last, candidates)
 
 
-def _run_pair(
-    stored: Candles, settings: Settings, start_ms: int | None, end_ms: int | None, history: History, with_all: bool
-) -> PairBacktest:
-    rules, max_gap = settings.strategy, settings.candles.max_gap
+def market_of(
+    stored: Candles,
+    settings: Settings,
+    start_ms: int | None,
+    end_ms: int | None,
+    *,
+    history: History = "all",
+    candidates: bool = False,
+    detail: Candles | None = None,
+) -> Market:
+    """A pair's entries in the range and what becomes of each, also of those that are open where the candles end."""
     used = stored.between(start_ms if history == "none" else None, end_ms)
     first_row = 0 if start_ms is None else int(np.searchsorted(used.time, start_ms))
-    ind = indicators(used, max_gap)
-    entries = candidates(used, ind, rules, max_gap=max_gap, first_row=first_row)
-    entries = entries.only(entries.row < len(used) - rules.max_bars)
-    if not with_all:
+    ind = indicators(used, settings.candles.max_gap)
+    entries = find_candidates(used, ind, settings.strategy, max_gap=settings.candles.max_gap, first_row=first_row)
+    if not candidates:
         entries = entries.only(entries.is_signal)
-    outcomes = find_outcomes(
-        used,
+    return Market(used, ind, entries, _outcomes(used, ind, entries, settings, detail=detail))
+
+
+def targets_first(market: Market, settings: Settings) -> Market:
+    """The market where the targets that an ambiguous candle touches come before its stop, unless it was decided."""
+    open_question: BoolArray = market.outcomes.ambiguous & ~market.outcomes.decided
+    if not open_question.any():
+        return market
+    entries = market.entries.only(open_question)
+    others = _outcomes(market.candles, market.indicators, entries, settings, order="target")
+    return replace(market, outcomes=market.outcomes.replaced(open_question, others))
+
+
+def _outcomes(
+    candles: Candles,
+    ind: Indicators,
+    entries: Entries,
+    settings: Settings,
+    *,
+    order: Order = "stop",
+    detail: Candles | None = None,
+) -> Outcomes:
+    rules = settings.strategy
+    return find_outcomes(
+        candles,
         entries.row,
         entries.sign,
         ind.atr[entries.row],
@@ -264,13 +352,24 @@ def _run_pair(
         max_bars=rules.max_bars,
         fills=settings.fills,
         breakeven=rules.breakeven_after_tp1,
-        max_gap=max_gap,
+        max_gap=settings.candles.max_gap,
+        order=order,
+        detail=detail,
     )
-    sample: BoolArray = outcomes.exit != _GAP
-    gap_ended = int((~sample & entries.is_signal).sum())
-    outcomes = outcomes.only(sample)
-    net_r = outcomes.net_r(settings.paper.fee_rate, settings.paper.slippage_rate)
-    return PairBacktest(used, ind, entries.only(sample), outcomes, net_r, gap_ended)
+
+
+def _closed(market: Market, settings: Settings) -> PairBacktest:
+    """What has all its candles and was not ended by a gap."""
+    whole = market.entries.row < len(market.candles) - settings.strategy.max_bars
+    at_gap = market.outcomes.exit == _GAP
+    chosen: BoolArray = whole & ~at_gap
+    outcomes = market.outcomes.only(chosen)
+    gap_ended = int((whole & at_gap & market.entries.is_signal).sum())
+    return PairBacktest(market, chosen, market.entries.only(chosen), outcomes, _net_r(outcomes, settings), gap_ended)
+
+
+def _net_r(outcomes: Outcomes, settings: Settings) -> FloatArray:
+    return outcomes.net_r(settings.paper.fee_rate, settings.paper.slippage_rate)
 
 
 def _results(parts: Sequence[PairBacktest], chosen: Sequence[BoolArray]) -> dict[str, Any]:
@@ -287,4 +386,5 @@ def _results(parts: Sequence[PairBacktest], chosen: Sequence[BoolArray]) -> dict
         "realized_r_net": float(net.sum()),
         "profit_factor_net": profit_factor(net),
         "ambiguous_share": ambiguous / len(gross) if len(gross) else None,
+        "decided": sum(int(p.outcomes.decided[c].sum()) for p, c in zip(parts, chosen, strict=True)),
     }
