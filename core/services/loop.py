@@ -16,11 +16,13 @@ from core.domain.account import Account
 from core.domain.candles import Candle, Candles, Pair, Timeframe, to_datetime, to_ms
 from core.domain.ledger import Controls, Effect, Step, Switch
 from core.domain.messages import Notice
-from core.domain.trading import Candidate, GeminiOpinion, ModelOpinion, Opinions
+from core.domain.trading import Candidate, GeminiOpinion, ModelOpinion, Opinions, Verdict
 from core.engine import filters, step
 from core.engine.history import History, Windows
 from core.engine.step import Book, Close, Proposal
+from core.engine.tracker import Tracker
 from core.engine.trader import Stance
+from core.engine.variants import variant_verdicts
 from core.ml.prediction import RECENT, average, percentile_of
 from core.ports import Advisor, Clock, Ledger, Predictor
 from core.services.bus import Bell
@@ -53,6 +55,7 @@ class Memory:
     recent: list[float]  # probabilities of ``recent_model``, oldest first
     recent_model: str | None
     histories: dict[Pair, History]
+    early: dict[Pair, int]  # each pair's newest signal that was seen but not trusted, by its candle's open time
 
     @property
     def windows(self) -> Mapping[Pair, Candles]:
@@ -100,6 +103,7 @@ class TradingLoop:
             last_signals=dict(state.last_signals),
             next_decision_id=state.next_decision_id,
             next_follow_id=state.next_follow_id,
+            variant_signals=dict(state.variant_signals),
         )
         self.memory = Memory(
             book=book,
@@ -110,6 +114,7 @@ class TradingLoop:
             recent=list(state.recent_probabilities),
             recent_model=state.recent_model,
             histories={},
+            early={},
         )
 
     @property
@@ -137,6 +142,8 @@ class TradingLoop:
     def warm(self, window: Candles) -> None:
         """Sets a pair's history without acting on it: what was known before the first candle to handle."""
         self.memory.histories[window.pair] = self._history(window)
+        if window.pair in self._order:
+            self._recall(window.pair)
 
     def _history(self, candles: Candles) -> History:
         return History(candles, self._settings.candles.history, self._settings.candles.max_gap)
@@ -195,11 +202,17 @@ class TradingLoop:
     async def _enter(self, time: int, pairs: Sequence[Pair]) -> None:
         found = [c for c in (self._propose(pair, time) for pair in pairs) if c is not None]
         together = [c.pair for c in found if c.is_signal]
+        choices = {c.pair: self._variants(c) for c in found}
         gathered = await asyncio.gather(*(self._gather(candidate, together) for candidate in found))
         async with self.changing:
             # Decided when the opinions are in: a pause or a switch pressed meanwhile counts, and so does the time.
             proposals = [
-                replace(p, stance=self._stance(p.candidate.pair, p.opinions.model), stale=self._is_stale(p.candidate))
+                replace(
+                    p,
+                    stance=self._stance(p.candidate.pair, p.opinions.model),
+                    stale=self._is_stale(p.candidate),
+                    variants=choices[p.candidate.pair],
+                )
                 for p in gathered
             ]
             book, effect = step.run_entries(
@@ -209,6 +222,13 @@ class TradingLoop:
         for proposal in proposals:
             if proposal.opinions.model is not None:
                 self._remember(proposal.opinions.model)
+
+    def _variants(self, candidate: Candidate) -> tuple[Verdict, ...]:
+        """What each variant of the filters says of a candidate."""
+        if not self._settings.variants:
+            return ()
+        time = self.memory.windows[candidate.pair].time
+        return variant_verdicts(candidate, time, self.memory.book.variant_signals, self._settings)
 
     def _remember(self, model: ModelOpinion) -> None:
         """A new champion is ranked among its own predictions only."""
@@ -225,15 +245,33 @@ class TradingLoop:
         tracker = self.memory.histories[pair].tracker
         if tracker.time != time:
             return None
-        candidate = tracker.candidate(self.memory.book.last_signals.get(pair), self._settings.strategy)
+        return self._candidate(pair, tracker)
+
+    def _candidate(self, pair: Pair, tracker: Tracker) -> Candidate | None:
+        last, early = self.memory.book.last_signals.get(pair), self.memory.early.get(pair, 0)
+        if early > (last or 0) and tracker.rows_after(early) < self._settings.strategy.cooldown_bars:
+            last = early
+        candidate = tracker.candidate(last, self._settings.strategy)
         if candidate is None or len(tracker) >= self._settings.candles.min_history:
             return candidate
         if candidate.is_signal:
             # Seen but not trusted: it still starts the cooldown, exactly as the backtest's early signals do.
-            self.memory.book = replace(
-                self.memory.book, last_signals={**self.memory.book.last_signals, pair: candidate.open_time}
-            )
+            self.memory.early[pair] = candidate.open_time
         return None
+
+    def _recall(self, pair: Pair) -> None:
+        """The early signals of a young stretch. No store has them: its candles are gone through once more."""
+        history, settings = self.memory.histories[pair], self._settings
+        self.memory.early.pop(pair, None)
+        young = len(history.tracker)
+        if young >= settings.candles.min_history + settings.strategy.cooldown_bars:
+            return
+        candles = history.candles
+        tracker = Tracker.over(candles.rows(0, len(candles) - young), settings.candles.max_gap)
+        for candle in candles.tail(young):
+            tracker.update(candle)
+            if len(tracker) < settings.candles.min_history:
+                self._candidate(pair, tracker)
 
     def _stance(self, pair: Pair, model: ModelOpinion | None = None) -> Stance:
         """A weight belongs to the model it was granted to; any other one has none."""
@@ -336,9 +374,9 @@ class TradingLoop:
         """Stores the effect, then makes it the present. What the store has seen before is not applied twice."""
         if not await self._ledger.commit(effect):
             log.warning("the step %s was stored before: reloading", effect.step)
-            histories = self.memory.histories
+            histories, early = self.memory.histories, self.memory.early
             await self.start()
-            self.memory.histories = histories
+            self.memory.histories, self.memory.early = histories, early
             return
         self.memory.book = book
         self.memory.cursors[effect.step].update(effect.cursors)
