@@ -7,7 +7,6 @@ and must be exactly the parts that differ.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -19,19 +18,11 @@ from core.engine.fills import Fills
 from core.engine.indicators import indicators
 from core.engine.outcomes import EXITS, Outcomes, find_outcomes
 from core.engine.strategy import candidates
+from tests.bench.candles import jumpy
 from tests.bench.with_backtesting import MAX_BARS, Leg, Legs, ours, reason, theirs
 from tests.markets import real, walk
 
 CLOSE = 1e-9
-
-
-def jumpy(rows: int, seed: int, gaps: dict[int, int] | None = None) -> Candles:
-    """A walk whose candles open away from the last close, now and then far away."""
-    calm = walk(rows, seed, gaps=gaps)
-    rng = np.random.default_rng(seed)
-    jump = rng.normal(0, 0.002, rows) * np.where(rng.random(rows) < 0.1, 8, 1)
-    opened = np.round(calm.open * np.exp(jump), 2)
-    return replace(calm, open=opened, high=np.maximum(calm.high, opened), low=np.minimum(calm.low, opened))
 
 
 def all_crossovers(candles: Candles, fills: Fills = "pessimistic") -> tuple[Outcomes, Legs, Legs]:
@@ -85,14 +76,14 @@ def test_backtesting_py_ends_every_part_as_we_do_where_candles_open_at_the_last_
 
 @pytest.mark.parametrize("seed", [4, 5, 6])
 def test_where_candles_open_elsewhere_only_target_gaps_differ(seed: int) -> None:
-    legs, gaps = compare(jumpy(3000, seed, gaps={700: 8, 1900: 9}))
+    legs, gaps = compare(jumpy(walk(3000, seed, gaps={700: 8, 1900: 9}), seed))
 
     assert legs > 100
     assert gaps > 3
 
 
 def test_the_comparison_meets_every_way_a_trade_can_end() -> None:
-    candles = jumpy(3000, 4, gaps={700: 8, 1900: 9})
+    candles = jumpy(walk(3000, 4, gaps={700: 8, 1900: 9}), 4)
     found, _, _ = all_crossovers(candles)
     seen = {reason(found, int(i), part) for i in np.flatnonzero(found.exit >= 0) for part in range(3)}
     opened_beyond_the_stop = (found.exit == 0) & (found.exit_price != found.stop)
@@ -103,7 +94,7 @@ def test_the_comparison_meets_every_way_a_trade_can_end() -> None:
 
 def test_a_wrong_fill_would_be_seen() -> None:
     """The same entries under the reference's fills, where a gap through the stop fills at the stop, do not agree."""
-    candles = jumpy(2000, 4)
+    candles = jumpy(walk(2000, 4), 4)
     found, mine, other = all_crossovers(candles, "reference")
 
     assert {key for key in mine if not equal(mine[key], other[key])} > target_gaps(candles, found)

@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from core.adapters.candle_files import CandleFiles
@@ -21,6 +22,15 @@ MANY_PAIRS, MANY_DAYS = 100, 1095
 def market(days: int = DAYS) -> dict[Pair, Candles]:
     """The five pairs that are traded at the start."""
     return {pair: replace(walk(days * 96, n), pair=pair) for n, pair in enumerate(Settings().traded)}
+
+
+def jumpy(candles: Candles, seed: int) -> Candles:
+    """The same with candles that open away from the last close, now and then far away."""
+    rng = np.random.default_rng(seed)
+    jump = rng.normal(0, 0.002, len(candles)) * np.where(rng.random(len(candles)) < 0.1, 8, 1)
+    opened = np.round(candles.open * np.exp(jump), 2)
+    high, low = np.maximum(candles.high, opened), np.minimum(candles.low, opened)
+    return replace(candles, open=opened, high=high, low=low)
 
 
 def frame(candles: Candles) -> pd.DataFrame:

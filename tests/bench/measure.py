@@ -76,6 +76,16 @@ def median(work: Callable[[], object], runs: int = RUNS) -> float:
     return statistics.median(taken)
 
 
+def beside(ours: Callable[[], object], theirs: Callable[[], object], runs: int = RUNS) -> tuple[float, float]:
+    """Medians of both, taken by turns, so that a machine that is busy for a while is busy for both."""
+    one, other = [], []
+    ours()
+    for _ in range(runs):
+        one += [median(ours, 1) for _ in range(4)]
+        other.append(median(theirs, 1))
+    return statistics.median(one), statistics.median(other)
+
+
 def one_core() -> None:
     """Holds this process and its children to one core, where the system can."""
     if hasattr(os, "sched_setaffinity"):

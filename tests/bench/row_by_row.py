@@ -77,7 +77,7 @@ def _indicators(part: pd.DataFrame) -> pd.DataFrame:
     df["hurst"] = [_hurst(df["close"].iloc[max(0, i - 99) : i + 1].to_numpy()) for i in range(len(df))]
     df["regime"] = [_regime(hurst, adx) for hurst, adx in zip(df["hurst"], df["adx"], strict=True)]
     opened = pd.to_datetime(df["timestamp"], unit="ms", utc=True)
-    df["hour"], df["day_of_week"] = opened.dt.hour, opened.dt.dayofweek
+    df["hour"], df["day_of_week"] = opened.dt.hour, opened.dt.day_of_week
     return df
 
 

@@ -1,0 +1,67 @@
+"""``make bench``: every part in a process of its own, held to one core; then a table, and docs/performance.md anew.
+
+Absolute times belong to the machine and the moment; ratios are of medians taken in one run and are what to compare.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import time
+
+from tests.bench import page
+from tests.bench.measure import ROOT, Line, one_core, python, say
+
+PARTS = {
+    "rows": "against",
+    "vectorbt": "against",
+    "backtesting": "against",
+    "command": "command",
+    "dataset": "large",
+    "load": "large",
+    "candle": "single",
+    "prediction": "single",
+    "inside": "inside",
+    "growth": "large",
+}
+"""Part by part the module that measures it, in a function of the part's name."""
+
+
+def measure(part: str) -> None:
+    """In the child: one line of JSON for each line of the table."""
+    one_core()
+    for line in getattr(importlib.import_module(f"tests.bench.{PARTS[part]}"), part)():
+        print(line.to_json(), flush=True)
+
+
+def collect(parts: list[str]) -> list[Line]:
+    lines: list[Line] = []
+    for part in parts:
+        began = time.perf_counter()
+        say(f"{part} ...")
+        lines += [Line.from_json(text) for text in python("tests.bench", "--measure", part).text.splitlines()]
+        say(f"{part}: {time.perf_counter() - began:.0f} s")
+    return lines
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--only", choices=PARTS, help="one part alone; docs/performance.md stays as it is")
+    parser.add_argument("--measure", choices=PARTS, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.measure:
+        measure(args.measure)
+        return 0
+    lines = collect([args.only] if args.only else list(PARTS))
+    print(page.terminal(lines))
+    if any(line.part == "growth" for line in lines):
+        page.PICTURE.write_bytes(page.picture(lines))
+    if not args.only:
+        page.PAGE.write_text(page.rewritten(page.PAGE.read_text(encoding="utf-8"), lines), encoding="utf-8")
+        say(f"written to {page.PAGE.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,32 @@
+"""The whole command from a cold start beside the row-by-row way as a whole process: 5 pairs x 90 days."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.bench.candles import market, write
+from tests.bench.measure import Line, median, process, python, runs_of
+
+
+def command() -> Iterator[Line]:
+    julaba = Path(sys.executable).parent / "julaba"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write(market(), folder)
+        taken, peak = runs_of(lambda: process([julaba, "backtest", "--data-dir", folder / "data", "--json"]), 9)
+        theirs = median(lambda: python("tests.bench.row_by_row", folder / "csv"))
+    yield Line(
+        part="command",
+        what="`julaba backtest` from a cold start, beside the row-by-row way from CSV",
+        ours=taken,
+        theirs=theirs,
+        unit="s",
+        goal="ratio",
+        must=10,
+        aim=25,
+        note="whole processes, their imports included; candles from Parquet here, from CSV there",
+    )
+    yield Line(part="command", what="its memory at the most", ours=peak, unit="MB", goal="ours", must=220)
