@@ -82,6 +82,10 @@ class Tracker:
         """The open time (epoch ms) of the newest candle; None before the first."""
         return self._times[-1] if self._times else None
 
+    def rows_after(self, time: int) -> int:
+        """How many of the candles given, of any stretch, have an open time after ``time`` (epoch ms)."""
+        return len(self._times) - bisect_right(self._times, time)
+
     def update(self, candle: Candle) -> None:
         """Takes the next closed candle. Raises ValueError for one that is not newer than the last."""
         time = candle.open_time
@@ -141,9 +145,7 @@ class Tracker:
         if self._rows <= settings.warmup_bars or snapshot is None or not snapshot.atr > 0:
             return None
         direction = Direction.LONG if side > 0 else Direction.SHORT
-        bars_since = None
-        if last_signal_time is not None:
-            bars_since = len(self._times) - bisect_right(self._times, last_signal_time)
+        bars_since = None if last_signal_time is None else self.rows_after(last_signal_time)
         return Candidate(
             self._pair,
             self._timeframe,
