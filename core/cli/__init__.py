@@ -125,6 +125,10 @@ COMMANDS: tuple[Command, ...] = (
         "core.cli.replay", "replay_arguments", "replay_command", (*_STRATEGY, *_LEDGER),
     ),
     Command(
+        "sweep", "many settings, in-sample beside out-of-sample, and how much of the best is luck",
+        "core.cli.sweep", "sweep_arguments", "sweep", (*_STRATEGY, "joblib"),
+    ),
+    Command(
         "export", "trades, shadows or decisions as CSV",
         "core.cli.ledger", "export_arguments", "export", _LEDGER,
     ),
