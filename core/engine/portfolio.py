@@ -92,6 +92,7 @@ class AccountRun:
     time: IntArray
     equity: FloatArray
     exposed: BoolArray
+    decided: int
     paused_since: int | None
 
 
@@ -151,6 +152,7 @@ class _Open:
     market: int
     candidate: Candidate
     follow: Follow
+    decided: bool
     stages: list[tuple[int, Follow]]
 
 
@@ -174,6 +176,7 @@ class _Run:
         self.refused: list[Refusal] = []
         self.taken = 0
         self.done = 0
+        self.decided = 0
         self.paused_since: int | None = None
 
     def result(self) -> AccountRun:
@@ -188,6 +191,7 @@ class _Run:
             time=self.time,
             equity=self.equity,
             exposed=self.exposed,
+            decided=self.decided,
             paused_since=self.paused_since,
         )
 
@@ -235,6 +239,7 @@ class _Run:
 
     def _close(self, trade_id: int, held: _Open, pnl: float, quantity: float, risk: float) -> None:
         del self.held[trade_id]
+        self.decided += held.decided
         exit_time = held.follow.exit_time
         assert exit_time is not None
         fill = trader.entry_fill(held.candidate, self.settings.paper.slippage_rate)
@@ -324,7 +329,7 @@ class _Run:
                     legs=follow.legs[:count],
                 )
                 stages.append((int(np.searchsorted(self.opens, time)), so_far))
-        return _Open(market, candidate, follow, stages[::-1])
+        return _Open(market, candidate, follow, bool(part.outcomes.decided[entry]), stages[::-1])
 
 
 def _last_closes(candles: Candles, opens: IntArray) -> FloatArray:
