@@ -45,12 +45,13 @@ def sharpe_moments(returns: FloatArray) -> SharpeMoments:
         return SharpeMoments(nothing, nothing, nothing, periods)
     mean = rows.mean(axis=1)
     off = rows - mean[:, None]
-    second = (off**2).mean(axis=1)
+    square = off * off  # a power would take ten times as long
+    second = square.mean(axis=1)
     moves = np.sqrt(second) > _FLAT * np.abs(rows).max(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         sharpe = mean / np.sqrt(second * periods / (periods - 1))
-        skew = (off**3).mean(axis=1) / second**1.5
-        kurtosis = (off**4).mean(axis=1) / second**2
+        skew = (square * off).mean(axis=1) / second**1.5
+        kurtosis = (square * square).mean(axis=1) / second**2
     sharpe, skew, kurtosis = (np.where(moves, value, np.nan) for value in (sharpe, skew, kurtosis))
     return SharpeMoments(sharpe, skew, kurtosis, periods)
 
