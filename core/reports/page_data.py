@@ -21,6 +21,8 @@ from core.domain.candles import BoolArray, Candles, FloatArray, IntArray
 _DIGITS = 7
 """Digits that count in a drawn number: no screen shows more, and the packed number stays below 2^31."""
 
+_MOST_DECIMALS = 18
+
 _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 
 
@@ -67,7 +69,7 @@ def packed_curve(values: FloatArray) -> dict[str, Any]:
 def _decimals(values: FloatArray, digits: int = _DIGITS) -> int:
     """How many decimals hold every value exactly, or as many as its first ``digits`` digits need; may be negative."""
     largest = float(np.abs(values).max(initial=0.0))
-    most = digits - 1 - math.floor(math.log10(largest)) if largest > 0 else 0
+    most = min(digits - 1 - math.floor(math.log10(largest)), _MOST_DECIMALS) if largest > 0 else 0
     for decimals in range(min(0, most), most):
         scale = 10.0**decimals
         if np.allclose(np.rint(values * scale) / scale, values, rtol=1e-12, atol=0):

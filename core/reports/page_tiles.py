@@ -10,7 +10,18 @@ import numpy as np
 
 from core.domain.candles import BoolArray, FloatArray, IntArray
 from core.domain.trading import Follow
-from core.engine.metrics import expectancy, max_drawdown, profit_factor, win_rate
+from core.engine.metrics import (
+    daily_returns,
+    expectancy,
+    exposure,
+    longest_underwater,
+    max_drawdown,
+    profit_factor,
+    sharpe,
+    sortino,
+    win_rate,
+    worst_drawdown,
+)
 
 _DAY_MS = 86_400_000
 
@@ -25,25 +36,20 @@ class Tile:
     tone: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Ratios:
-    """What is worked out elsewhere: yearly Sharpe and Sortino ratios, and R gross had the target come first."""
-
-    sharpe: float | None = None
-    sortino: float | None = None
-    target_first_r: float | None = None
-
-
 def account_tiles(
     results: Sequence[tuple[Follow, float, float]],
     time: IntArray,
     equity: FloatArray,
     benchmark: FloatArray,
     exposed: BoolArray,
-    ratios: Ratios,
     start_balance: float,
+    target_first_r: float | None = None,
 ) -> tuple[Tile, ...]:
-    """Tiles of an account. ``results``: a closed trade's follow, net R and net USDT; arrays (n,) as in ``Account``."""
+    """Tiles of an account. ``results``: a closed trade's follow, net R and net USDT; arrays (n,) as in ``Account``.
+
+    ``target_first_r``: the sum of gross R had ambiguous candles touched the target first.
+    """
+    returns = daily_returns(time, equity)
     change = equity[-1] / start_balance - 1 if len(equity) else 0.0
     total = float(equity[-1]) - start_balance if len(equity) else 0.0
     pnl = [money for _, _, money in results]
@@ -56,20 +62,20 @@ def account_tiles(
         _factor(pnl, "won for each 1 lost, in USDT"),
         _expectancy([r for _, r, _ in results], sum(pnl) / len(pnl) if pnl else None),
         _drawdown(time, equity),
-        Tile("Sharpe", _number(ratios.sharpe), "a year, of daily returns", _tone(ratios.sharpe)),
-        Tile("Sortino", _number(ratios.sortino), "only falls count as risk", _tone(ratios.sortino)),
-        Tile("Exposure", _share(float(exposed.mean()) if len(exposed) else None), "of the time something was open"),
+        _ratio("Sharpe", sharpe(returns), "of daily returns, a year"),
+        _ratio("Sortino", sortino(returns), "only falls count as risk"),
+        Tile("Exposure", _share(exposure(exposed)), "of the time something was open"),
     ]
-    return (*tiles, *_r_tiles([follow for follow, _, _ in results], [r for _, r, _ in results], ratios))
+    return (*tiles, *_r_tiles([follow for follow, _, _ in results], [r for _, r, _ in results], target_first_r))
 
 
-def signal_tiles(results: Sequence[tuple[Follow, float]], ratios: Ratios) -> tuple[Tile, ...]:
+def signal_tiles(results: Sequence[tuple[Follow, float]], target_first_r: float | None = None) -> tuple[Tile, ...]:
     """Tiles of signals that no account took. ``results``: a follow and its net R, in time order."""
     net = [r for _, r in results]
     deepest = max_drawdown(np.cumsum([0.0, *net]))
     fall = Tile("Max drawdown", f"{deepest:.1f} R", "signal after signal, net")
     middle = (_win_rate(net, "signals"), _factor(net, "won for each 1 lost, in R"), _expectancy(net, None), fall)
-    return (*middle, *_r_tiles([follow for follow, _ in results], net, ratios)) if results else ()
+    return (*middle, *_r_tiles([follow for follow, _ in results], net, target_first_r)) if results else ()
 
 
 def _benchmark(benchmark: FloatArray, change: float) -> Tile:
@@ -104,19 +110,20 @@ def _expectancy(net: Sequence[float], money: float | None) -> Tile:
 
 
 def _drawdown(time: IntArray, equity: FloatArray) -> Tile:
-    """The deepest fall as a share of the peak, and the longest time below a peak."""
-    if not len(equity):
-        return Tile("Max drawdown", "–")
-    peak = np.maximum.accumulate(equity)
-    deepest = float((1 - equity / peak).max()) if peak[0] > 0 else 0.0
-    at_peak = np.flatnonzero(equity >= peak)
-    ends = np.append(time[at_peak][1:], time[-1])
-    longest = float((ends - time[at_peak]).max()) / _DAY_MS
-    under = f"{longest:.0f} days" if longest >= 2 else f"{longest * 24:.0f} hours"
-    return Tile("Max drawdown", _share(deepest), f"longest below a peak: {under}", "bad" if deepest > 0 else "")
+    """The deepest fall as a share of its high, and the longest time below a high."""
+    worst = worst_drawdown(time, equity)
+    if worst is None:
+        return Tile("Max drawdown", _share(0.0), "never below a high")
+    days = longest_underwater(time, equity) / _DAY_MS
+    under = f"{days:.0f} days" if days >= 2 else f"{days * 24:.0f} hours"
+    return Tile("Max drawdown", _share(worst.share), f"longest below a high: {under}", "bad")
 
 
-def _r_tiles(follows: Sequence[Follow], net: Sequence[float], ratios: Ratios) -> list[Tile]:
+def _ratio(label: str, value: float | None, words: str) -> Tile:
+    return Tile(label, _number(value), words if value is not None else "too few days to say", _tone(value))
+
+
+def _r_tiles(follows: Sequence[Follow], net: Sequence[float], target_first_r: float | None) -> list[Tile]:
     if not follows:
         return []
     gross = sum(follow.realized_r for follow in follows)
@@ -125,9 +132,9 @@ def _r_tiles(follows: Sequence[Follow], net: Sequence[float], ratios: Ratios) ->
         Tile("R net", _signed(sum(net), 1), f"{_signed(gross, 1)} before costs", _tone(sum(net))),
         Tile("Ambiguous", _share(ambiguous / len(follows)), f"{ambiguous} touched stop and target in one candle"),
     ]
-    if ratios.target_first_r is not None:
+    if target_first_r is not None:
         words = f"{_signed(gross, 1)} R with the stop first, as counted"
-        tiles.append(Tile("Target first", _signed(ratios.target_first_r, 1, " R"), words))
+        tiles.append(Tile("Target first", _signed(target_first_r, 1, " R"), words))
     return tiles
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.domain.candles import Pair
 from core.reports.backtest_page import Account, BacktestReport, ReportRefusal, ReportTrade
-from core.reports.page_tiles import Ratios, account_tiles, signal_tiles
+from core.reports.page_tiles import account_tiles, signal_tiles
 from core.services.backtest import Backtest, BacktestTrade
 from core.services.portfolio import PortfolioRun, Refusal
 
@@ -21,7 +21,7 @@ def backtest_report(backtest: Backtest, portfolio: PortfolioRun | None = None) -
     if portfolio is None:
         signals.sort(key=lambda t: (t.candidate.open_time, t.candidate.pair))
         trades = tuple(ReportTrade(t.candidate, t.follow, t.realized_r_net) for t in signals)
-        tiles = signal_tiles([(t.follow, t.realized_r_net) for t in signals], Ratios())
+        tiles = signal_tiles([(t.follow, t.realized_r_net) for t in signals])
     else:
         trades = tuple(ReportTrade(t.candidate, t.follow, t.r_net, t.pnl) for t in portfolio.trades)
         refused = tuple(_refused(refusal, followed) for refusal in portfolio.refused)
@@ -29,7 +29,6 @@ def backtest_report(backtest: Backtest, portfolio: PortfolioRun | None = None) -
         tiles = account_tiles(
             [(t.follow, t.r_net, t.pnl) for t in portfolio.trades],
             *(portfolio.time, portfolio.equity, portfolio.benchmark, portfolio.exposed),
-            Ratios(),
             backtest.settings.paper.start_balance,
         )
     return BacktestReport(

@@ -106,7 +106,7 @@ export class View {
     pen.textAlign = "center";
     pen.textBaseline = "middle";
     let free = 0;
-    for (const [at, text] of timeTicks(from, to, Math.max(2, Math.floor(width / 88)))) {
+    for (const [at, text] of timeTicks(from, to, Math.max(3, Math.floor(width / 84)))) {
       const x = this.x(rowAt(time, at));
       pen.fillStyle = this.color("grid");
       pen.fillRect(Math.round(x), 0, 1, height);
