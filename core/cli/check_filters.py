@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +14,15 @@ from core import bootstrap
 from core.cli import Context, say
 from core.cli.options import add_days, add_pairs, add_range, check_range
 from core.cli.stored import warn_missing
+from core.config import Settings
 from core.domain.candles import Candles, Pair, iso
 from core.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from core.ml.audit import Audit, Figures, Worth
+    from core.ml.variant_gate import Chosen
     from core.services.filter_audit import FilterReport
+    from core.services.variant import VariantReport
 
 _DAY_MS = 86_400_000
 
@@ -60,6 +64,31 @@ def filters(args: argparse.Namespace, context: Context) -> int:
     png = None if args.png is None else str(args.png)
     context.result(report.data() | {"png": png}, report_text(report))
     return 0
+
+
+def variants_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Each variant of the settings against the strategy's own signals, on what the bot has lived through: choices "
+        "stored at the close, outcomes that came later. It looks at fixed counts only, so asking often costs nothing."
+    )
+    parser.add_argument(
+        "--ledger", type=Path, metavar="FILE", help="a ledger (default: the bot's in the data directory)"
+    )
+
+
+def variants(args: argparse.Namespace, context: Context) -> int:
+    reports: tuple[VariantReport, ...] = ()
+    if context.settings.variants:
+        reports = asyncio.run(_reports(args.ledger or bootstrap.ledger_path(context.data_dir), context.settings))
+    context.result({"variants": [report.data() for report in reports]}, variants_text(reports))
+    return 0
+
+
+async def _reports(path: Path, settings: Settings) -> tuple[VariantReport, ...]:
+    from core.services.variant import variant_reports
+
+    async with bootstrap.open_ledger(path) as ledger:
+        return await variant_reports(ledger, settings)
 
 
 def _candles(context: Context, pairs: Sequence[Pair], start: int | None, end: int | None) -> dict[Pair, Candles]:
@@ -192,7 +221,45 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [line(headings), "  ".join("-" * width for width in widths), *map(line, rows)]
 
 
-def _wrapped(text: str) -> list[str]:
+def _wrapped(text: str, width: int = 100) -> list[str]:
     import textwrap
 
-    return textwrap.wrap(text, 100)
+    return textwrap.wrap(text, width)
+
+
+# -- variants as text --
+
+
+def variants_text(reports: Sequence[VariantReport]) -> str:
+    """A paragraph per variant with the conditions of its last look."""
+    if not reports:
+        return "No variants are configured: name some under `variants` in config.yaml, such as {calm: {adx_min: 20}}."
+    lines: list[str] = []
+    for report in reports:
+        lines += [f"{report.name}: {report.state}   {report.label}, tried as number {report.order}"]
+        lines += [f"  {line}" for line in _look_lines(report)]
+        lines += [""]
+    return "\n".join(
+        [*lines, "Nothing is switched by this: ready means that `strategy` could be changed with evidence."]
+    )
+
+
+def _look_lines(report: VariantReport) -> list[str]:
+    if not report.looks:
+        return [f"{report.outcomes} of {report.next_look} outcomes that it or the strategy chose: no look yet"]
+    look = report.looks[-1]
+    lines = [
+        f"look {look.index} on the first {look.n} of {report.outcomes} outcomes that either chose, "
+        f"the next at {report.next_look}",
+        f"the variant: {_chosen(look.variant)}",
+        f"the strategy: {_chosen(look.owner)}",
+    ]
+    for condition in look.conditions:
+        first, *rest = _wrapped(condition.sentence, 90)
+        lines += [f"{'yes' if condition.met else 'no':<4}{first}", *(f"    {more}" for more in rest)]
+    return lines
+
+
+def _chosen(chosen: Chosen) -> str:
+    mean = "-" if chosen.mean is None else f"{chosen.mean:+.2f}R net each"
+    return f"{chosen.n} signals, {mean}, {chosen.per_day:+.2f}R a day"

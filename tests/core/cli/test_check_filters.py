@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
-from core.bootstrap import candle_store
+from core.adapters.clocks import ReplayClock
+from core.bootstrap import candle_store, ledger_path
 from core.cli import Command, main
-from core.domain.candles import Pair
-from tests.markets import walk
+from core.domain.candles import Pair, to_datetime
+from core.services.replay import replay
+from tests.ledgers import books, market, settings
+from tests.markets import M15, START, walk
 
 MOUNTED = (
     Command("filters", "-", "core.cli.check_filters", "filters_arguments", "filters"),
@@ -103,3 +106,53 @@ def test_what_cannot_be_done_is_said_in_a_sentence(
 
     assert (found, out) == (code, "")
     assert sentence in err
+
+
+LOOSE = "pairs: [{symbol: LINK}, {symbol: ETH}, {symbol: SOL}]\n" + (
+    "strategy: {adx_min: 10, volume_ratio_min: 0, rsi_long_max: 100, rsi_short_min: 0}\n"
+    "variants: {open: {refused_regimes: []}, strict: {adx_min: 40}}\n"
+)
+
+
+@pytest.fixture
+async def lived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A ledger in which two variants have chosen for ten days."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text(LOOSE)
+    rules = settings(variants={"open": {"refused_regimes": []}, "strict": {"adx_min": 40}})
+    async with books(tmp_path) as kept:
+        begin, end = START + 400 * M15.ms, START + 1_400 * M15.ms
+        await replay(market(1_400), rules, kept.ledger, ReplayClock(to_datetime(START)), begin, end)
+    path = ledger_path(tmp_path / "data")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "julaba.sqlite").rename(path)
+    return tmp_path
+
+
+def test_variants_are_shown_with_their_last_look_whatever_the_ledger_is_called(
+    lived: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = call(capsys, "variants")
+    found = answer(capsys, "variants")["variants"]
+
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 100
+    assert [v["name"] for v in found] == ["open", "strict"]
+    assert [v["order"] for v in found] == [1, 2]
+    assert found[0]["looks"][-1]["n"] <= found[0]["outcomes"] < found[0]["next_look"]
+    assert f"open: {found[0]['state']}   {found[0]['label']}, tried as number 1" in out
+    assert f"look {len(found[0]['looks'])} on the first {found[0]['looks'][-1]['n']} of {found[0]['outcomes']}" in out
+    assert "Nothing is switched by this" in out
+
+    ledger_path(lived / "data").rename(lived / "other.sqlite")
+    assert call(capsys, "variants")[0] == 1
+    assert answer(capsys, "variants", "--ledger", str(lived / "other.sqlite"))["variants"] == found
+
+
+def test_without_variants_it_is_said_how_to_name_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert call(capsys, "variants")[1].startswith("No variants are configured: name some under `variants`")
+    assert answer(capsys, "variants") == {"variants": []}
