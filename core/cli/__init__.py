@@ -125,6 +125,10 @@ COMMANDS: tuple[Command, ...] = (
         "core.cli.replay", "replay_arguments", "replay_command", (*_STRATEGY, *_LEDGER),
     ),
     Command(
+        "check", "look-ahead, warm-up, parity, chance, the filters: what a figure must stand up to",
+        "core.cli.check", "check_arguments", "check", (*_STRATEGY, *_LEDGER),
+    ),
+    Command(
         "sweep", "many settings, in-sample beside out-of-sample, and how much of the best is luck",
         "core.cli.sweep", "sweep_arguments", "sweep", (*_STRATEGY, "joblib"),
     ),

@@ -109,7 +109,7 @@ def other_orders(run: PortfolioRun, trials: int, rng: np.random.Generator) -> Ot
     equity = run.equity[np.searchsorted(run.time, closes)]
     returns = np.array([trade.pnl for trade in run.trades]) / equity
     day = closes // DAY_MS
-    path: FloatArray = np.cumprod(np.concatenate(([1.0], 1 + returns)))
+    path: FloatArray = np.cumprod(np.concatenate(([1.0], 1 + returns)), dtype=np.float64)
     return OtherOrders(
         len(returns),
         len(np.unique(day)),
