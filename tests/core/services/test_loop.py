@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from core.adapters.clocks import ReplayClock
 from core.domain.candles import Candles, Pair, to_datetime
 from core.domain.ledger import Controls, Effect, Switch
 from core.domain.messages import Notice
 from core.domain.trading import Candidate, FollowKind, GeminiOpinion
+from core.engine.history import history_start
 from core.ports import Prediction
 from core.services import loop as loop_module
+from core.services.loop import TradingLoop
 from tests.ledgers import Books, Stage, books, facts_of, market, settings
-from tests.markets import M15, START
+from tests.markets import M15, START, walk
 
 FIRST, LAST = 400, 900
 LINK = Pair.parse("LINK/USDT")
@@ -98,6 +102,65 @@ async def test_restarts_anywhere_leave_the_ledger_of_an_unbroken_run(tmp_path: P
         row = stop
     async with books(tmp_path / "broken") as kept:
         assert await facts_of(kept) == whole
+
+
+LOOSE = {"adx_min": 0.0, "volume_ratio_min": 0.0, "rsi_long_max": 100.0, "rsi_short_min": 0.0}
+
+
+def broken_market() -> dict[Pair, Candles]:
+    """Gaps short and long: each stretch behind a long one begins with signals that are seen but not trusted."""
+    gaps = {450: 5, 700: 60, 1020: 9, 1250: 8}
+    return {p: replace(walk(1450, seed + 11, gaps=gaps), pair=p) for seed, p in enumerate(market(1))}
+
+
+async def lived(path: Path, stops: tuple[int, ...]) -> dict[str, list[tuple[object, ...]]]:
+    """A run that is broken off at these rows; each start knows no more than live loads from the candle files."""
+    candles, conf = broken_market(), settings(strategy=LOOSE | {"cooldown_bars": 60})
+    row = FIRST
+    for stop in (*stops, 1450):
+        async with books(path) as kept:
+            time = int(candles[LINK].time[row])
+            clock = ReplayClock(to_datetime(time))
+            loop = TradingLoop(conf, clock, kept.ledger)
+            await loop.start()
+            for pair, known in candles.items():
+                start = history_start(pair, M15, int(known.time[row - 1]), conf.candles.history)
+                loop.warm(known.rows(0, row).between(start, None))
+            for now in range(row, stop):
+                clock.advance(to_datetime(int(candles[LINK].time[now]) + M15.ms))
+                await loop.handle({pair: c.rows(now, now + 1) for pair, c in candles.items()})
+            row = stop
+    async with books(path) as kept:
+        return await facts_of(kept)
+
+
+async def test_restarts_on_broken_candles_leave_the_ledger_of_an_unbroken_run(tmp_path: Path) -> None:
+    """To the last bit, days on: the indicators are begun at fixed times, and early signals are remembered."""
+    whole = await lived(tmp_path / "whole", ())
+    signals = [d for d in whole["decisions"] if d[5]]
+
+    assert len(signals) > 5
+    for number, seed in enumerate((1, 2)):
+        stops = sorted(random.Random(seed).sample(range(FIRST + 1, 1450), 12))
+        assert await lived(tmp_path / str(number), tuple(stops)) == whole
+
+
+async def test_an_early_signal_is_remembered_by_a_start_behind_it(tmp_path: Path) -> None:
+    candles = walk(1450, seed=2, gaps={450: 5, 700: 60})
+    conf = settings(strategy=LOOSE)
+    found: dict[int, int] = {}
+    async with books(tmp_path) as kept:
+        stage = await Stage.begin(kept, 700, conf)
+        stage.loop.warm(candles.rows(0, 700))
+        for row in range(700, 900):
+            await stage.loop.handle({LINK: candles.rows(row, row + 1)})
+            found[row + 1] = stage.loop.memory.early.get(LINK, 0)
+        for row in (760, 830, 900):
+            again = await Stage.begin(kept, row, conf)
+            again.loop.warm(candles.rows(0, row))
+            assert again.loop.memory.early.get(LINK, 0) == found[row]
+
+    assert len(set(found.values())) > 2
 
 
 class DiesAt:

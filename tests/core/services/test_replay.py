@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,14 @@ from core.adapters.clocks import ReplayClock
 from core.config import Settings
 from core.domain.candles import Candles, Pair, to_datetime
 from core.domain.trading import Candidate, FollowKind
+from core.engine.strategy import propose
+from core.engine.tracker import Tracker
 from core.ports import Prediction
+from core.services import replay as replay_module
+from core.services.loop import TradingLoop
 from core.services.replay import Replay, replay
 from tests.ledgers import books, facts_of, market, settings
-from tests.markets import M15, START
+from tests.markets import M15, START, walk
 
 FIRST, LAST = 400, 900
 LINK, ETH, BTC = (Pair.parse(n) for n in ("LINK", "ETH", "BTC"))
@@ -53,6 +57,65 @@ async def test_every_signal_is_a_trade_or_a_refusal_with_its_rule(tmp_path: Path
     assert list(result.refusals.values()) == sorted(result.refusals.values(), reverse=True)
     assert set(result.refusals) <= {"portfolio: positions", "portfolio: one_per_pair", "portfolio: correlated"}
     assert result.equity == pytest.approx(10_000 + sum(r.follow.pnl for r in result.rows) + open_value(result))
+
+
+class ByTheWindow(TradingLoop):
+    """The loop that asks the pure reference: all indicators of the whole window, at every candle."""
+
+    asked = 0
+
+    def _candidate(self, pair: Pair, tracker: Tracker) -> Candidate | None:
+        window, strategy = self.memory.windows[pair], self._settings.strategy
+        last, early = self.memory.book.last_signals.get(pair), self.memory.early.get(pair, 0)
+        if early > (last or 0) and int((window.time > early).sum()) < strategy.cooldown_bars:
+            last = early
+        type(self).asked += 1
+        candidate = propose(window, last, strategy, self._settings.candles.max_gap)
+        first, stop = window.stretches(self._settings.candles.max_gap)[-1]
+        if candidate is None or stop - first >= self._settings.candles.min_history:
+            return candidate
+        if candidate.is_signal:
+            self.memory.early[pair] = candidate.open_time
+        return None
+
+    def _recall(self, pair: Pair) -> None:
+        return
+
+
+def told(result: Replay) -> list[dict[str, Any]]:
+    """Every candidate, with its values, verdicts and fills."""
+    return [asdict(row) for row in result.rows]
+
+
+def assert_alike(ours: Any, theirs: Any) -> None:
+    if isinstance(ours, dict):
+        assert ours.keys() == theirs.keys()
+        for key in ours:
+            assert_alike(ours[key], theirs[key])
+    elif isinstance(ours, list | tuple):
+        assert len(ours) == len(theirs)
+        for one, other in zip(ours, theirs, strict=True):
+            assert_alike(one, other)
+    elif isinstance(ours, float):
+        assert theirs == pytest.approx(ours, rel=1e-9, abs=1e-9, nan_ok=True)
+    else:
+        assert ours == theirs
+
+
+@pytest.mark.parametrize(("seed", "layers"), [(1, True), (2, False)])
+async def test_the_tracker_gives_the_candidates_signals_and_fills_of_the_whole_window(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, layers: bool
+) -> None:
+    gaps = {300: 3, 560: 50, 900: 8}
+    candles = {p: replace(walk(1000, 10 * seed + n, gaps=gaps), pair=p) for n, p in enumerate(market(1))}
+    ours, _ = await replayed(tmp_path / "ours", candles, first=100, last=1070, layers=layers)
+    monkeypatch.setattr(replay_module, "TradingLoop", ByTheWindow)
+    theirs, _ = await replayed(tmp_path / "theirs", candles, first=100, last=1070, layers=layers)
+
+    assert ByTheWindow.asked > 2000
+    assert len(ours.rows) > 20
+    assert len(ours.trades) > 2
+    assert_alike(told(ours), told(theirs))
 
 
 def open_value(result: Replay) -> float:
