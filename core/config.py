@@ -178,7 +178,7 @@ class Variant(Section):
 
 class CandleSettings(Section):
     max_gap: Annotated[int, Field(ge=0)] = 8  # missing candles that indicators and trades may bridge
-    history: Annotated[int, Field(ge=300, le=5_000)] = 500  # kept in memory by the live loop
+    history: Annotated[int, Field(ge=300, le=5_000)] = 500  # that live indicators are begun from
     min_history: Annotated[int, Field(ge=100)] = 300  # no signal on fewer
 
     @model_validator(mode="after")
