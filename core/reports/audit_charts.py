@@ -79,7 +79,7 @@ def _axes(figure: Figure, box: tuple[float, float, float, float], rows: int) -> 
 
 
 def _label(figure: Figure, each: FilterAudit, height: float) -> None:
-    words = each.words.replace("_", " ").replace(" TRENDING", "\nTRENDING" if "WEAK" in each.words else " TRENDING")
+    words = each.words.replace("WEAK_TRENDING", "WEAK\nTRENDING")
     figure.text(
         0.035, height, words, color=TEXT if each.in_force else FAST, fontsize=_NORMAL, va="center", linespacing=1.1
     )
