@@ -13,6 +13,7 @@ from core.domain.candles import FloatArray
 from core.errors import ModelError
 from core.ml.features import row_of
 from core.ml.manifest import Manifest
+from core.ml.reasons import Reasons
 from core.ml.training import Logistic, booster_from
 from core.ml.trees import Trees
 from core.ports import Prediction
@@ -33,8 +34,8 @@ class Model(Protocol):
 
     def predict(self, rows: FloatArray) -> FloatArray: ...
 
-    def contributions(self, rows: FloatArray) -> FloatArray:
-        """Shares of the log-odds, ``[n, k + 1]``, the base last; each row sums to the log-odds."""
+    def contributions(self, row: FloatArray) -> FloatArray:
+        """Shares of the log-odds of one row ``[k]``: ``[k + 1]``, the base last; they sum to the log-odds."""
         ...
 
 
@@ -44,6 +45,7 @@ class _Trees:
     features: tuple[str, ...]
     trees: int
     laid_out: Trees = field(repr=False)
+    reasons: Reasons | None = field(repr=False)  # None where there would be too much to look up
 
     def probability(self, row: FloatArray) -> float:
         return self.laid_out.probability(row)
@@ -59,8 +61,11 @@ class _Trees:
     def predict(self, rows: FloatArray) -> FloatArray:
         return self._run(rows)
 
-    def contributions(self, rows: FloatArray) -> FloatArray:
-        return self._run(rows, pred_contribs=True)
+    def contributions(self, row: FloatArray) -> FloatArray:
+        if self.reasons is not None:
+            return self.reasons.shares_of(row)
+        shares: FloatArray = self._run(row[None, :], pred_contribs=True)[0]
+        return shares
 
 
 @dataclass(frozen=True)
@@ -73,8 +78,8 @@ class _Linear:
     def predict(self, rows: FloatArray) -> FloatArray:
         return self.model.predict(rows)
 
-    def contributions(self, rows: FloatArray) -> FloatArray:
-        return np.column_stack((self.model.log_odds(rows), np.full(len(rows), self.model.intercept)))
+    def contributions(self, row: FloatArray) -> FloatArray:
+        return np.append(self.model.log_odds(row[None, :])[0], self.model.intercept)
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,7 @@ class Champion:
         laid_out = Trees.of(payload, manifest.trees)
         if laid_out.features != len(manifest.features):
             raise ModelError("the model has other features than its manifest")
-        return cls(manifest, _Trees(booster, manifest.features, manifest.trees, laid_out))
+        return cls(manifest, _Trees(booster, manifest.features, manifest.trees, laid_out, Reasons.of(laid_out)))
 
     def probability(self, features: Mapping[str, float]) -> float:
         """P(win) alone, without its reasons: the quick way. Errors as in ``predict``."""
@@ -121,11 +126,11 @@ class Champion:
         model needs is not there, or a value is infinite.
         """
         row = row_of(features, self.features)
-        shares = self.model.contributions(row)[0]
+        shares = self.model.contributions(row[0]).tolist()
         order = sorted(range(len(self.features)), key=lambda i: (-abs(shares[i]), i))
-        named = [(self.features[i], _known(float(row[0, i])), float(shares[i])) for i in order]
+        named = [(self.features[i], _known(float(row[0, i])), shares[i]) for i in order]
         probability = min(1.0, max(0.0, self.model.probability(row[0])))
-        return Prediction(self.model_id, probability, (*named, (BASE, None, float(shares[-1]))))
+        return Prediction(self.model_id, probability, (*named, (BASE, None, shares[-1])))
 
     def predict_rows(self, rows: FloatArray) -> FloatArray:
         """P(win) of each row of ``[n, k]``, columns in the order of ``features``."""

@@ -27,7 +27,7 @@ Float32Array = npt.NDArray[np.float32]
 NodeArray = npt.NDArray[np.int64]
 
 _NOWHERE = -1  # the child of a leaf
-_NODE_COLUMNS = ("left_children", "right_children", "split_indices", "split_conditions", "default_left")
+_NODE_COLUMNS = ("left_children", "right_children", "split_indices", "split_conditions", "default_left", "sum_hessian")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,8 @@ class Trees:
     """All trees of a binary classifier laid out one behind the other; ``features`` is how many values a row has.
 
     ``margin`` is the log-odds before any tree has spoken. A leaf is its own child on both sides, and ``threshold``
-    holds its value; ``roots`` are the first nodes, in the order in which the trees are added up.
+    holds its value; ``roots`` are the first nodes, in the order in which the trees are added up; ``cover`` is the
+    weight of the training rows that came by.
     """
 
     features: int
@@ -46,6 +47,7 @@ class Trees:
     default_left: BoolArray = field(repr=False)
     left: NodeArray = field(repr=False)
     right: NodeArray = field(repr=False)
+    cover: FloatArray = field(repr=False)
     depth: int
 
     def __len__(self) -> int:
@@ -105,8 +107,10 @@ def _read(learner: Mapping[str, Any], rounds: int | None) -> Trees:
         parts.append(part)
         size += len(part[0])
         deepest = max(deepest, depth)
-    left, right, feature, threshold, default_left = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Trees(width, margin, np.array(roots, dtype=np.int64), feature, threshold, default_left, left, right, deepest)
+    left, right, feature, threshold, default_left, cover = (np.concatenate(c) for c in zip(*parts, strict=True))
+    return Trees(
+        width, margin, np.array(roots, dtype=np.int64), feature, threshold, default_left, left, right, cover, deepest
+    )
 
 
 def _parameters(learner: Mapping[str, Any]) -> tuple[int, np.float32]:
@@ -146,7 +150,7 @@ def _tree_count(model: Mapping[str, Any], rounds: int | None) -> int:
 
 def _tree(
     tree: Mapping[str, Any], width: int, first: int
-) -> tuple[tuple[NodeArray, NodeArray, NodeArray, Float32Array, BoolArray], int]:
+) -> tuple[tuple[NodeArray, NodeArray, NodeArray, Float32Array, BoolArray, FloatArray], int]:
     """One tree's columns with its nodes numbered from ``first``, and its depth."""
     columns = [tree[name] for name in _NODE_COLUMNS]
     size = len(columns[0])
@@ -157,8 +161,9 @@ def _tree(
     left, right, feature = (np.array(c, dtype=np.int64) for c in columns[:3])
     threshold = np.array(columns[3], dtype=np.float32)
     default_left = np.array(columns[4], dtype=np.int64)
+    cover = np.array(columns[5], dtype=np.float64)
     leaf: BoolArray = left == _NOWHERE
-    if not (np.array_equal(leaf, right == _NOWHERE) and np.isfinite(threshold).all()):
+    if not (np.array_equal(leaf, right == _NOWHERE) and np.isfinite(threshold).all() and np.isfinite(cover).all()):
         raise ModelError("a tree has a node with one child, or a value that is not finite")
     if not (((feature >= 0) & (feature < width)) | leaf).all() or not np.isin(default_left, (0, 1)).all():
         raise ModelError("a tree asks for a feature that the model does not have")
@@ -170,6 +175,7 @@ def _tree(
         np.where(leaf, 0, feature),
         threshold,
         default_left.astype(np.bool_),
+        cover,
     ), depth
 
 

@@ -43,8 +43,14 @@ def booster(kind: str) -> Any:
     return xgb.train({**fixed, **KINDS[kind]}, xgb.DMatrix(x, label=y, nthread=1), ROUNDS)
 
 
+@cache
 def payload(kind: str = "boosted") -> bytes:
     return bytes(booster(kind).save_raw("json"))
+
+
+@cache
+def laid_out(kind: str, rounds: int = ROUNDS) -> Trees:
+    return Trees.of(payload(kind), rounds)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -65,7 +71,7 @@ VALUES = st.one_of(st.floats(-1e30, 1e30), st.just(math.nan), st.integers(-30, 3
 @given(st.sampled_from(sorted(KINDS)), st.lists(VALUES, min_size=WIDTH, max_size=WIDTH), st.integers(1, ROUNDS))
 @settings(deadline=None)
 def test_any_row_missing_values_included_gets_the_librarys_answer(kind: str, row: list[float], rounds: int) -> None:
-    trees, asked = Trees.of(payload(kind), rounds), np.array([row])
+    trees, asked = laid_out(kind, rounds), np.array([row])
     wanted = booster(kind).predict(xgb.DMatrix(asked, nthread=1), iteration_range=(0, rounds))[0]
 
     assert trees.probability(asked[0]) == pytest.approx(float(wanted), abs=5e-7)
