@@ -100,13 +100,15 @@ def picture(lines: Sequence[Line]) -> bytes:
     figure.text(
         0.035, 0.93, "Time per candle, candles to trades", color=TEXT, fontsize=18, fontweight="bold", va="center"
     )
-    axes = figure.add_axes((0.09, 0.14, 0.87, 0.70))
+    axes = figure.add_axes((0.105, 0.16, 0.86, 0.69))
     axes.set_facecolor(PANEL)
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.tick_params(which="both", colors=FAINT, labelsize=12, length=0, pad=6)
     axes.grid(color=GRID, linewidth=1)
     axes.set_xscale("log")
+    axes.set_xticks(sizes, [f"{size // 1_000_000} M" if size >= 1_000_000 else f"{size // 1000} k" for size in sizes])
+    axes.set_xticks([], minor=True)
     axes.plot(sizes, taken, color=SLOW, linewidth=2.4, marker="o", markersize=8, markeredgecolor=GROUND)
     for size, value in zip(sizes, taken, strict=True):
         axes.annotate(
