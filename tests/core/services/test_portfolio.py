@@ -119,7 +119,7 @@ def holed(rows: int, seed: int) -> dict[Pair, Candles]:
     [
         (3, {}, {"one_per_pair", "daily_loss"}),
         (4, {"portfolio": {"max_positions": 1, "max_open_risk": 0.02}, "fills": "pessimistic"}, {"positions"}),
-        (3, {"portfolio": {"daily_loss": 0.004, "drawdown_warn": 0.03, "drawdown_pause": 0.06}}, {"drawdown"}),
+        (5, {"portfolio": {"daily_loss": 0.004, "drawdown_warn": 0.03, "drawdown_pause": 0.06}}, {"daily_loss"}),
         (5, {"rules": {"unknown": "refuse"}}, {"alignment"}),
         (
             6,
@@ -168,7 +168,7 @@ async def test_switches_risk_and_the_moving_stop_count(tmp_path: Path) -> None:
 
 async def test_a_drawdown_ends_all_entries(tmp_path: Path) -> None:
     limits = {"drawdown_warn": 0.02, "drawdown_pause": 0.04}
-    run = await same(tmp_path, moods(1100, 41), settings(portfolio=limits), at(400), at(1100))
+    run = await same(tmp_path, moods(1100, 6), settings(portfolio=limits), at(400), at(1100))
 
     assert run.paused_since is not None
     assert all(t.candidate.close_time <= run.paused_since for t in run.trades)
