@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,12 @@ def _in_processes(processes: int, ground: Ground, source: Source, chunks: Sequen
                 done = parallel(delayed(_work)(ground, source, chunk) for chunk in chunks)
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            yield from done
+            try:
+                for result in done:  # noqa: UP028 - `yield from` would close it before the warning is silenced
+                    yield result
+            finally:
+                with warnings.catch_warnings(action="ignore", category=UserWarning):
+                    done.close()  # it warns of work given up, which is what was asked for
     except TerminatedWorkerError:
         raise JulabaError(
             "a worker process died (killed, or out of memory); what is done is kept: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from core.services.sweep.pools import Pool
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 """Called with how many settings are done, and how many there are."""
@@ -49,4 +52,5 @@ def run_sweep(sweep: Sweep, source: Source, root: Path, pool: Pool, progress: Pr
                     folder.keep(chunk, rows)
                     done += len(chunk.settings)
                     progress(done, total)
+                    _log.info("%d of %d settings done", done, total)
         return SweepRun(sweep, folder.path, folder.results, folder.finish(), found)
