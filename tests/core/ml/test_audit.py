@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,10 @@ import pytest
 from core.config import Settings
 from core.domain.candles import Pair
 from core.domain.trading import Regime
-from core.engine.audit import FILTERS, AuditPart
+from core.engine.audit import FILTERS, AuditPart, audit_part
 from core.engine.indicators import REGIMES
 from core.ml.audit import Audit, audit
-from tests.markets import M15, START
+from tests.markets import M15, START, real
 
 DAY = 86_400_000
 
@@ -146,3 +147,42 @@ def test_it_is_one_json_object_without_numbers_that_json_has_not() -> None:
 def test_without_an_outcome_there_is_nothing_to_audit() -> None:
     with pytest.raises(ValueError, match="no candidate with an outcome"):
         run(part(9, sample=np.zeros(900, dtype=bool)))
+
+
+@pytest.fixture(scope="module")
+def real_parts() -> list[AuditPart]:
+    btc = real("BTCUSDT")
+    return [audit_part(real(symbol), btc, {}, Settings()) for symbol in ("LINKUSDT", "ETHUSDT", "SOLUSDT", "AVAXUSDT")]
+
+
+@pytest.mark.real
+def test_on_real_candles_the_signals_are_the_known_ones(real_parts: list[AuditPart]) -> None:
+    found = audit(real_parts, Settings(), int(real_parts[0].decided[0]), int(real_parts[0].decided[-1]))
+    adx = found.filters[0].whole.kept
+
+    assert (found.signals, adx.n) == (388, 388)
+    assert adx.n * (adx.gross or 0.0) == pytest.approx(-50.33, abs=0.01)
+    assert adx.n * (adx.net or 0.0) == pytest.approx(-135.25, abs=0.01)
+
+
+@pytest.mark.real
+def test_real_outcomes_moved_to_other_times_seldom_give_a_verdict(real_parts: list[AuditPart]) -> None:
+    """All pairs moved by one offset: what moves together still does, but no filter can know anything."""
+    first, last = int(real_parts[0].decided[0]), int(real_parts[0].decided[-1])
+    rng, below, spoken, trials = np.random.default_rng(1), [], 0, 40
+    for offset in rng.uniform(0.05, 0.95, trials) * (last - first):
+        found = audit([_moved(part, first, last, int(offset)) for part in real_parts], Settings(), first, last)
+        below += [f.whole.p < 0.05 for f in found.filters if f.whole.p is not None]
+        spoken += any(f.verdict in ("helps", "costs") for f in found.filters)
+
+    assert np.mean(below) < 0.09
+    assert spoken <= 5
+
+
+def _moved(part: AuditPart, first: int, last: int, offset: int) -> AuditPart:
+    lenders = np.flatnonzero(part.sample)
+    wanted = (part.decided - first + offset) % (last - first) + first
+    lent = lenders[np.searchsorted(part.decided[lenders], wanted) % len(lenders)]
+    end = part.decided + part.end[lent] - part.decided[lent]
+    everything = np.ones(len(part), dtype=np.bool_)
+    return replace(part, net=part.net[lent], gross=part.gross[lent], end=end, sample=everything)
