@@ -30,7 +30,7 @@ _SIZE = (9.0, 6.75)  # inches at 120 dots: 1080 x 810
 _DPI = 120
 _SMALL, _NORMAL, _LARGE = 12, 14, 18
 _HOUR = 3_600_000
-_STEPS = tuple(h * _HOUR for h in (1, 2, 3, 6, 12, 24, 48, 96, 168, 336, 720, 1440, 2160, 4320, 8760))
+_STEPS = tuple(h * _HOUR for h in (1, 2, 3, 6, 12, 24, 48, 96, 168, 336))
 
 
 def candle_chart(
@@ -101,38 +101,54 @@ def candle_chart(
     return _png(figure)
 
 
-def equity_chart(times: IntArray | Sequence[int], equity: FloatArray | Sequence[float], title: str) -> bytes:
-    """An account over time with its drawdown below, as a PNG.
+def equity_chart(
+    times: IntArray | Sequence[int],
+    equity: FloatArray | Sequence[float],
+    title: str,
+    benchmark: FloatArray | None = None,
+    words: str = "",
+) -> bytes:
+    """An account over time with its drawdown below, as a PNG; beside it, where given, what holding would have made.
 
-    ``times`` are epoch ms, ascending, one per value of ``equity`` (money or cumulated R). Raises ValueError where they
-    are empty or do not fit.
+    ``times`` are epoch ms, ascending, one per value of ``equity`` (money or cumulated R) and of ``benchmark``. Where
+    equity is always above 0 the drawdown is a share of the highest so far. ``words`` stand below the title. Raises
+    ValueError where they are empty or do not fit.
     """
     moments, values = np.asarray(times, dtype=np.int64), np.asarray(equity, dtype=np.float64)
-    if not len(values) or len(moments) != len(values):
+    if not len(values) or len(moments) != len(values) or len(values) != len(values if benchmark is None else benchmark):
         raise ValueError(f"{len(moments)} times do not fit {len(values)} values")
     figure = _figure(title)
-    curve_axes = _axes(figure, (0.03, 0.34, 0.80, 0.56))
+    if words:
+        figure.text(0.035, 0.892, words.replace("$", r"\$"), color=FAINT, fontsize=_NORMAL, va="center")
+    curve_axes = _axes(figure, (0.03, 0.34, 0.80, 0.50 if words else 0.56))
     fall_axes = _axes(figure, (0.03, 0.09, 0.80, 0.23))
     start, last = float(values[0]), float(values[-1])
     color = UP if last >= start else DOWN
 
-    curve_axes.plot(moments, values, color=color, linewidth=2.2, drawstyle="steps-post")
+    high, low = float(values.max()), float(values.min())
+    tags = [(last, _amount(last), color)] + ([(start, _amount(start), FAINT)] if last != start else [])
+    if benchmark is not None:
+        high, low = max(high, float(benchmark.max())), min(low, float(benchmark.min()))
+        curve_axes.plot(moments, benchmark, color=FAINT, linewidth=1.3, label="basket held")
+        tags.append((float(benchmark[-1]), _amount(float(benchmark[-1])), FAINT))
+    curve_axes.plot(moments, values, color=color, linewidth=2.2, drawstyle="steps-post", label="account")
     curve_axes.fill_between(moments, values, start, color=color, alpha=0.14, step="post", linewidth=0)
     curve_axes.axhline(start, color=FAINT, linewidth=1, linestyle=(0, (4, 4)))
-    high, low = float(values.max()), float(values.min())
+    if benchmark is not None:
+        curve_axes.legend(loc="upper left", frameon=False, fontsize=_SMALL, labelcolor=FAINT, ncols=2, handlelength=1.4)
     room = (high - low or abs(high) or 1) * 0.08
-    curve_axes.set_ylim(low - room, high + room)
-    tags = [(last, _amount(last), color)] + ([(start, _amount(start), FAINT)] if last != start else [])
+    curve_axes.set_ylim(low - room, high + room * (2 if benchmark is not None else 1))
     _draw_tags(curve_axes, tags)
 
-    fall = values - np.maximum.accumulate(values)
+    peak = np.maximum.accumulate(values)
+    fall = values / peak - 1 if values.min() > 0 else values - peak
     fall_axes.fill_between(moments, fall, 0, color=DOWN, alpha=0.35, step="post", linewidth=0)
     fall_axes.plot(moments, fall, color=DOWN, linewidth=1.4, drawstyle="steps-post")
     deepest = float(fall.min())
-    fall_axes.set_ylim((deepest or -1) * 1.15, 0)
+    fall_axes.set_ylim((deepest or -1) * 1.4, 0)
     fall_axes.text(0.012, 0.06, "below the peak", transform=fall_axes.transAxes, color=FAINT, fontsize=_SMALL)
     if deepest < 0:
-        _draw_tags(fall_axes, [(deepest, _amount(deepest), DOWN)])
+        _draw_tags(fall_axes, [(deepest, f"−{-deepest:.1%}" if values.min() > 0 else _amount(deepest), DOWN)])
 
     positions, labels = _time_ticks(moments)
     for axes in (curve_axes, fall_axes):
@@ -332,9 +348,20 @@ def _wilson(share: float, count: int) -> tuple[float, float]:
 def _time_ticks(times: IntArray) -> tuple[list[int], list[str]]:
     """At most six round moments (UTC) and their names."""
     first, last = int(times[0]), int(times[-1])
-    step = next((s for s in _STEPS if (last - first) / s <= 5), _STEPS[-1])
+    step = next((s for s in _STEPS if (last - first) / s <= 5), None)
+    if step is None:
+        return _month_ticks(first, last)
     ticks = list(range(-(-first // step) * step, last + 1, step))
     return ticks, [_moment(t, step) for t in ticks]
+
+
+def _month_ticks(first: int, last: int) -> tuple[list[int], list[str]]:
+    """The same for long times: the first days of months, or of every second, third, ..."""
+    begin, end = (int(np.datetime64(ms, "ms").astype("datetime64[M]").astype(np.int64)) for ms in (first - 1, last))
+    every = next((n for n in (1, 2, 3, 6, 12, 24) if (end - begin) / n <= 6), 60)
+    months = [month for month in range(begin + 1, end + 1) if month % every == 0]
+    ticks = [int(np.datetime64(month, "M").astype("datetime64[ms]").astype(np.int64)) for month in months]
+    return ticks, [f"{to_datetime(tick):%b %y}" for tick in ticks]
 
 
 def _row_ticks(times: IntArray) -> tuple[list[int], list[str]]:
@@ -348,8 +375,6 @@ def _row_ticks(times: IntArray) -> tuple[list[int], list[str]]:
 
 def _moment(ms: int, step: int) -> str:
     moment = to_datetime(ms)
-    if step >= 720 * _HOUR:
-        return f"{moment.day} {moment:%b %y}"
     if step >= 24 * _HOUR or moment.hour == 0:
         return f"{moment.day} {moment:%b}"
     return f"{moment:%H:%M}"

@@ -46,8 +46,8 @@ def _figures(trades: Sequence[ReportTrade]) -> list[float | None]:
     ]
 
 
-def months(trades: Sequence[ReportTrade], account: Account | None) -> list[list[float]]:
-    """``[year, month, value, trades closed]`` in order, every month of the range of trades or account.
+def months(trades: Sequence[ReportTrade], account: Account | None) -> list[tuple[int, int, float, int]]:
+    """``(year, month, value, trades closed)`` in order, every month of the range of trades or account.
 
     The value is the change of equity over the month (0.02 = 2%), without an account the sum of net R of the trades that
     closed in it. A close at midnight belongs to the month that it ends.
@@ -62,7 +62,7 @@ def months(trades: Sequence[ReportTrade], account: Account | None) -> list[list[
     if not value:
         return []
     span = range(min(value), max(value) + 1)
-    return [[1970 + m // 12, m % 12 + 1, round(value.get(m, 0.0), 6), len(closed.get(m, ()))] for m in span]
+    return [(1970 + m // 12, m % 12 + 1, round(value.get(m, 0.0), 6), len(closed.get(m, ()))) for m in span]
 
 
 def _month(ms: int) -> int:

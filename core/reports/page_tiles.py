@@ -43,22 +43,24 @@ def account_tiles(
     benchmark: FloatArray,
     exposed: BoolArray,
     start_balance: float,
-    target_first_r: float | None = None,
+    target_first: float,
 ) -> tuple[Tile, ...]:
     """Tiles of an account. ``results``: a closed trade's follow, net R and net USDT; arrays (n,) as in ``Account``.
 
-    ``target_first_r``: the sum of gross R had ambiguous candles touched the target first.
+    ``target_first``: the net P&L had ambiguous candles touched their targets before the stop.
     """
     returns = daily_returns(time, equity)
     change = equity[-1] / start_balance - 1 if len(equity) else 0.0
     total = float(equity[-1]) - start_balance if len(equity) else 0.0
     pnl = [money for _, _, money in results]
+    stop_first = f"stop first, as counted: {_signed(total, 0)}"
+    other = Tile("Target first", _signed(target_first, 0, " USDT"), stop_first, _tone(target_first))
     tiles = [
         Tile(
             "Net P&L", _signed(total, 0, " USDT"), f"{_signed(change * 100, 1)}% of {start_balance:,.0f}", _tone(total)
         ),
         _benchmark(benchmark, change),
-        _win_rate([r for _, r, _ in results], "trades"),
+        _win_rate([f for f, _, _ in results], [r for _, r, _ in results], "trades"),
         _factor(pnl, "won for each 1 lost, in USDT"),
         _expectancy([r for _, r, _ in results], sum(pnl) / len(pnl) if pnl else None),
         _drawdown(time, equity),
@@ -66,16 +68,26 @@ def account_tiles(
         _ratio("Sortino", sortino(returns), "only falls count as risk"),
         Tile("Exposure", _share(exposure(exposed)), "of the time something was open"),
     ]
-    return (*tiles, *_r_tiles([follow for follow, _, _ in results], [r for _, r, _ in results], target_first_r))
+    return (*tiles, *_r_tiles([follow for follow, _, _ in results], [r for _, r, _ in results], other))
 
 
-def signal_tiles(results: Sequence[tuple[Follow, float]], target_first_r: float | None = None) -> tuple[Tile, ...]:
-    """Tiles of signals that no account took. ``results``: a follow and its net R, in time order."""
+def signal_tiles(results: Sequence[tuple[Follow, float]], target_first: float) -> tuple[Tile, ...]:
+    """Tiles of signals that no account took. ``results``: a follow and its net R, in time order.
+
+    ``target_first``: the net R had ambiguous candles touched their targets before the stop.
+    """
     net = [r for _, r in results]
     deepest = max_drawdown(np.cumsum([0.0, *net]))
     fall = Tile("Max drawdown", f"{deepest:.1f} R", "signal after signal, net")
-    middle = (_win_rate(net, "signals"), _factor(net, "won for each 1 lost, in R"), _expectancy(net, None), fall)
-    return (*middle, *_r_tiles([follow for follow, _ in results], net, target_first_r)) if results else ()
+    middle = (
+        _win_rate([f for f, _ in results], net, "signals"),
+        _factor(net, "won for each 1 lost, in R"),
+        _expectancy(net, None),
+        fall,
+    )
+    stop_first = f"stop first, as counted: {_signed(sum(net), 1)}"
+    other = Tile("Target first", _signed(target_first, 1, " R"), stop_first, _tone(target_first))
+    return (*middle, *_r_tiles([follow for follow, _ in results], net, other)) if results else ()
 
 
 def _benchmark(benchmark: FloatArray, change: float) -> Tile:
@@ -86,9 +98,10 @@ def _benchmark(benchmark: FloatArray, change: float) -> Tile:
     return Tile("Basket held", f"{_signed(held * 100, 1)}%", words if change != held else "", _tone(held))
 
 
-def _win_rate(net: Sequence[float], what: str) -> Tile:
-    wins = sum(r > 0 for r in net)
-    return Tile("Win rate", _share(win_rate(net)), f"{wins} of {len(net)} {what}, after costs")
+def _win_rate(follows: Sequence[Follow], net: Sequence[float], what: str) -> Tile:
+    wins, before = sum(r > 0 for r in net), win_rate([follow.realized_r for follow in follows])
+    detail = f"{wins} of {len(net)} {what} after costs" + (f", {before:.0%} before" if before is not None else "")
+    return Tile("Win rate", _share(win_rate(net)), detail)
 
 
 def _factor(results: Sequence[float], words: str) -> Tile:
@@ -123,19 +136,16 @@ def _ratio(label: str, value: float | None, words: str) -> Tile:
     return Tile(label, _number(value), words if value is not None else "too few days to say", _tone(value))
 
 
-def _r_tiles(follows: Sequence[Follow], net: Sequence[float], target_first_r: float | None) -> list[Tile]:
+def _r_tiles(follows: Sequence[Follow], net: Sequence[float], target_first: Tile) -> tuple[Tile, ...]:
     if not follows:
-        return []
+        return ()
     gross = sum(follow.realized_r for follow in follows)
     ambiguous = sum(follow.ambiguous for follow in follows)
-    tiles = [
+    return (
         Tile("R net", _signed(sum(net), 1), f"{_signed(gross, 1)} before costs", _tone(sum(net))),
         Tile("Ambiguous", _share(ambiguous / len(follows)), f"{ambiguous} touched stop and target in one candle"),
-    ]
-    if target_first_r is not None:
-        words = f"{_signed(gross, 1)} R with the stop first, as counted"
-        tiles.append(Tile("Target first", _signed(target_first_r, 1, " R"), words))
-    return tiles
+        target_first,
+    )
 
 
 def _tone(value: float | None) -> str:

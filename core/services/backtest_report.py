@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.domain.candles import Pair
+from core.domain.candles import Pair, iso
 from core.reports.backtest_page import Account, BacktestReport, ReportRefusal, ReportTrade
 from core.reports.page_tiles import account_tiles, signal_tiles
 from core.services.backtest import Backtest, BacktestTrade
@@ -21,15 +21,17 @@ def backtest_report(backtest: Backtest, portfolio: PortfolioRun | None = None) -
     if portfolio is None:
         signals.sort(key=lambda t: (t.candidate.open_time, t.candidate.pair))
         trades = tuple(ReportTrade(t.candidate, t.follow, t.realized_r_net) for t in signals)
-        tiles = signal_tiles([(t.follow, t.realized_r_net) for t in signals])
+        other = backtest.summary["target_first"]["realized_r_net"]
+        tiles = signal_tiles([(t.follow, t.realized_r_net) for t in signals], other)
     else:
         trades = tuple(ReportTrade(t.candidate, t.follow, t.r_net, t.pnl) for t in portfolio.trades)
         refused = tuple(_refused(refusal, followed) for refusal in portfolio.refused)
         account = Account(portfolio.time, portfolio.equity, portfolio.benchmark, portfolio.exposed)
+        start = backtest.settings.paper.start_balance
         tiles = account_tiles(
             [(t.follow, t.r_net, t.pnl) for t in portfolio.trades],
             *(portfolio.time, portfolio.equity, portfolio.benchmark, portfolio.exposed),
-            backtest.settings.paper.start_balance,
+            *(start, _pnl(portfolio.target_first, start)),
         )
     return BacktestReport(
         settings=backtest.settings,
@@ -51,15 +53,27 @@ def _refused(refusal: Refusal, followed: dict[tuple[Pair, int], BacktestTrade]) 
     return ReportRefusal(refusal.candidate, refusal.verdict, found.follow.realized_r, found.realized_r_net)
 
 
+def _pnl(portfolio: PortfolioRun, start: float) -> float:
+    return float(portfolio.equity[-1]) - start if len(portfolio.equity) else 0.0
+
+
 def _notes(backtest: Backtest, portfolio: PortfolioRun | None) -> list[str]:
     notes = []
     if portfolio is None:
         notes.append(
             "No account here: every signal is followed by itself, without limits, sizes and rules, and counted in R."
         )
-    elif portfolio.open:
+    elif portfolio.paused_since is not None:
+        limit = backtest.settings.portfolio.drawdown_pause
+        notes.append(
+            f"From {iso(portfolio.paused_since)} on nothing was taken: a drawdown of {limit:.0%} "
+            "(portfolio.drawdown_pause) ends all entries until somebody resumes."
+        )
+    if portfolio is not None and portfolio.open:
         what = "1 trade was" if portfolio.open == 1 else f"{portfolio.open} trades were"
         notes.append(f"{what} still open at the end: in the equity, not among the trades.")
+    if portfolio is not None and portfolio.decided:
+        notes.append(f"In {portfolio.decided} ambiguous candles smaller candles told what came first.")
     if gaps := backtest.summary["total"]["gap_ended"]:
         what = "signal was" if gaps == 1 else "signals were"
         notes.append(f"{gaps} {what} open when candles went missing for too long.")

@@ -15,7 +15,14 @@ export function equityChart(section, { time, equity, held }) {
       `deepest drawdown ${percent(-fall[deepest])} on ${moment(time[deepest])}` +
       (held ? `; the basket held: ${signedPercent(held.at(-1) / held[0] - 1)}` : ""),
   );
-  section.querySelector("#held-name").textContent = held ? "basket held" : "no benchmark";
+  const toggle = section.querySelector("#held");
+  toggle.hidden = !held;
+  let compared = Boolean(held);
+  toggle.addEventListener("click", () => {
+    compared = !compared;
+    toggle.setAttribute("aria-pressed", compared);
+    view.draw();
+  });
   section.hidden = false;
   view.show(time);
   tell(view);
@@ -33,7 +40,7 @@ export function equityChart(section, { time, equity, held }) {
   function draw() {
     const { pen, width, height } = view;
     const split = Math.round(height * 0.7);
-    const [low, high] = bounds(view, held ? [equity, held] : [equity]);
+    const [low, high] = bounds(view, compared ? [equity, held] : [equity]);
     const room = (high - low || Math.abs(high) || 1) * 0.07;
     const y = (value) => 8 + (1 - (value - low + room) / (high - low + 2 * room)) * (split - 18);
     view.drawTimes();
@@ -44,7 +51,7 @@ export function equityChart(section, { time, equity, held }) {
     pen.beginPath();
     pen.rect(0, 0, width, height);
     pen.clip();
-    if (held) line(held, y, "soft", 1.4);
+    if (compared) line(held, y, "soft", 1.4);
     shade(equity, y, split - 6, "accent", 0.1);
     line(equity, y, "accent", 2);
     const [worst] = bounds(view, [fall]);

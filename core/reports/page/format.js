@@ -2,7 +2,7 @@
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const HOUR = 3_600_000;
-const STEPS = [0.25, 0.5, 1, 2, 3, 6, 12, 24, 48, 96, 168, 336, 720, 1440, 2160, 4320, 8760].map((hours) => hours * HOUR);
+const STEPS = [0.25, 0.5, 1, 2, 3, 6, 12, 24, 48, 96, 168, 336].map((hours) => hours * HOUR);
 
 export const two = (number) => String(number).padStart(2, "0");
 export const monthName = (month) => MONTHS[month - 1];
@@ -52,14 +52,26 @@ export function duration(ms) {
 
 // Round moments between two times, at most so many, with their names.
 export function timeTicks(first, last, most) {
-  const step = STEPS.find((wanted) => (last - first) / wanted <= most) ?? STEPS.at(-1);
+  const step = STEPS.find((wanted) => (last - first) / wanted <= most);
+  if (!step) return monthTicks(first, last, most);
   const ticks = [];
   for (let at = Math.ceil(first / step) * step; at <= last; at += step) {
     const date = new Date(at);
     const dayName = `${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]}`;
     const midnight = date.getUTCHours() === 0 && date.getUTCMinutes() === 0;
-    const text = step >= 720 * HOUR ? `${dayName} ${String(date.getUTCFullYear()).slice(2)}` : midnight ? dayName : clock(at);
-    ticks.push([at, text]);
+    ticks.push([at, midnight ? dayName : clock(at)]);
+  }
+  return ticks;
+}
+
+function monthTicks(first, last, most) {
+  const monthOf = (ms) => new Date(ms).getUTCFullYear() * 12 + new Date(ms).getUTCMonth();
+  const [from, to] = [monthOf(first - 1) + 1, monthOf(last)];
+  const every = [1, 2, 3, 6, 12, 24].find((months) => (to - from) / months <= most) ?? 60;
+  const ticks = [];
+  for (let month = Math.ceil(from / every) * every; month <= to; month += every) {
+    const year = Math.floor(month / 12);
+    ticks.push([Date.UTC(year, month % 12), `${MONTHS[month % 12]} ${two(year % 100)}`]);
   }
   return ticks;
 }

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.domain.candles import FloatArray
+from core.domain.candles import FloatArray, IntArray
 from core.reports.page_data import packed_candles, packed_curve, packed_times, script_json, thinned
 from tests.markets import M15, START, walk
 
@@ -31,7 +31,8 @@ HOSTILE = st.one_of(
 
 def unpacked(text: str, rows: int) -> FloatArray:
     plain = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8)
-    folded = np.ascontiguousarray(plain.reshape(rows, 4, -1).transpose(0, 2, 1)).view("<u4")[:, :, 0].astype(np.int64)
+    planes = plain.reshape(rows, 4, -1).astype(np.int64)
+    folded: IntArray = planes[:, 0] | planes[:, 1] << 8 | planes[:, 2] << 16 | planes[:, 3] << 24
     values: FloatArray = ((folded >> 1) ^ -(folded & 1)).astype(np.float64)
     return values
 
@@ -49,7 +50,8 @@ def prices_of(packed: dict[str, Any]) -> FloatArray:
     close = np.cumsum(opened + moved)
     first = close - moved
     top, bottom = np.maximum(first, close), np.minimum(first, close)
-    return np.stack([first, top + above, bottom - below, close]) * 10.0 ** -packed["decimals"]
+    prices: FloatArray = np.stack([first, top + above, bottom - below, close]) * 10.0 ** -packed["decimals"]
+    return prices
 
 
 @given(HOSTILE, HOSTILE)
