@@ -105,8 +105,8 @@ COMMANDS: tuple[Command, ...] = (
         "core.cli.research", "indicators_arguments", "indicators", _STRATEGY,
     ),
     Command(
-        "backtest", "signals and their outcomes",
-        "core.cli.research", "backtest_arguments", "backtest", _STRATEGY,
+        "backtest", "signals, their outcomes, and one account trading them all",
+        "core.cli.backtest", "backtest_arguments", "backtest", _STRATEGY,
     ),
     Command(
         "train", "train a model and evaluate it honestly",

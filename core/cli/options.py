@@ -69,3 +69,13 @@ def timeframe_of(args: argparse.Namespace, settings: Settings) -> Timeframe:
 def add_days(parser: argparse.ArgumentParser, help_text: str) -> None:
     """``--days N``: ``args.days``, at least 1, or None."""
     parser.add_argument("--days", type=positive_int, metavar="N", help=help_text)
+
+
+def add_history(parser: argparse.ArgumentParser) -> None:
+    """``--history all|none``: ``args.history``."""
+    parser.add_argument(
+        "--history",
+        choices=("all", "none"),
+        default="all",
+        help="all: earlier stored candles warm the indicators up (default); none: they are not used",
+    )

@@ -1,0 +1,112 @@
+"""``julaba backtest``: what became of each signal, and of one account that trades them all."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.bootstrap import candle_store
+from core.cli import Context, say
+from core.cli.options import add_days, add_history, add_pairs, add_range, add_timeframe, check_range, timeframe_of
+from core.cli.stored import load_pairs
+from core.config import Settings
+from core.domain.candles import Candles, Pair, Timeframe
+from core.errors import UsageError
+
+if TYPE_CHECKING:
+    from core.services.backtest import Backtest
+    from core.services.portfolio import PortfolioRun
+
+_DAY_MS = 86_400_000
+_BY = ("regime", "hour", "month")
+
+
+def backtest_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "What became of each signal, and what one account would have made of them all under the limits, sizes and "
+        "costs of live trading. Neither Gemini, who cannot be asked about the past, nor the model is asked."
+    )
+    add_pairs(parser)
+    add_range(parser)
+    add_days(parser, "the last N days before --to (default: before the last stored candle's close)")
+    add_history(parser)
+    add_timeframe(parser)
+    parser.add_argument("--candidates", action="store_true", help="follow every crossover, not only the signals")
+    parser.add_argument("--signals-only", action="store_true", help="without the account that trades them")
+    parser.add_argument("--by", choices=_BY, help="also a table by this, of the signal's candle (hours in UTC)")
+    parser.add_argument("--details", action="store_true", help="all these tables")
+    parser.add_argument("--out", type=Path, metavar="F.csv", help="write the training data there")
+
+
+def backtest(args: argparse.Namespace, context: Context) -> int:
+    from core.cli.backtest_text import account_text, by_text, signals_text
+    from core.services.backtest import run_backtest
+
+    check_range(args)
+    if args.days is not None and args.from_ms is not None:
+        raise UsageError("--days and --from both say where to begin; give one of them")
+    pairs = context.pairs(args.pairs)
+    settings = _settings(context.settings.with_pairs(pairs), timeframe_of(args, context.settings))
+    candles = load_pairs(args, context, pairs, args.from_ms, name_others=args.pairs is None)
+    start = args.from_ms
+    if args.days is not None:
+        start = (args.to_ms or max(int(c.time[-1]) + c.timeframe.ms for c in candles.values())) - args.days * _DAY_MS
+    detail = _smaller(context, settings.detail, candles, start, args.to_ms)
+    result = run_backtest(
+        candles, settings, start, args.to_ms, history=args.history, candidates=args.candidates, detail=detail
+    )
+    if args.out is not None:
+        result.write_csv(args.out)
+        say(f"{len(result)} {'candidates' if args.candidates else 'signals'} written to {args.out}")
+    portfolio = None if args.signals_only else _account(context, settings, candles, result)
+    figures = None if portfolio is None else portfolio.figures()
+    parts = [signals_text(result.summary, settings)]
+    parts += [] if figures is None else [account_text(figures)]
+    parts += [by_text(name, result.summary, figures) for name in _BY if args.details or args.by == name]
+    context.result({**result.summary, "portfolio": figures}, "\n\n".join(parts))
+    return 0
+
+
+def _settings(settings: Settings, timeframe: Timeframe) -> Settings:
+    """The settings on another timeframe; a detail timeframe that is not below it then has nothing to tell."""
+    if settings.frame == timeframe:
+        return settings
+    detail = settings.detail_timeframe
+    if settings.detail is not None and settings.detail.minutes >= timeframe.minutes:
+        detail = "none"
+    return settings.model_copy(update={"timeframe": timeframe.name, "detail_timeframe": detail})
+
+
+def _account(context: Context, settings: Settings, candles: dict[Pair, Candles], result: Backtest) -> PortfolioRun:
+    """The account's run, with BTC and stored lower timeframes for the rules where there are any."""
+    from core.services.portfolio import run_portfolio
+
+    known = dict(candles)
+    if settings.btc not in known:
+        btc = candle_store(context.data_dir).load(settings.btc, settings.frame, None, result.end_ms)
+        if len(btc):
+            known[settings.btc] = btc
+        else:
+            say(f"warning: no {settings.btc} candles: the BTC check will say that it cannot tell")
+    below = [Timeframe.parse(name) for name in settings.rules.alignment_timeframes]
+    warm_up = settings.candles.history * settings.frame.ms
+    lower = {
+        frame.name: _smaller(context, frame, candles, result.start_ms - warm_up, result.end_ms)
+        for frame in below
+        if frame.minutes < settings.frame.minutes
+    }
+    return run_portfolio(known, settings, lower=lower, backtest=result)
+
+
+def _smaller(
+    context: Context, timeframe: Timeframe | None, pairs: Iterable[Pair], start_ms: int | None, end_ms: int | None
+) -> dict[Pair, Candles]:
+    """Stored candles of a smaller timeframe for the pairs that have some."""
+    if timeframe is None:
+        return {}
+    store = candle_store(context.data_dir)
+    stored = set(store.pairs(timeframe))
+    loaded = {pair: store.load(pair, timeframe, start_ms, end_ms) for pair in pairs if pair in stored}
+    return {pair: candles for pair, candles in loaded.items() if len(candles)}
