@@ -104,21 +104,36 @@ def _lookahead_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _lookahead(args: argparse.Namespace, context: Context) -> int:
     from core.cli import check_text
+    from core.services.checks.account import check_account
     from core.services.checks.lookahead import check_lookahead, strategy_study
 
-    material = _material(args, context)
+    material = _material(args, context, with_btc=True)
     study = strategy_study(material.settings)
+    pairs = [material.range[pair] for pair in material.settings.traded]
     found = []
     with _bar("lookahead", "cut") as bar:
-        for number, candles in enumerate(material.range.values()):
+        for number, candles in enumerate(pairs):
 
             def progress(done: int, _: int, before: int = number * args.cuts) -> None:
-                bar(before + done, len(material.range) * args.cuts)
+                bar(before + done, len(pairs) * args.cuts)
 
             found.append(check_lookahead(candles, study, args.cuts, progress=progress))
-    leaks = [leak for part in found for leak in part.leaks]
-    verdict = check_text.lookahead_verdict(found)
+    with _bar("lookahead, account", "cut") as bar:
+        account = check_account(
+            material.candles, material.settings, material.start, material.end, max(1, args.cuts // 10), progress=bar
+        )
+    ok = not account.differences and not any(part.leaks for part in found)
     data = {
+        "account": {
+            "cuts": account.cuts,
+            "trades": account.trades,
+            "refusals": account.refused,
+            "closes": account.closes,
+            "differences": [
+                {"pair": d.pair, "time": d.time, "field": d.field, "whole": d.first, "found": d.second}
+                for d in account.differences
+            ],
+        },
         "pairs": {
             str(part.pair): {
                 "candles": part.candles,
@@ -128,9 +143,10 @@ def _lookahead(args: argparse.Namespace, context: Context) -> int:
                 "leaks": [asdict(leak) | {"pair": str(leak.pair), "time": iso(leak.time)} for leak in part.leaks],
             }
             for part in found
-        }
+        },
     }
-    return _answer(context, material, data, verdict, check_text.lookahead_text(found), ok=not leaks)
+    verdict = check_text.lookahead_verdict(found, account)
+    return _answer(context, material, data, verdict, check_text.lookahead_text(found, account), ok=ok)
 
 
 # -- warmup --
@@ -197,7 +213,10 @@ def _parity(args: argparse.Namespace, context: Context) -> int:
             "trades": part.compared,
             "refusals": part.refused,
             "closes": part.closes,
-            "differences": [asdict(d) for d in part.differences],
+            "differences": [
+                {"pair": d.pair, "time": d.time, "field": d.field, "backtest": d.first, "replay": d.second}
+                for d in part.differences
+            ],
         }
         for part in found
     }

@@ -12,6 +12,8 @@ import numpy as np
 from core.domain.candles import FloatArray, iso
 
 if TYPE_CHECKING:
+    from core.services.checks.account import AccountLookahead
+    from core.services.checks.differences import Difference
     from core.services.checks.lookahead import Leak, PairLookahead
     from core.services.checks.montecarlo import MonteCarlo
     from core.services.checks.parity import Parity
@@ -26,7 +28,7 @@ _CHANCE = 0.05
 # -- lookahead --
 
 
-def lookahead_text(found: Sequence[PairLookahead]) -> str:
+def lookahead_text(found: Sequence[PairLookahead], account: AccountLookahead) -> str:
     rows = [
         (str(p.pair), f"{p.candles:,}", str(p.cuts), f"{p.compared:,}", str(len(p.leaks)), _rounding(p)) for p in found
     ]
@@ -38,20 +40,43 @@ def lookahead_text(found: Sequence[PairLookahead]) -> str:
             "",
             *_table(("pair", "column", "first row", "open time", "with the future", "without"), shown[:_SHOWN]),
         ]
-        lines += [f"... and {len(leaks) - _SHOWN} more (--json has them all)"] if len(leaks) > _SHOWN else []
+        lines += _more(leaks)
+    lines += [
+        "",
+        f"The account, cut at {account.cuts} closes: {account.trades} trades, {account.refused} refusals and "
+        f"{account.closes:,} closes, {len(account.differences)} differences",
+    ]
+    if account.differences:
+        lines += ["", *_differences(account.differences, "with the future", "without")]
     return "\n".join(lines)
 
 
-def lookahead_verdict(found: Sequence[PairLookahead]) -> str:
+def _differences(found: Sequence[Difference], first: str, second: str) -> list[str]:
+    shown = [(d.pair, d.time, d.field, _any(d.first), _any(d.second)) for d in found[:_SHOWN]]
+    return [*_table(("pair", "time", "field", first, second), shown), *_more(found)]
+
+
+def _more(found: Sequence[object]) -> list[str]:
+    return [f"... and {len(found) - _SHOWN} more (--json has them all)"] if len(found) > _SHOWN else []
+
+
+def lookahead_verdict(found: Sequence[PairLookahead], account: AccountLookahead) -> str:
     leaks = sorted((leak for part in found for leak in part.leaks), key=lambda leak: leak.time)
-    cuts = sum(part.cuts for part in found)
-    if not leaks:
-        same = "bit by bit" if not any(part.rounding for part in found) else "but for rounding (below 1e-12)"
+    cuts = sum(part.cuts for part in found) + account.cuts
+    if leaks:
+        return f"LOOK-AHEAD: {_leak_words(leaks[0])}" + (f" {len(leaks) - 1} more." if len(leaks) > 1 else "")
+    if account.differences:
+        d = account.differences[0]
         return (
-            f"No look-ahead: cutting the candles at {cuts} places, and changing what came after, left every value, "
-            f"decision and finished trade as it was, {same}."
+            f"LOOK-AHEAD: {d.field} of {d.pair} at {d.time} is {_any(d.first)} for an account that was given later "
+            f"candles and {_any(d.second)} for one that was not."
         )
-    return f"LOOK-AHEAD: {_leak_words(leaks[0])}" + (f" {len(leaks) - 1} more." if len(leaks) > 1 else "")
+    rounded = sorted({name for part in found for name in part.rounding})
+    same = f"bit by bit but for rounding in {', '.join(rounded)}" if rounded else "bit by bit"
+    return (
+        f"No look-ahead: cutting the candles at {cuts} places, and changing what came after, left every value, "
+        f"decision, finished trade and equity as it was, {same}."
+    )
 
 
 def _leak_words(leak: Leak) -> str:
@@ -137,10 +162,7 @@ def parity_text(found: Sequence[Parity]) -> str:
     lines = _table(("replay against", "trades", "refusals", "closes", "differences"), rows)
     differences = [d for part in found for d in part.differences]
     if differences:
-        shown = [(d.pair, d.time, d.field, _any(d.backtest), _any(d.replay)) for d in differences[:_SHOWN]]
-        lines += ["", *_table(("pair", "entry", "field", "backtest", "replay"), shown)]
-        if len(differences) > _SHOWN:
-            lines += [f"... and {len(differences) - _SHOWN} more (--json has them all)"]
+        lines += ["", *_differences(differences, "backtest", "replay")]
     return "\n".join(lines)
 
 
@@ -153,8 +175,8 @@ def parity_verdict(found: Sequence[Parity]) -> str:
         )
     d = differences[0]
     return (
-        f"DIFFERENT: {d.field} of {d.pair} at {d.time} is {_any(d.backtest)} in the backtest and "
-        f"{_any(d.replay)} in the replay"
+        f"DIFFERENT: {d.field} of {d.pair} at {d.time} is {_any(d.first)} in the backtest and "
+        f"{_any(d.second)} in the replay"
         + (f"; {len(differences) - 1} more differences." if len(differences) > 1 else ".")
     )
 

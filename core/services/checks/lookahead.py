@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from core.config import Settings
 from core.domain.candles import Candles, IntArray, Pair
+from core.domain.trading import ExitReason
 from core.engine.indicators import indicators
-from core.engine.outcomes import OPEN, find_outcomes
+from core.engine.outcomes import EXITS, OPEN, find_outcomes
 from core.engine.strategy import candidates
 
 Column = npt.NDArray[Any]
@@ -26,10 +27,15 @@ How = Literal["cut", "changed"]
 ROUNDING = 1e-12
 """Two values this close (relative) are the same: sums taken in another order differ in their last bits."""
 
+ROUNDING_OF = {"hurst": 1e-9}
+"""Columns with a rounding of their own (absolute). The running sums of Hurst begin anew at places that depend on how
+many candles there are; what that leaves is far below what any rule looks at, and an exponent near 0 has no relative."""
+
 INDICATORS = (
     *("sma_15", "sma_40", "rsi", "adx", "di_plus", "di_minus", "atr", "atr_percent", "volume_sma", "volume_ratio"),
     *("sma_distance_percent", "hurst", "regime", "hour", "day_of_week"),
 )
+_GAP = EXITS.index(ExitReason.GAP)
 _TRADE = ("bars", "targets_hit", "exit", "exit_price", "exit_row", "realized_r", "mfe_r", "mae_r", "ambiguous")
 
 
@@ -89,7 +95,8 @@ class Leak:
 
 @dataclass(frozen=True)
 class PairLookahead:
-    """One pair's part: ``rounding`` holds the columns equal only within ``ROUNDING``, with the worst difference."""
+    """One pair's part: ``rounding`` holds the columns equal only but for rounding, with the worst difference
+    (relative, or absolute for those of ``ROUNDING_OF``)."""
 
     pair: Pair
     candles: int
@@ -125,7 +132,8 @@ def strategy_study(settings: Settings, extra: Mapping[str, Callable[[Candles], C
             "stop": out.stop,
             **{f"tp{n}": out.targets[:, n - 1] for n in (1, 2, 3)},
         }
-        ended = np.where(out.exit == OPEN, -1, out.exit_row)
+        # That candles are missing shows only when the next one comes.
+        ended = np.where(out.exit == OPEN, -1, out.exit_row + (out.exit == _GAP))
         return Facts(
             {
                 **{name: getattr(ind, name) for name in INDICATORS},
@@ -191,8 +199,9 @@ def _compare(
     if not len(rows):
         return
     a, b = wanted[rows].astype(np.float64), found[rows].astype(np.float64)
-    apart = np.abs(a - b) / np.maximum(np.abs(a), np.abs(b))
-    far = ~(apart <= ROUNDING)  # a NaN on one side is far
+    scale = 1.0 if name in ROUNDING_OF else np.maximum(np.abs(a), np.abs(b))
+    apart = np.abs(a - b) / scale
+    far = ~(apart <= ROUNDING_OF.get(name, ROUNDING))  # a NaN on one side is far
     if not far.any():
         rounding[name] = max(rounding.get(name, 0.0), float(apart.max()))
         return

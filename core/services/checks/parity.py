@@ -7,8 +7,7 @@ portfolio backtest.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -16,9 +15,18 @@ import numpy as np
 
 from core.config import Settings
 from core.domain.candles import BoolArray, Candles, Pair, iso
-from core.domain.trading import ExitReason, Follow
+from core.domain.trading import ExitReason
 from core.ports import Ledger, SettableClock
 from core.services.backtest import COLUMNS, run_backtest
+from core.services.checks.differences import (
+    Difference,
+    Key,
+    Table,
+    Value,
+    account_tables,
+    differences,
+    money_row,
+)
 from core.services.portfolio import PortfolioRun, run_portfolio
 from core.services.records import ledger_row
 from core.services.replay import Replay, replay
@@ -26,31 +34,14 @@ from core.services.replay import Replay, replay
 RELATIVE = 1e-5
 """Numbers of the two worlds this close (relative) are the same: the loop keeps some hundred candles of history."""
 
-_NOTHING = 1e-12  # a rounding where the true value is 0
-
 _NOT_COMPARED = ("signal_id", "source", "sample_weight")  # they say where a row comes from, not what happened
 FIELDS = (*(c for c in COLUMNS if c not in (*_NOT_COMPARED, "timestamp", "symbol")), "realized_r_net", "ambiguous")
-MONEY = ("quantity", "risk_amount", "entry_fill", "pnl", "r_net", "exit_reason", "exit_time", "realized_r")
-
-Value = object
-Key = tuple[str, str]  # pair, open time of the entry candle as text
-Table = Mapping[Key, Mapping[str, Value]]
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One field in which the two worlds differ; ``time`` is the entry candle's open time (or a close's), as text."""
-
-    pair: str
-    time: str
-    field: str
-    backtest: Value
-    replay: Value
 
 
 @dataclass(frozen=True)
 class Parity:
-    """``compared`` trades, ``refused`` refusals and ``closes`` of the account were held against each other."""
+    """``compared`` trades, ``refused`` refusals and ``closes`` of the account were held against each other; of each
+    difference ``first`` is the backtest's value and ``second`` the replay's."""
 
     layers: bool
     compared: int
@@ -102,8 +93,8 @@ def _bare(candles: Mapping[Pair, Candles], settings: Settings, found: Replay, st
         columns = part.columns()
         for index, time in enumerate(part.indicators.time[part.entries.row]):
             if judges[part.pair](int(time)):
-                ours[str(part.pair), iso(int(time))] = {name: values[index] for name, values in columns.items()}
-    return Parity(False, len(ours), tuple(_differences(ours, theirs, "trade", FIELDS)))
+                ours[str(part.pair), iso(int(time))] = {name: columns[name][index] for name in FIELDS}
+    return Parity(False, len(ours), tuple(differences(ours, theirs, "trade", RELATIVE)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,59 +117,23 @@ class _Trusted:
 
 
 def _whole(run: PortfolioRun, found: Replay, curve: list[tuple[int, float]]) -> Parity:
-    ours: dict[Key, Mapping[str, Value]] = {}
-    for trade in run.trades:
-        key = str(trade.candidate.pair), iso(trade.candidate.open_time)
-        values = (trade.quantity, trade.risk_amount, trade.entry_fill, trade.pnl, trade.r_net)
-        ours[key] = dict(zip(MONEY, (*values, *_end(trade.follow)), strict=True))
-    theirs: dict[Key, Mapping[str, Value]] = {}
+    trades: dict[Key, Mapping[str, Value]] = {}
     for row in found.trades:
-        record = row.follow
-        values_found = (record.quantity, record.risk_amount, record.entry_fill, record.pnl, record.r_net)
-        key = str(row.decision.pair), iso(row.decision.open_time)
-        theirs[key] = dict(zip(MONEY, (*values_found, *_end(record.follow)), strict=True))
-    refused = {
-        (str(r.candidate.pair), iso(r.candidate.open_time)): {"refused by": f"{r.verdict.layer}: {r.verdict.rule}"}
-        for r in run.refused
-    }
-    refused_there: dict[Key, Mapping[str, Value]] = {}
+        record, key = row.follow, (str(row.decision.pair), iso(row.decision.open_time))
+        amounts = (record.quantity, record.risk_amount, record.entry_fill, record.pnl, record.r_net)
+        trades[key] = money_row(amounts, record.follow)
+    refused: dict[Key, Mapping[str, Value]] = {}
     for row in found.rows:
         if row.decision.status == "refused":
             verdict = next((v for v in row.decision.verdicts if v.ruling == "refuse"), None)
             rule = f"{verdict.layer}: {verdict.rule}" if verdict else "unknown"
-            refused_there[str(row.decision.pair), iso(row.decision.open_time)] = {"refused by": rule}
-    ours_at = {("account", iso(int(t))): {"equity": float(e)} for t, e in zip(run.time, run.equity, strict=True)}
-    theirs_at = {("account", iso(time)): {"equity": equity} for time, equity in curve}
-    differences = (
-        *_differences(ours, theirs, "trade", MONEY),
-        *_differences(refused, refused_there, "refusal", ("refused by",)),
-        *_differences(ours_at, theirs_at, "close", ("equity",)),
+            refused[str(row.decision.pair), iso(row.decision.open_time)] = {"refused by": rule}
+    closes = {("account", iso(time)): {"equity": equity} for time, equity in curve}
+    theirs: tuple[Table, Table, Table] = (trades, refused, closes)
+    ours = account_tables(run)
+    found_differences = tuple(
+        difference
+        for what, here, there in zip(("trade", "refusal", "close"), ours, theirs, strict=True)
+        for difference in differences(here, there, what, RELATIVE)
     )
-    return Parity(True, len(ours), differences, len(refused), len(ours_at))
-
-
-def _end(follow: Follow) -> tuple[Value, Value, Value]:
-    return follow.exit_reason, None if follow.exit_time is None else iso(follow.exit_time), follow.realized_r
-
-
-def _differences(ours: Table, theirs: Table, what: str, fields: tuple[str, ...]) -> Iterator[Difference]:
-    """In the order of time: what only one of the two has, then field by field what differs."""
-    for key in sorted({*ours, *theirs}, key=lambda k: (k[1], k[0])):
-        if key not in theirs or key not in ours:
-            here, there = ("there", "missing") if key in ours else ("missing", "there")
-            yield Difference(*key, what, here, there)
-            continue
-        for name in fields:
-            wanted, found = ours[key][name], theirs[key][name]
-            if not _same(wanted, found):
-                yield Difference(*key, name, wanted, found)
-
-
-def _same(wanted: Value, found: Value) -> bool:
-    if isinstance(wanted, float | int) and isinstance(found, float | int):
-        if math.isnan(wanted) or math.isnan(found):
-            return math.isnan(wanted) and math.isnan(found)
-        return abs(wanted - found) <= max(RELATIVE * max(abs(wanted), abs(found)), _NOTHING)
-    if found is None and isinstance(wanted, float):
-        return math.isnan(wanted)
-    return wanted == found
+    return Parity(True, len(ours[0]), found_differences, len(ours[1]), len(ours[2]))

@@ -81,7 +81,7 @@ async def test_a_backtest_that_fills_better_than_life_is_named_field_by_field(
     first = found.differences[0]
     assert first.pair in {"LINK/USDT", "ETH/USDT", "SOL/USDT"}
     assert first.time.startswith("2024-01-0")
-    assert first.backtest == pytest.approx(1.001 * first.replay, rel=1e-9)  # type: ignore[operator]
+    assert first.first == pytest.approx(1.001 * first.second, rel=1e-9)  # type: ignore[operator]
 
 
 async def test_a_trade_that_only_one_of_the_two_has_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,7 @@ async def test_a_trade_that_only_one_of_the_two_has_is_named(tmp_path: Path, mon
 
     found = await checked(tmp_path, market(1000), settings(), layers=True)
 
-    assert [(d.field, d.backtest, d.replay) for d in found.differences[:1]] == [("trade", "missing", "there")]
+    assert [(d.field, d.first, d.second) for d in found.differences[:1]] == [("trade", "missing", "there")]
     assert [(d.pair, d.field) for d in found.differences[1:]] == [("account", "equity")]
 
 
