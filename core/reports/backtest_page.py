@@ -21,12 +21,13 @@ from core.config import Settings
 from core.domain.candles import BoolArray, Candles, FloatArray, IntArray, Pair, iso
 from core.domain.trading import Candidate, Follow, Verdict
 from core.reports.page_data import packed_candles, packed_curve, packed_times, script_json, thinned
-from core.reports.page_tables import groups, months, refusals
+from core.reports.page_tables import cumulated_r, groups, months, refusals
 from core.reports.page_tiles import Tile
 
 MOST_CANDLES = 400_000
 """More than that are thinned out to windows around the trades: two years of five pairs on 15m fit whole."""
 
+_HOUR_MS = 3_600_000
 _WARMUP, _BEFORE, _AFTER = 60, 150, 60  # candles ahead of the range for SMA 40; around a trade where thinned out
 _SCRIPTS = ("format.js", "data.js", "view.js", "equity.js", "candles.js", "tables.js", "main.js")  # imported ones first
 
@@ -90,7 +91,7 @@ def backtest_page(report: BacktestReport, most_candles: int = MOST_CANDLES) -> s
         "pairs": [{"name": str(pair), **packed_candles(candles)} for pair, candles in shown.items()],
         "trades": _trade_columns(report.trades, list(shown)),
         "refused": _refused_rows(report.refused, list(shown)),
-        "curve": _curve(report.account),
+        "curve": _curve(report),
         "groups": groups(report.trades),
         "months": months(report.trades, report.account),
         "refusals": refusals(report.refused),
@@ -177,14 +178,21 @@ def _refused_rows(refused: tuple[ReportRefusal, ...], pairs: list[Pair]) -> list
     ]
 
 
-def _curve(account: Account | None) -> dict[str, Any] | None:
+def _curve(report: BacktestReport) -> dict[str, Any] | None:
+    """Equity with its benchmark; without an account the net R that closed trades have summed up to, hour by hour."""
+    account = report.account
+    if account is None and report.trades:
+        time = np.arange(report.start_ms - report.start_ms % _HOUR_MS, report.end_ms + _HOUR_MS, _HOUR_MS)
+        summed = cumulated_r(report.trades, time)
+        return {"unit": "R", "time": packed_times(time, _HOUR_MS), "equity": packed_curve(summed), "benchmark": None}
     if account is None or not len(account.time):
         return None
     steps = np.diff(account.time)
     return {
+        "unit": "USDT",
         "time": packed_times(account.time, int(steps.min()) if len(steps) else 1),
         "equity": packed_curve(account.equity),
-        "benchmark": packed_curve(account.benchmark) if np.isfinite(account.benchmark).all() else None,
+        "benchmark": packed_curve(account.benchmark) if account.benchmark.min() > 0 else None,
     }
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.domain.candles import FloatArray, IntArray, iso
+from core.domain.candles import iso
 from core.reports.backtest_page import BacktestReport
 from core.reports.charts import equity_chart
 from core.reports.month_chart import month_chart
-from core.reports.page_tables import months
+from core.reports.page_tables import cumulated_r, months
 
+_HOUR_MS = 3_600_000
 _WORDS = (("Net P&L", ""), ("R net", "R "), ("Win rate", "won "), ("Profit factor", "PF "), ("Max drawdown", "fell "))
 
 
@@ -22,15 +23,13 @@ def backtest_picture(report: BacktestReport) -> bytes:
     if account is not None and len(account.time):
         benchmark = account.benchmark if account.benchmark.min() > 0 else None
         return equity_chart(account.time, account.equity, title, benchmark, _words(report))
-    return equity_chart(*_cumulated(report), title, None, _words(report))
+    time = np.append(np.arange(report.start_ms, report.end_ms, _HOUR_MS), report.end_ms)
+    return equity_chart(time, cumulated_r(report.trades, time), title, None, _words(report))
 
 
 def backtest_months(report: BacktestReport) -> bytes:
     """The months as a heat map: change of equity, without an account net R. A PNG. Raises ValueError without any."""
-    found = [
-        (int(year), int(month), change, int(n)) for year, month, change, n in months(report.trades, report.account)
-    ]
-    return month_chart(found, "By month", in_r=report.account is None)
+    return month_chart(months(report.trades, report.account), "By month", in_r=report.account is None)
 
 
 def _words(report: BacktestReport) -> str:
@@ -41,11 +40,3 @@ def _words(report: BacktestReport) -> str:
         said = [words for words in said if not words.startswith("R ")]
     what = "trades" if report.account is not None else "signals"
     return " · ".join([*said[:1], f"{len(report.trades)} {what}", *said[1:]])
-
-
-def _cumulated(report: BacktestReport) -> tuple[IntArray, FloatArray]:
-    """Net R summed up in the order of the exits, from 0 at the start to the end of the range."""
-    closed = sorted((t.follow.exit_time, t.r_net) for t in report.trades if t.follow.exit_time is not None)
-    total = np.cumsum([0.0, *(r for _, r in closed)])
-    times = np.array([report.start_ms, *(time for time, _ in closed), report.end_ms], dtype=np.int64)
-    return times, np.append(total, total[-1])

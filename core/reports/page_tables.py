@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from core.domain.candles import FloatArray, IntArray
 from core.engine.metrics import profit_factor
 
 if TYPE_CHECKING:
@@ -63,6 +64,14 @@ def months(trades: Sequence[ReportTrade], account: Account | None) -> list[tuple
         return []
     span = range(min(value), max(value) + 1)
     return [(1970 + m // 12, m % 12 + 1, round(value.get(m, 0.0), 6), len(closed.get(m, ()))) for m in span]
+
+
+def cumulated_r(trades: Sequence[ReportTrade], time: IntArray) -> FloatArray:
+    """The net R of all trades whose exit candle had opened by each ``time`` (epoch ms), (n,)."""
+    closed = sorted((t.follow.exit_time, t.r_net) for t in trades if t.follow.exit_time is not None)
+    total = np.cumsum([0.0, *(r for _, r in closed)])
+    found: FloatArray = total[np.searchsorted([at for at, _ in closed], time, side="right")]
+    return found
 
 
 def _month(ms: int) -> int:

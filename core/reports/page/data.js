@@ -98,6 +98,7 @@ export async function load(element) {
     const { count } = raw.curve.time;
     const held = raw.curve.benchmark;
     data.curve = {
+      unit: raw.curve.unit,
       time: times(raw.curve.time),
       equity: await curveOf(raw.curve.equity, count),
       held: held ? await curveOf(held, count) : null,

@@ -1,20 +1,26 @@
 // Equity with the benchmark, and the drawdown below on the same time axis.
-import { moment, number, percent, signedPercent, signOf, valueTicks } from "./format.js";
+import { moment, number, percent, signed, signedPercent, signOf, valueTicks } from "./format.js";
 import { View, tag, words } from "./view.js";
 
-export function equityChart(section, { time, equity, held }) {
+// In USDT a drawdown is a share of the highest so far, in R it is a difference.
+export function equityChart(section, { unit, time, equity, held }) {
+  const money = unit === "USDT";
+  const amount = (value, decimals = 2) => (money ? number(value, decimals) : `${signed(value, 1)} R`);
+  const depth = (value) => (money ? percent(-value) : `${number(-value, 1)} R`);
   const canvas = section.querySelector("canvas");
   const readout = section.querySelector(".readout");
   const start = equity[0];
-  const fall = fallOf(equity);
+  const fall = fallOf(equity, money);
   const view = new View(canvas, { drag: "zoom", draw, moved: tell });
   const deepest = fall.reduce((worst, value, row) => (value < fall[worst] ? row : worst), 0);
+  const made = money ? `${number(start, 0)} to ${number(equity.at(-1), 0)} USDT` : `0 to ${amount(equity.at(-1))}`;
   canvas.setAttribute(
     "aria-label",
-    `Equity from ${number(start, 0)} to ${number(equity.at(-1), 0)} USDT, ${signedPercent(equity.at(-1) / start - 1)}; ` +
-      `deepest drawdown ${percent(-fall[deepest])} on ${moment(time[deepest])}` +
+    `${money ? "Equity" : "Net R summed up"} from ${made}; deepest drawdown ${depth(fall[deepest])} on ${moment(time[deepest])}` +
       (held ? `; the basket held: ${signedPercent(held.at(-1) / held[0] - 1)}` : ""),
   );
+  if (!money) section.querySelector("h2").textContent = "Net R, signal after signal";
+  section.querySelector("#curve-name").textContent = money ? "account" : "closed signals";
   const toggle = section.querySelector("#held");
   toggle.hidden = !held;
   let compared = Boolean(held);
@@ -30,10 +36,10 @@ export function equityChart(section, { time, equity, held }) {
 
   function tell({ cursor }) {
     const row = cursor ?? time.length - 1;
-    const change = equity[row] / start - 1;
-    const parts = [["", moment(time[row])], ["account", number(equity[row], 2)], ["", signedPercent(change), signOf(change)]];
+    const parts = [["", moment(time[row])], [money ? "account" : "sum", amount(equity[row])]];
+    if (money) parts.push(["", signedPercent(equity[row] / start - 1), signOf(equity[row] - start)]);
     if (held) parts.push(["basket", signedPercent(held[row] / held[0] - 1)]);
-    parts.push(["drawdown", percent(-fall[row]), fall[row] < 0 ? "down" : ""]);
+    parts.push(["drawdown", depth(fall[row]), fall[row] < 0 ? "down" : ""]);
     readout.replaceChildren(...words(parts));
   }
 
@@ -62,9 +68,9 @@ export function equityChart(section, { time, equity, held }) {
     shade(fall, below, top, "down", 0.22);
     line(fall, below, "down", 1.4);
     pen.restore();
-    tag(view, top + 4, "0%", view.color("soft"));
-    if (worst < 0) tag(view, Math.max(top + 20, height - 8), `−${percent(-worst)}`, view.color("down"));
-    tag(view, y(equity[view.last - 1]), number(equity[view.last - 1], 0), view.color("accent"), true);
+    tag(view, top + 4, money ? "0%" : "0 R", view.color("soft"));
+    if (worst < 0) tag(view, Math.max(top + 20, height - 8), `−${depth(worst)}`, view.color("down"));
+    tag(view, y(equity[view.last - 1]), amount(equity[view.last - 1], 0), view.color("accent"), true);
     if (view.cursor !== null) dot(view.x(view.cursor), y(equity[view.cursor]));
     view.drawCursor();
   }
@@ -151,10 +157,11 @@ export function equityChart(section, { time, equity, held }) {
   }
 }
 
-function fallOf(equity) {
+function fallOf(equity, money) {
   let peak = -Infinity;
   return equity.map((value) => {
     peak = Math.max(peak, value);
+    if (!money) return value - peak;
     return peak > 0 ? value / peak - 1 : 0;
   });
 }

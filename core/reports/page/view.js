@@ -238,6 +238,9 @@ export function tag(view, y, text, color, filled) {
   pen.textAlign = "left";
   pen.textBaseline = "middle";
   const x = view.width + 4;
+  const room = AXIS - 9;
+  const wide = pen.measureText(text).width;
+  if (wide > room) view.font((11.5 * room) / wide, 600);
   if (filled) {
     pen.fillStyle = color;
     pen.beginPath();

@@ -13,6 +13,7 @@ import pytest
 from core.domain.candles import Candles, Pair
 from core.domain.trading import Verdict
 from core.reports.backtest_page import BacktestReport, backtest_page
+from core.reports.page_tables import cumulated_r
 from tests.core.reports.made import nothing, report, settings, signals_only
 from tests.markets import walk
 
@@ -160,10 +161,20 @@ def test_without_an_account_the_page_speaks_in_r() -> None:
     page = backtest_page(signals_only())
 
     assert "No account here" in text_of(page)
-    assert data_of(page)["curve"] is None
+    assert data_of(page)["curve"]["unit"] == "R"
     assert all(row[7] is None for row in data_of(page)["trades"])
     months = data_of(page)["months"]
     assert sum(m[2] for m in months) == pytest.approx(sum(t.r_net for t in signals_only().trades), abs=1e-4)
+
+
+def test_net_r_is_summed_up_as_trades_close() -> None:
+    trades = signals_only().trades
+    ends = np.array(sorted(t.follow.exit_time or 0 for t in trades))
+
+    assert cumulated_r(trades, ends[:1] - 1).tolist() == [0.0]
+    assert cumulated_r(trades, ends[-1:])[0] == pytest.approx(sum(t.r_net for t in trades))
+    first = min(trades, key=lambda t: t.follow.exit_time or 0)
+    assert cumulated_r(trades, ends[:1])[0] == pytest.approx(first.r_net)
 
 
 def test_without_any_candles_there_is_still_a_page() -> None:
