@@ -38,6 +38,10 @@ def backtest_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--by", choices=_BY, help="also a table by this, of the signal's candle (hours in UTC)")
     parser.add_argument("--details", action="store_true", help="all these tables")
     parser.add_argument("--out", type=Path, metavar="F.csv", help="write the training data there")
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="write a page there: curves, trades on candles, tables"
+    )
+    parser.add_argument("--png", type=Path, metavar="FILE", help="draw equity and drawdown there")
 
 
 def backtest(args: argparse.Namespace, context: Context) -> int:
@@ -47,6 +51,9 @@ def backtest(args: argparse.Namespace, context: Context) -> int:
     check_range(args)
     if args.days is not None and args.from_ms is not None:
         raise UsageError("--days and --from both say where to begin; give one of them")
+    files = [path.absolute() for path in (args.out, args.html, args.png) if path is not None]
+    if len(set(files)) < len(files):
+        raise UsageError("--out, --html and --png name the same file; give each its own")
     pairs = context.pairs(args.pairs)
     settings = _settings(context.settings.with_pairs(pairs), timeframe_of(args, context.settings))
     candles = load_pairs(args, context, pairs, args.from_ms, name_others=args.pairs is None)
@@ -61,12 +68,35 @@ def backtest(args: argparse.Namespace, context: Context) -> int:
         result.write_csv(args.out)
         say(f"{len(result)} {'candidates' if args.candidates else 'signals'} written to {args.out}")
     portfolio = None if args.signals_only else _account(context, settings, candles, result)
+    if args.html is not None or args.png is not None:
+        _write_report(args, result, portfolio)
     figures = None if portfolio is None else portfolio.figures()
     parts = [signals_text(result.summary, settings)]
     parts += [] if figures is None else [account_text(figures)]
     parts += [by_text(name, result.summary, figures) for name in _BY if args.details or args.by == name]
     context.result({**result.summary, "portfolio": figures}, "\n\n".join(parts))
     return 0
+
+
+def _write_report(args: argparse.Namespace, result: Backtest, portfolio: PortfolioRun | None) -> None:
+    from core.services.backtest_report import backtest_report
+    from core.services.whole_file import whole_file
+
+    report = backtest_report(result, portfolio)
+    if args.html is not None:
+        from core.reports.backtest_page import backtest_page
+
+        page = backtest_page(report)
+        with whole_file(args.html) as file:
+            file.write(page)
+        say(f"report written to {args.html}")
+    if args.png is not None:
+        from core.reports.backtest_picture import backtest_picture
+
+        picture = backtest_picture(report)
+        with whole_file(args.png) as file:
+            file.buffer.write(picture)
+        say(f"picture written to {args.png}")
 
 
 def _settings(settings: Settings, timeframe: Timeframe) -> Settings:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from core.domain.candles import Pair, iso
 from core.reports.backtest_page import Account, BacktestReport, ReportRefusal, ReportTrade
 from core.reports.page_tiles import account_tiles, signal_tiles
@@ -14,7 +16,11 @@ def backtest_report(backtest: Backtest, portfolio: PortfolioRun | None = None) -
 
     What refused signals would have made is taken from ``backtest``, which knows those with all their bars.
     """
-    signals = [trade for trade in backtest.trades if trade.candidate.is_signal]
+    signals = [
+        part.trade(int(index), backtest.settings)
+        for part in backtest.parts
+        for index in np.flatnonzero(part.entries.is_signal)
+    ]
     followed = {(t.candidate.pair, t.candidate.open_time): t for t in signals}
     account: Account | None = None
     refused: tuple[ReportRefusal, ...] = ()
