@@ -154,6 +154,6 @@ def _per_day_condition(variant: Chosen, owner: Chosen) -> Condition:
         gain > 0,
         gain,
         0.0,
-        f"net R a day {variant.per_day:+.2f} against {owner.per_day:+.2f}; more is asked, for fewer trades can be "
-        "better ones and yet earn less",
+        f"net R a day {variant.per_day:+.2f} against {owner.per_day:+.2f}; more is asked, for a better mean of other "
+        "trades can still earn less",
     )
