@@ -50,6 +50,13 @@ _VERBS = (
     _Verb("montecarlo", "what chance could have made of it", _HERE, "_montecarlo_arguments", "_montecarlo"),
     _Verb("significance", "the entry rule against random entries", _HERE, "_significance_arguments", "_significance"),
     _Verb("filters", "what each filter kills and is worth", "core.cli.check_filters", "filters_arguments", "filters"),
+    _Verb(
+        "variants",
+        "other choices of the filters, judged as they live",
+        "core.cli.check_filters",
+        "variants_arguments",
+        "variants",
+    ),
 )
 
 

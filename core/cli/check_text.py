@@ -43,8 +43,10 @@ def lookahead_text(found: Sequence[PairLookahead], account: AccountLookahead) ->
         lines += _more(leaks)
     lines += [
         "",
-        f"The account, cut at {account.cuts} closes: {account.trades} trades, {account.refused} refusals and "
-        f"{account.closes:,} closes, {len(account.differences)} differences",
+        wrapped(
+            f"The account, cut at {account.cuts} closes: {account.trades} trades, {account.refused} refusals and "
+            f"{account.closes:,} closes, {len(account.differences)} differences"
+        ),
     ]
     if account.differences:
         lines += ["", *_differences(account.differences, "with the future", "without")]
@@ -117,12 +119,14 @@ def warmup_text(found: Warmup) -> str:
         shares = (found.regimes[at], found.candidates[at], found.signals[at])
         rows.append((f"{length}", *(_tiny(w) for w in worst), *(_share(s) for s in shares)))
     lines = [
-        f"{found.rows:,} candles of {len(found.pairs)} pairs, {found.crossing_rows:,} of them candidates, each with "
-        "so much history against all of it",
+        wrapped(
+            f"{found.rows:,} candles of {len(found.pairs)} pairs, {found.crossing_rows:,} of them candidates, "
+            "each with so much history against all of it"
+        ),
         "",
         *_table(("history", *_GROUPS, "regimes", "candidates", "signals"), rows),
         "",
-        "Worst relative difference of each value, then the share of regimes, candidates and signals that differ.",
+        "Worst relative difference of each value; share of regimes, candidates and signals that differ.",
     ]
     return "\n".join(lines)
 
@@ -194,8 +198,10 @@ def montecarlo_text(found: MonteCarlo) -> str:
     if (orders := found.orders) is not None:
         final, fall = orders.real
         lines += [
-            f"The {orders.trades} trades the account took, in {len(orders.drawn.final):,} other orders "
-            f"(those of one of the {orders.days} days stay together)",
+            wrapped(
+                f"The {orders.trades} trades the account took, in {len(orders.drawn.final):,} other orders "
+                f"(those of one of the {orders.days} days stay together)"
+            ),
             "",
             *_table(
                 headings,
@@ -214,8 +220,10 @@ def montecarlo_text(found: MonteCarlo) -> str:
         real = markets.real
         lines += [
             "",
-            f"{len(markets.final):,} other markets of {markets.days} days, out of {markets.source_days} whole days in "
-            f"blocks of {markets.block_days:g} on average",
+            wrapped(
+                f"{len(markets.final):,} other markets of {markets.days} days, out of {markets.source_days} whole days "
+                f"in blocks of {markets.block_days:g} on average"
+            ),
             "",
             *_table(
                 headings,
@@ -326,7 +334,10 @@ def significance_text(lines: Sequence[Comparison]) -> str:
     text = [
         *_table(("entries", "n", "mean R", "random: 5% half 95%", "p"), rows),
         "",
-        f"{len(lines[0].null):,} chance shifts in time, all pairs together; R is gross, in units of the stop distance.",
+        wrapped(
+            f"{len(lines[0].null):,} chance shifts in time, all pairs together; R is gross, in units of "
+            "the stop distance."
+        ),
         "Same holding: from close to close after as many candles. Same exits: by the stop and the targets.",
     ]
     if (kept := min(line.kept for line in lines)) < 0.995:

@@ -85,15 +85,15 @@ def check_warmup(
     settings: Settings,
     rows: int = 200,
     *,
-    lengths: Sequence[int] = LENGTHS,
+    lengths: Sequence[int] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Warmup | None:
     """Compares at ``rows`` rows a pair, half of them at candidates, wherever the whole history is at least twice the
-    longest of ``lengths``; None where no pair has such a row.
+    longest of ``lengths`` (default ``LENGTHS``); None where no pair has such a row.
 
     The whole history begins at the row's stretch: what lies behind a long gap plays no part in either.
     """
-    lengths = tuple(sorted({*lengths, settings.candles.history, settings.candles.min_history}))
+    lengths = tuple(sorted({*(lengths or LENGTHS), settings.candles.history, settings.candles.min_history}))
     places = {pair: _places(c, settings, rows, 2 * lengths[-1]) for pair, c in candles.items()}
     total = sum(len(p) for p in places.values())
     if not total:
