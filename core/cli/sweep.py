@@ -94,7 +94,7 @@ def sweep(args: argparse.Namespace, context: Context) -> int:
     if args.days is not None:
         start = end - args.days * _DAY_MS
     plan = plan_sweep(grid, base, candles, start, end, windows=args.windows, train_share=args.train_share)
-    axes = heat_axes(plan, tuple((args.axes or "").split(",")) if args.axes else ()) if args.png or args.axes else None
+    axes = heat_axes(plan, _names(args.axes)) if args.png or args.axes else None
     if not args.set:
         say(f"no --set: trying {' '.join(DEFAULT_GRID)}")
     if base.detail_timeframe != "none":
@@ -121,6 +121,14 @@ def sweep(args: argparse.Namespace, context: Context) -> int:
     files = {"folder": str(run.folder), "results": str(run.results), "png": str(args.png) if args.png else None}
     context.result({**to_json(verdict, args.sort), "found": run.found, **files}, to_text(verdict, args.sort))
     return 0
+
+
+def _names(axes: str | None) -> tuple[str, ...]:
+    """Of ``--axes X,Y``. Raises UsageError for more than two."""
+    names = tuple(name.strip().removeprefix("strategy.") for name in (axes or "").split(",") if name.strip())
+    if len(names) > 2 or len(set(names)) < len(names):
+        raise UsageError(f"--axes {axes!r} must name two settings, such as adx_min,stop_atr")
+    return names
 
 
 def _show(bar: tqdm[Any], done: int) -> None:

@@ -81,8 +81,7 @@ def _draw(axes: Axes, values: FloatArray, trades: IntArray, reach: float, best: 
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.patches import Rectangle
 
-    colors = LinearSegmentedColormap.from_list("result", [DOWN, "#2a2f38", UP])
-    colors.set_bad(GROUND)
+    colors = LinearSegmentedColormap.from_list("result", [DOWN, "#2a2f38", UP]).with_extremes(bad=GROUND)
     axes.imshow(values, cmap=colors, vmin=-reach, vmax=reach, aspect="auto", origin="lower", interpolation="nearest")
     rows, columns = values.shape
     if columns <= 7 and rows <= 16:

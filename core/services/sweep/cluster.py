@@ -78,7 +78,7 @@ def _round(client: Any, ground: Ground, source: Source, chunks: Sequence[Chunk],
             # pure=False: a name of its own, so that nobody's older result is taken for it.
             future = client.submit(_evaluate, ground, sent, chunk, pure=False)
             by_key[future.key] = (future, chunk)
-        for future in as_completed([future for future, _ in by_key.values()]):
+        for future in as_completed([future for future, _ in by_key.values()], loop=client.loop):
             if future.cancelled() or future.status == "lost":
                 if last:
                     raise JulabaError("the Dask cluster lost all its workers; what is done is kept: call it again")
