@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from core.bootstrap import candle_store
-from core.cli import build_parser, check, check_text
+from core.cli import build_parser, check, check_chance
 from core.config import Settings
 from core.domain.candles import Candles, FloatArray, Pair
 from core.services.checks import lookahead, warmup
@@ -200,7 +200,7 @@ def test_significance_gives_a_line_per_test_and_a_verdict(shelf: Path, capsys: p
     ],
 )
 def test_the_verdict_asks_both_ways(p: tuple[float, float], words: str) -> None:
-    assert words in check_text._against_chance(p)
+    assert words in check_chance._against_chance(p)
 
 
 # -- what they share --

@@ -1,195 +1,90 @@
-"""The answers of ``julaba check`` in a trader's words: at most 100 columns, and one verdict."""
+"""``julaba check montecarlo | significance``: what chance could have made of it, or has."""
 
 from __future__ import annotations
 
+import argparse
 import math
-import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.cli import Context, say
+from core.cli.check_material import add_seed, answer, bar_of, common, count, material_of, seed_of, table, wrapped
 from core.domain.candles import FloatArray, iso
+from core.errors import DataError
 
 if TYPE_CHECKING:
-    from core.services.checks.account import AccountLookahead
-    from core.services.checks.differences import Difference
-    from core.services.checks.lookahead import Leak, PairLookahead
     from core.services.checks.montecarlo import MonteCarlo
-    from core.services.checks.parity import Parity
     from core.services.checks.significance import Comparison
-    from core.services.checks.warmup import Warmup
 
-_SHOWN = 10  # leaks or differences in a text answer; --json has them all
 _LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 _CHANCE = 0.05
 
-
-# -- lookahead --
-
-
-def lookahead_text(found: Sequence[PairLookahead], account: AccountLookahead) -> str:
-    rows = [
-        (str(p.pair), f"{p.candles:,}", str(p.cuts), f"{p.compared:,}", str(len(p.leaks)), _rounding(p)) for p in found
-    ]
-    lines = _table(("pair", "candles", "cuts", "values compared", "leaks", "rounding"), rows)
-    leaks = [leak for part in found for leak in part.leaks]
-    if leaks:
-        shown = [(str(k.pair), k.column, str(k.row), iso(k.time), _value(k.whole), _value(k.found)) for k in leaks]
-        lines += [
-            "",
-            *_table(("pair", "column", "first row", "open time", "with the future", "without"), shown[:_SHOWN]),
-        ]
-        lines += _more(leaks)
-    lines += [
-        "",
-        wrapped(
-            f"The account, cut at {account.cuts} closes: {account.trades} trades, {account.refused} refusals and "
-            f"{account.closes:,} closes, {len(account.differences)} differences"
-        ),
-    ]
-    if account.differences:
-        lines += ["", *_differences(account.differences, "with the future", "without")]
-    return "\n".join(lines)
-
-
-def _differences(found: Sequence[Difference], first: str, second: str) -> list[str]:
-    shown = [(d.pair, d.time, d.field, _any(d.first), _any(d.second)) for d in found[:_SHOWN]]
-    return [*_table(("pair", "time", "field", first, second), shown), *_more(found)]
-
-
-def _more(found: Sequence[object]) -> list[str]:
-    return [f"... and {len(found) - _SHOWN} more (--json has them all)"] if len(found) > _SHOWN else []
-
-
-def lookahead_verdict(found: Sequence[PairLookahead], account: AccountLookahead) -> str:
-    leaks = sorted((leak for part in found for leak in part.leaks), key=lambda leak: leak.time)
-    cuts = sum(part.cuts for part in found) + account.cuts
-    if leaks:
-        return f"LOOK-AHEAD: {_leak_words(leaks[0])}" + (f" {len(leaks) - 1} more." if len(leaks) > 1 else "")
-    if account.differences:
-        d = account.differences[0]
-        return (
-            f"LOOK-AHEAD: {d.field} of {d.pair} at {d.time} is {_any(d.first)} for an account that was given later "
-            f"candles and {_any(d.second)} for one that was not."
-        )
-    rounded = sorted({name for part in found for name in part.rounding})
-    same = f"bit by bit but for rounding in {', '.join(rounded)}" if rounded else "bit by bit"
-    return (
-        f"No look-ahead: cutting the candles at {cuts} places, and changing what came after, left every value, "
-        f"decision, finished trade and equity as it was, {same}."
-    )
-
-
-def _leak_words(leak: Leak) -> str:
-    return (
-        f"{leak.column} of {leak.pair} at {iso(leak.time)} (row {leak.row}) is {_value(leak.whole)} with the candles "
-        f"behind row {leak.cut - 1} and {_value(leak.found)} "
-        f"{'without them' if leak.how == 'cut' else 'when they are others'}."
-    )
-
-
-def _rounding(part: PairLookahead) -> str:
-    if not part.rounding:
-        return "none"
-    name, worst = max(part.rounding.items(), key=lambda item: item[1])
-    return f"{name} {worst:.0e}"
-
-
-def _value(value: float) -> str:
-    return "nothing" if math.isnan(value) else f"{value:.10g}"
-
-
-# -- warmup --
-
-_GROUPS = {
-    "averages": ("sma_15", "sma_40", "volume_sma", "volume_ratio", "sma_distance_percent"),
-    "RSI": ("rsi",),
-    "ADX": ("adx",),
-    "DI": ("di_plus", "di_minus"),
-    "ATR": ("atr", "atr_percent"),
-    "Hurst": ("hurst",),
-}
-
-
-def warmup_text(found: Warmup) -> str:
-    rows = []
-    for at, length in enumerate(found.lengths):
-        worst = (max(found.worst[name][at] for name in names) for names in _GROUPS.values())
-        shares = (found.regimes[at], found.candidates[at], found.signals[at])
-        rows.append((f"{length}", *(_tiny(w) for w in worst), *(_share(s) for s in shares)))
-    lines = [
-        wrapped(
-            f"{found.rows:,} candles of {len(found.pairs)} pairs, {found.crossing_rows:,} of them candidates, "
-            "each with so much history against all of it"
-        ),
-        "",
-        *_table(("history", *_GROUPS, "regimes", "candidates", "signals"), rows),
-        "",
-        "Worst relative difference of each value; share of regimes, candidates and signals that differ.",
-    ]
-    return "\n".join(lines)
-
-
-def warmup_verdict(found: Warmup) -> str:
-    if found.faults:
-        return "TOO SHORT: " + "; ".join(found.faults) + "."
-    return (
-        f"Long enough: from {found.settled} candles on no value changes by more than 1e-9 (candles.history is "
-        f"{found.settings.history}), from {found.decided} on no decision (candles.min_history is "
-        f"{found.settings.min_history})."
-    )
-
-
-def _tiny(value: float) -> str:
-    return "0" if value == 0 else "undefined" if math.isinf(value) else f"{value:.0e}"
-
-
-def _share(value: float) -> str:
-    return "0" if value == 0 else f"{value:.2%}"
-
-
-# -- parity --
-
-
-def parity_text(found: Sequence[Parity]) -> str:
-    rows = [
-        (
-            "all layers, portfolio backtest" if p.layers else "bare strategy, backtest",
-            str(p.compared),
-            str(p.refused) if p.layers else "-",
-            str(p.closes) if p.layers else "-",
-            str(len(p.differences)),
-        )
-        for p in found
-    ]
-    lines = _table(("replay against", "trades", "refusals", "closes", "differences"), rows)
-    differences = [d for part in found for d in part.differences]
-    if differences:
-        lines += ["", *_differences(differences, "backtest", "replay")]
-    return "\n".join(lines)
-
-
-def parity_verdict(found: Sequence[Parity]) -> str:
-    differences = [d for part in found for d in part.differences]
-    if not differences:
-        return (
-            f"The live loop and the backtest agree on all {sum(p.compared for p in found)} trades, "
-            f"{sum(p.refused for p in found)} refusals and {sum(p.closes for p in found):,} closes of the account."
-        )
-    d = differences[0]
-    return (
-        f"DIFFERENT: {d.field} of {d.pair} at {d.time} is {_any(d.first)} in the backtest and "
-        f"{_any(d.second)} in the replay"
-        + (f"; {len(differences) - 1} more differences." if len(differences) > 1 else ".")
-    )
-
-
-def _any(value: object) -> str:
-    return f"{value:.8g}" if isinstance(value, float) else str(value)
-
-
 # -- montecarlo --
+
+
+def montecarlo_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "The account's trades in other orders, and other markets made of the real days in blocks through the whole "
+        "portfolio backtest: how the final equity and the drawdown are spread."
+    )
+    common(parser, "the last N days (default 90)")
+    count(parser, "--trials", 1000, "orders of the trades")
+    count(parser, "--markets", 200, "other markets")
+    count(parser, "--block-days", 3, "mean length of a block of days")
+    add_seed(parser)
+    parser.add_argument("--png", type=Path, metavar="FILE", help="draw the picture there")
+
+
+def montecarlo(args: argparse.Namespace, context: Context) -> int:
+    from core.services.checks.montecarlo import check_montecarlo
+
+    material = material_of(args, context, default_days=90, with_btc=True)
+    seed = seed_of(args, context)
+    with bar_of("montecarlo", "market") as bar:
+        found = check_montecarlo(
+            material.candles,
+            material.settings,
+            material.start,
+            material.end,
+            trials=args.trials,
+            markets=args.markets,
+            block_days=args.block_days,
+            seed=seed,
+            progress=bar,
+        )
+    if found.orders is None and found.markets is None:
+        raise DataError("no trade and no whole day in this range to draw from; take more days")
+    if args.png is not None:
+        _draw(found, args.png)
+        say(f"the picture is {args.png}")
+    data = montecarlo_data(found) | {"seed": seed, "png": None if args.png is None else str(args.png)}
+    verdict = montecarlo_verdict(found)
+    return answer(context, material, data, verdict, montecarlo_text(found), ok=True)
+
+
+def _draw(found: MonteCarlo, path: Path) -> None:
+    from core.reports.check_charts import Chance, montecarlo_chart
+
+    blocks = []
+    if (orders := found.orders) is not None:
+        note = f"{len(orders.drawn.final):,} draws of {orders.days} days with trades; those of a day stay together"
+        title = f"The same {orders.trades} trades, drawn anew"
+        drawn = orders.drawn
+        blocks.append(Chance(title, note, "days", drawn.fan, drawn.final, drawn.drawdown, *orders.real))
+    if (markets := found.markets) is not None:
+        note = f"{len(markets.final):,} markets, blocks of {markets.block_days:g} days on average, all pairs together"
+        real = markets.real["final"], markets.real["drawdown"]
+        blocks.append(
+            Chance(
+                "Other markets out of the same days", note, "days", markets.fan, markets.final, markets.drawdown, *real
+            )
+        )
+    picture = montecarlo_chart("What chance could have made of it", blocks, found.limit)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(picture)
 
 
 def montecarlo_text(found: MonteCarlo) -> str:
@@ -203,7 +98,7 @@ def montecarlo_text(found: MonteCarlo) -> str:
                 f"(those of one of the {orders.days} days stay together)"
             ),
             "",
-            *_table(
+            *table(
                 headings,
                 [
                     ("deepest fall, shuffled", *_percents(orders.shuffled.drawdown), f"{fall:.1%}"),
@@ -225,7 +120,7 @@ def montecarlo_text(found: MonteCarlo) -> str:
                 f"in blocks of {markets.block_days:g} on average"
             ),
             "",
-            *_table(
+            *table(
                 headings,
                 [
                     ("final equity", *_changes(markets.final), f"{real['final'] - 1:+.1%}"),
@@ -325,6 +220,38 @@ def _percent(value: float) -> str:
 # -- significance --
 
 
+def significance_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Whether entries at the rule's moments do better than the same entries at other moments: shifted along the "
+        "timeline by chance, all pairs together, with the same directions and holding times, or with the same exits."
+    )
+    common(parser)
+    count(parser, "--trials", 1000, "chance shifts")
+    add_seed(parser)
+
+
+def significance(args: argparse.Namespace, context: Context) -> int:
+    from core.services.checks.significance import check_significance
+
+    material = material_of(args, context)
+    seed = seed_of(args, context)
+    with bar_of("significance", "line") as bar:
+        lines = check_significance(
+            material.candles,
+            material.settings,
+            args.from_ms if args.days is None else material.start,
+            args.to_ms,
+            trials=args.trials,
+            seed=seed,
+            progress=bar,
+        )
+    if not lines:
+        raise DataError("no entry in this range to test; take more days")
+    data = {"lines": [comparison_data(line) for line in lines], "seed": seed}
+    verdict = significance_verdict(lines)
+    return answer(context, material, data, verdict, significance_text(lines), ok=True)
+
+
 def significance_text(lines: Sequence[Comparison]) -> str:
     rows = []
     for line in lines:
@@ -332,7 +259,7 @@ def significance_text(lines: Sequence[Comparison]) -> str:
         reach = f"{low:+.3f} {middle:+.3f} {high:+.3f}"
         rows.append((f"{line.what}, {line.way}", f"{line.n:,}", f"{line.mean:+.3f}", reach, f"{line.p:.3f}"))
     text = [
-        *_table(("entries", "n", "mean R", "random: 5% half 95%", "p"), rows),
+        *table(("entries", "n", "mean R", "random: 5% half 95%", "p"), rows),
         "",
         wrapped(
             f"{len(lines[0].null):,} chance shifts in time, all pairs together; R is gross, in units of "
@@ -379,22 +306,3 @@ def comparison_data(line: Comparison) -> dict[str, Any]:
         "trials": len(line.null),
         "kept": line.kept,
     }
-
-
-# -- tables --
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The first column to the left, the others to the right."""
-    widths = [max(len(line[i]) for line in (headings, *rows)) for i in range(len(headings))]
-
-    def line(cells: Sequence[str]) -> str:
-        first, *rest = zip(cells, widths, strict=True)
-        return "  ".join((first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)))
-
-    return [line(headings), "  ".join("-" * width for width in widths), *map(line, rows)]
-
-
-def wrapped(text: str) -> str:
-    """A verdict in lines of 100 columns."""
-    return "\n".join(textwrap.wrap(text, 100))
