@@ -88,7 +88,7 @@ def test_the_page_is_rewritten_between_its_marks_alone() -> None:
     assert text.startswith(f"before\n{page.BEGIN}\nMeasured on ")
     assert text.endswith(f"{page.END}\nafter\n")
     assert "old | figures" not in text
-    assert "| row by row | 12.5 ms | 4000 ms | 320x | 200x | 500x | met |" in text
+    assert "| row by row | 12.5 ms | 4 000 ms | 320x | 200x | 500x | met |" in text
     assert "| its memory | 250 MB |  |  | 220 MB |  | **not met** |" in text
     assert "| 10 000 candles of one pair | 0.12 us |" in text
     assert page.rewritten(text, LINES) == text

@@ -35,14 +35,22 @@ def measure(part: str) -> None:
         print(line.to_json(), flush=True)
 
 
-def collect(parts: list[str]) -> list[Line]:
+def collect(parts: list[str]) -> tuple[list[Line], list[str]]:
+    """The lines of all parts, and the parts that failed: one that fails does not take the others along."""
     lines: list[Line] = []
+    failed = []
     for part in parts:
         began = time.perf_counter()
         say(f"{part} ...")
-        lines += [Line.from_json(text) for text in python("tests.bench", "--measure", part).text.splitlines()]
-        say(f"{part}: {time.perf_counter() - began:.0f} s")
-    return lines
+        try:
+            found = python("tests.bench", "--measure", part).text.splitlines()
+        except RuntimeError as error:
+            say(f"{part} could not be measured: {error}")
+            failed.append(part)
+            continue
+        lines += [Line.from_json(text) for text in found]
+        say(f"{part}: {time.perf_counter() - began:.0f} s" if found else f"{part}: not measured")
+    return lines, failed
 
 
 def main() -> int:
@@ -53,14 +61,14 @@ def main() -> int:
     if args.measure:
         measure(args.measure)
         return 0
-    lines = collect([args.only] if args.only else list(PARTS))
+    lines, failed = collect([args.only] if args.only else list(PARTS))
     print(page.terminal(lines))
     if any(line.part == "growth" for line in lines):
         page.PICTURE.write_bytes(page.picture(lines))
-    if not args.only:
+    if not args.only and not failed:
         page.PAGE.write_text(page.rewritten(page.PAGE.read_text(encoding="utf-8"), lines), encoding="utf-8")
         say(f"written to {page.PAGE.relative_to(ROOT)}")
-    return 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

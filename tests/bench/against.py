@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from core.config import Settings
-from core.domain.candles import Candles, FloatArray, Pair
+from core.domain.candles import Candles, FloatArray, Pair, iso
 from core.domain.trading import TARGET_R
 from core.engine.indicators import indicators
 from core.engine.outcomes import Outcomes, find_outcomes
@@ -19,15 +20,20 @@ from core.engine.strategy import TIE, Entries, candidates, crossings
 from core.services.backtest import run_backtest
 from tests.bench import row_by_row, with_backtesting
 from tests.bench.candles import frame, jumpy, market
-from tests.bench.measure import ROOT, RUNS, Line, beside, process, say, seconds
+from tests.bench.measure import ROOT, RUNS, Line, beside, note_down, process, say, seconds
 
-VECTORBT = ROOT / ".venv-bench" / "bin" / "python"
+VECTORBT = ROOT / ".venv-bench"
 MAX_BARS = 100
 
 
 def ours(candles: dict[Pair, Candles]) -> object:
     """From candles to the table of signals with all their columns and outcomes."""
     return run_backtest(candles, Settings()).columns()
+
+
+def _all_indicators(candles: Candles) -> object:
+    ind = indicators(candles)
+    return ind.hurst, ind.regime
 
 
 def rows() -> Iterator[Line]:
@@ -50,6 +56,15 @@ def rows() -> Iterator[Line]:
         must=200,
         aim=500,
         note=f"{theirs / count * 1e6:.0f} us a candle; the same signals and outcomes (a test holds them equal)",
+    )
+    everything = seconds(lambda: [ours({pair: c}) and _all_indicators(c) for pair, c in candles.items()], 4 * RUNS)
+    yield Line(
+        part="rows",
+        what="the same with every indicator of every candle",
+        ours=everything * 1e3,
+        theirs=theirs * 1e3,
+        unit="ms",
+        note="signals need the Hurst exponent and the regime at crossovers only; here they are worked out everywhere",
     )
 
 
@@ -88,26 +103,42 @@ def backtesting() -> Iterator[Line]:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """One that differs. ``why``: "tie" where the two averages are equal, "target gap" where a candle opens beyond a
+    target and vectorbt fills there, and nothing where neither explains it."""
+
+    what: str
+    pair: Pair
+    time: int
+    ours: float
+    theirs: float
+    why: str
+
+
+@dataclass(frozen=True)
 class Agreement:
-    """Row by row beside vectorbt. A tie: the two averages are equal; a target gap: a candle opens beyond a target."""
+    """Row by row beside vectorbt."""
 
     crossovers: int
-    differing_crossovers: int
-    of_these_ties: int
     legs: int
-    differing_legs: int
-    of_these_target_gaps: int
+    differences: tuple[Difference, ...]
 
     def __str__(self) -> str:
-        return (
-            f"of {self.crossovers} crossovers {self.differing_crossovers} differ, {self.of_these_ties} at ties; "
-            f"of {self.legs} legs {self.differing_legs} differ, {self.of_these_target_gaps} at target gaps"
-        )
+        return f"of {self.crossovers} crossovers {self._count('crossover')}, of {self.legs} legs {self._count('leg')}"
+
+    def _count(self, what: str) -> str:
+        found = [d for d in self.differences if d.what.startswith(what)]
+        why = ", ".join(f"{n} a {reason or 'riddle'}" for reason, n in Counter(d.why for d in found).items())
+        return f"{len(found)} differ ({why})" if found else "none differs"
+
+    def rows(self) -> list[tuple[object, ...]]:
+        head = ("what", "pair", "time", "ours", "theirs", "why")
+        return [head, *((d.what, d.pair, iso(d.time), d.ours, d.theirs, d.why) for d in self.differences)]
 
 
 def vectorbt() -> Iterator[Line]:
-    if not VECTORBT.exists():
-        say("vectorbt is not installed (.venv-bench): measuring without it")
+    if not (VECTORBT / ".installed").exists():
+        say("vectorbt is not installed in .venv-bench: measuring without it")
         return
     candles = market()
     # Speed is measured on the market of the other parts, agreement where candles open beyond stops and targets too.
@@ -120,11 +151,15 @@ def vectorbt() -> Iterator[Line]:
         np.savez(source, **given)
         script = Path(__file__).parent / "vectorbt_side.py"
         # A cache of its own, and empty, so that what compiling costs is seen.
-        process([VECTORBT, script, source, target], {"NUMBA_CACHE_DIR": f"{folder}/numba", "PYTHONPATH": ""})
+        process(
+            [VECTORBT / "bin" / "python", script, source, target],
+            {"NUMBA_CACHE_DIR": f"{folder}/numba", "PYTHONPATH": ""},
+        )
         with np.load(target) as file:
             told = {name: file[name] for name in file.files}
     our_time = (before + seconds(lambda: ours(candles), 2 * RUNS)) / 2
     agreement = compare(wilder, chosen, told)
+    say(f"every difference from vectorbt: {note_down('vectorbt-differences.csv', agreement.rows())}")
     yield Line(
         part="vectorbt",
         what=f"vectorbt {told['version']} with its own indicators, compiled before",
@@ -138,7 +173,7 @@ def vectorbt() -> Iterator[Line]:
     )
     yield Line(
         part="vectorbt",
-        what="the same with one target only",
+        what="vectorbt with one target only",
         ours=our_time * 1e3,
         theirs=float(np.median(told["seconds_one"])) * 1e3,
         unit="ms",
@@ -181,37 +216,36 @@ def _windows(candles: dict[Pair, Candles], chosen: dict[Pair, tuple[Entries, Flo
 def compare(
     candles: dict[Pair, Candles], chosen: dict[Pair, tuple[Entries, FloatArray]], told: dict[str, Any]
 ) -> Agreement:
-    count = differing = ties = legs = other_legs = gaps = first = 0
+    crossovers = legs = first = 0
+    differences: list[Difference] = []
     for column, (pair, found) in enumerate(candles.items()):
-        ind, sign = indicators(found), crossings(indicators(found))
+        ind = indicators(found)
+        sign = crossings(ind)
+        crossovers += int((sign != 0).sum())
         other = told["above"][:, column].astype(int) - told["below"][:, column].astype(int)
-        differ = np.flatnonzero(sign != other)
         near = np.abs(ind.sma_15 - ind.sma_40) < TIE * ind.close
-        count += int((sign != 0).sum())
-        differing += len(differ)
-        ties += sum(_after_a_tie(near, int(row)) for row in differ)
+        for row in np.flatnonzero(sign != other).tolist():
+            why = "tie" if near[row] or near[row - 1] else ""
+            differences.append(Difference("crossover", pair, int(found.time[row]), sign[row], other[row], why))
 
         entries, atr = chosen[pair]
         ends = find_outcomes(found, entries.row, entries.sign, atr, fills="pessimistic")
         part = slice(first, first + len(entries))
         first += len(entries)
-        differ_here, gaps_here = _legs(found, ends, told["row"][part], told["price"][part])
-        legs += 3 * len(entries)
-        other_legs += int(differ_here.sum())
-        gaps += int((differ_here & gaps_here).sum())
-    return Agreement(count, differing, ties, legs, other_legs, gaps)
+        legs += len(TARGET_R) * len(entries)
+        differences += _legs(found, ends, told["row"][part], told["price"][part])
+    return Agreement(crossovers, legs, tuple(differences))
 
 
-def _after_a_tie(near: Any, row: int) -> bool:
-    """Whether the averages were equal at this row, or at rows without a break just before it."""
-    return bool(near[row] or near[row - 1])
-
-
-def _legs(candles: Candles, ends: Outcomes, row: Any, price: Any) -> tuple[Any, Any]:
-    """Which legs end elsewhere or at another price, and which have a target that the candle opened beyond; (n, 3)."""
+def _legs(candles: Candles, ends: Outcomes, row: Any, price: Any) -> Iterator[Difference]:
+    """The legs that end on another candle or at another price; ``row`` and ``price`` are vectorbt's, (n, 3)."""
     hit = ends.targets_hit[:, None] > np.arange(len(TARGET_R))
     our_row = np.where(hit, ends.target_row, ends.exit_row[:, None])
     our_price = np.where(hit, ends.targets, ends.exit_price[:, None])
     same = (our_row == row + ends.entry_row[:, None]) & (np.abs(our_price - price) <= 1e-9 * our_price)
     opened = candles.open[our_row]
-    return ~same, hit & (ends.sign[:, None] * (opened - ends.targets) > 0)
+    beyond = hit & (ends.sign[:, None] * (opened - ends.targets) > 0) & (np.abs(opened - price) <= 1e-9 * opened)
+    for index, target in np.argwhere(~same).tolist():
+        why = "target gap" if beyond[index, target] else ""
+        time = int(candles.time[our_row[index, target]])
+        yield Difference(f"leg {target + 1}", candles.pair, time, our_price[index, target], price[index, target], why)

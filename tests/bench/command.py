@@ -29,4 +29,6 @@ def command() -> Iterator[Line]:
         aim=25,
         note="whole processes, their imports included; candles from Parquet here, from CSV there",
     )
-    yield Line(part="command", what="its memory at the most", ours=peak, unit="MB", goal="ours", must=220)
+    yield Line(
+        part="command", what="`julaba backtest`: memory at the most", ours=peak, unit="MB", goal="ours", must=220
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import statistics
@@ -140,6 +141,15 @@ def runs_of(start: Callable[[], Ran], runs: int = RUNS) -> tuple[float, float]:
     start()
     found = [start() for _ in range(runs)]
     return statistics.median(r.seconds for r in found), max(r.peak_mb for r in found)
+
+
+def note_down(name: str, rows: Sequence[Sequence[object]]) -> Path:
+    """Writes rows as CSV into bench-results/, which no repository keeps; the first row names the columns."""
+    path = ROOT / "bench-results" / name
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+    return path
 
 
 def say(*words: Any) -> None:

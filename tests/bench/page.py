@@ -39,8 +39,8 @@ def cells(line: Line) -> list[str]:
 
 
 def number(value: float) -> str:
-    """Three significant digits, without an exponent."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+    """Three significant digits, without an exponent, thousands set apart."""
+    return f"{value:,.0f}".replace(",", " ") if value >= 100 else f"{value:.3g}"
 
 
 def terminal(lines: Sequence[Line]) -> str:

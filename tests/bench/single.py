@@ -84,7 +84,7 @@ def prediction() -> Iterator[Line]:
     )
     yield Line(
         part="prediction",
-        what="the same with its reasons (every feature's contribution)",
+        what="one prediction with its reasons (every feature's contribution)",
         ours=float(np.median(reasoned)) * 1e6,
         unit="us",
         note=_spread(reasoned),
