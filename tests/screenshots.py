@@ -1,4 +1,7 @@
-"""``make screenshots``: the README's picture, taken of the real demo in Chromium. Needs an emoji font."""
+"""``make screenshots``: the README's pictures, taken in Chromium of the real demo and of a backtest's page.
+
+Needs an emoji font. ``python -m tests.screenshots report`` takes the page's alone; its candles are made up.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,16 @@ from pathlib import Path
 from PIL import Image
 from playwright.async_api import Locator, Page, ViewportSize, async_playwright
 
-TARGET = Path(__file__).parent.parent / "docs" / "images" / "phone.png"
+from core.config import Settings
+from core.reports.backtest_page import backtest_page
+from core.services.backtest import run_backtest
+from core.services.backtest_report import backtest_report
+from core.services.portfolio import run_portfolio
+from tests.core.reports.made import market
+
+IMAGES = Path(__file__).parent.parent / "docs" / "images"
+TARGET = IMAGES / "phone.png"
+REPORT, REPORT_SIZE = IMAGES / "report.png", ViewportSize(width=1180, height=1500)
 SIZE: ViewportSize = {"width": 390, "height": 844}
 SCALE = 1.5
 GAP = 36  # pixels between and around the two screens
@@ -24,9 +36,8 @@ PATIENCE = 180_000  # milliseconds until a trade has been opened and a model tra
 
 async def take(url: str) -> list[bytes]:
     """The two screens: the alert of an opened trade, and what /status and /ml answer."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(executable_path=_chromium(), args=["--no-sandbox"])
         pages = [await browser.new_page(viewport=SIZE, device_scale_factor=SCALE) for _ in range(2)]
         for page in pages:
             await page.goto(url)
@@ -90,7 +101,39 @@ def together(screens: list[bytes]) -> Image.Image:
     return whole.quantize(256, dither=Image.Dither.NONE)
 
 
+async def report() -> None:
+    """The page of a backtest of five walks of 90 days."""
+    pairs = ("LINK/USDT", "ETH/USDT", "SOL/USDT", "AVAX/USDT", "POL/USDT")
+    candles, settings = market(8640, pairs), Settings()
+    backtest = run_backtest(candles, settings)
+    page_text = backtest_page(backtest_report(backtest, run_portfolio(candles, settings, backtest=backtest)))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "report.html"
+        file.write_text(page_text, encoding="utf-8")
+        async with async_playwright() as playwright:
+            browser = await playwright.chromium.launch(executable_path=_chromium(), args=["--no-sandbox"])
+            page = await browser.new_page(viewport=REPORT_SIZE, color_scheme="dark")
+            await page.goto(file.as_uri())
+            await page.locator("html[data-ready]").wait_for()
+            row = page.locator("#trade-table tr", has_text="TP3 FULL").last
+            await row.get_by_role("button").evaluate("button => button.click()")
+            await page.evaluate("scrollTo({ top: 0, behavior: 'instant' })")
+            await page.wait_for_timeout(300)
+            shot = await page.screenshot()
+            await browser.close()
+    image = Image.open(io.BytesIO(shot)).convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    image.save(REPORT, optimize=True)
+    print(f"{REPORT} {REPORT.stat().st_size / 1024:.0f} KB")
+
+
+def _chromium() -> str | None:
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
 async def main() -> None:
+    await report()
+    if sys.argv[1:] == ["report"]:
+        return
     with tempfile.TemporaryDirectory() as folder:
         command = ("-c", "from julaba_tg.cli import main; main()", "demo", "--simulated", "--port", "0")
         demo = await asyncio.create_subprocess_exec(

@@ -27,7 +27,6 @@ from core.reports.page_tiles import Tile
 MOST_CANDLES = 400_000
 """More than that are thinned out to windows around the trades: two years of five pairs on 15m fit whole."""
 
-_HOUR_MS = 3_600_000
 _WARMUP, _BEFORE, _AFTER = 60, 150, 60  # candles ahead of the range for SMA 40; around a trade where thinned out
 _SCRIPTS = ("format.js", "data.js", "view.js", "equity.js", "candles.js", "tables.js", "main.js")  # imported ones first
 
@@ -179,12 +178,13 @@ def _refused_rows(refused: tuple[ReportRefusal, ...], pairs: list[Pair]) -> list
 
 
 def _curve(report: BacktestReport) -> dict[str, Any] | None:
-    """Equity with its benchmark; without an account the net R that closed trades have summed up to, hour by hour."""
+    """Equity with its benchmark; without an account the net R that closed trades have summed up to."""
     account = report.account
     if account is None and report.trades:
-        time = np.arange(report.start_ms - report.start_ms % _HOUR_MS, report.end_ms + _HOUR_MS, _HOUR_MS)
+        step = report.trades[0].candidate.timeframe.ms
+        time = np.arange(report.start_ms - report.start_ms % step, report.end_ms + step, step)
         summed = cumulated_r(report.trades, time)
-        return {"unit": "R", "time": packed_times(time, _HOUR_MS), "equity": packed_curve(summed), "benchmark": None}
+        return {"unit": "R", "time": packed_times(time, step), "equity": packed_curve(summed), "benchmark": None}
     if account is None or not len(account.time):
         return None
     steps = np.diff(account.time)

@@ -1,6 +1,6 @@
 """Candles and curves packed small for a page: whole numbers, differences, zlib, base64.
 
-A candle costs three to five bytes so, and a browser unpacks a million of them in a blink (``page/data.js`` holds the
+A candle costs five to seven bytes so, and a browser unpacks a million of them in a blink (``page/data.js`` holds the
 other half of this code).
 """
 
@@ -50,12 +50,18 @@ def packed_times(times: IntArray, step: int) -> dict[str, Any]:
 
 
 def packed_candles(candles: Candles) -> dict[str, Any]:
-    """Times and prices; prices as whole ticks of ``10 ** -decimals``, the fewest that hold them in seven digits."""
+    """Times, prices and volumes, for drawing.
+
+    Prices are whole ticks of ``10 ** -decimals``, the fewest that hold them in seven digits; volumes are 0..255, the
+    root of their share of the largest, so that the small ones keep their differences.
+    """
     columns = (candles.open, candles.high, candles.low, candles.close)
     decimals = _decimals(np.concatenate(columns))
     opened, high, low, close = (np.rint(column * 10.0**decimals).astype(np.int64) for column in columns)
     before = np.concatenate(([0], close[:-1]))[: len(close)]
-    rows = (opened - before, close - opened, high - np.maximum(opened, close), np.minimum(opened, close) - low)
+    most = float(candles.volume.max(initial=0.0)) or 1.0
+    volume = np.rint(255 * np.sqrt(np.maximum(candles.volume, 0) / most)).astype(np.int64)
+    rows = (opened - before, close - opened, high - np.maximum(opened, close), np.minimum(opened, close) - low, volume)
     return {"time": packed_times(candles.time, candles.timeframe.ms), "decimals": decimals, "ticks": _packed(*rows)}
 
 

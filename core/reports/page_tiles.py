@@ -77,8 +77,10 @@ def signal_tiles(results: Sequence[tuple[Follow, float]], target_first: float) -
     ``target_first``: the net R had ambiguous candles touched their targets before the stop.
     """
     net = [r for _, r in results]
-    deepest = max_drawdown(np.cumsum([0.0, *net]))
-    fall = Tile("Max drawdown", f"{deepest:.1f} R", "signal after signal, net")
+    ends, place = np.unique([follow.exit_time or 0 for follow, _ in results], return_inverse=True)
+    closed = np.bincount(place, weights=net, minlength=len(ends)) if results else np.empty(0)
+    deepest = max_drawdown(np.concatenate(([0.0], np.cumsum(closed))))
+    fall = Tile("Max drawdown", f"{deepest:.1f} R", "of the sum of closed signals, net")
     middle = (
         _win_rate([f for f, _ in results], net, "signals"),
         _factor(net, "won for each 1 lost, in R"),

@@ -155,7 +155,7 @@ export function candleChart(section, data, chosen) {
       high = Math.max(high, shown.stop, ...shown.targets);
     }
     const room = (high - low || high || 1) * 0.06;
-    const y = (value) => 14 + (1 - (value - low + room) / (high - low + 2 * room)) * (height - 22);
+    const y = (value) => 14 + (1 - (value - low + room) / (high - low + 2 * room)) * (height * 0.88 - 14);
     view.drawTimes();
     for (const at of valueTicks(low, high, Math.max(3, Math.floor(height / 70)))) {
       pen.fillStyle = view.color("grid");
@@ -170,6 +170,7 @@ export function candleChart(section, data, chosen) {
     pen.beginPath();
     pen.rect(0, 0, width, height);
     pen.clip();
+    volumes(candles);
     if (visible) zones(shown, start, end, y);
     bodies(candles, y);
     curve(candles.slow, y, "slow");
@@ -183,6 +184,32 @@ export function candleChart(section, data, chosen) {
     pen.restore();
     if (visible) levelTags(shown, y);
     view.drawCursor();
+  }
+
+  // A sixth of the height at the foot, the largest in view the full of it.
+  function volumes(candles) {
+    const { pen, first, last, height } = view;
+    const size = view.width / (view.to - view.from);
+    const stride = Math.max(1, Math.ceil(1.6 / size));
+    const colors = [view.color("down"), view.color("up")];
+    const bars = [];
+    let most = 0;
+    for (let row = Math.floor(first / stride) * stride; row < last; row += stride) {
+      const end = Math.min(candles.count, row + stride);
+      let sum = 0;
+      for (let at = row; at < end; at += 1) sum += candles.volume[at];
+      bars.push([(row + end - 1) / 2, sum / (end - row), candles.close[end - 1] >= candles.open[row]]);
+      most = Math.max(most, sum / (end - row));
+    }
+    if (!most) return;
+    const wide = Math.max(1, Math.min(18, size * stride * 0.68));
+    pen.globalAlpha = 0.28;
+    for (const [row, volume, rising] of bars) {
+      pen.fillStyle = colors[Number(rising)];
+      const tall = (volume / most) * (height / 6);
+      pen.fillRect(view.x(row) - wide / 2, height - tall, wide, tall);
+    }
+    pen.globalAlpha = 1;
   }
 
   function bodies(candles, y) {

@@ -28,10 +28,10 @@ function times({ start, step, count, gaps }) {
 async function candlesOf(pair, maxGap) {
   const time = times(pair.time);
   const count = time.length;
-  const [opened, moved, above, below] = await unpacked(pair.ticks, 4, count);
+  const [opened, moved, above, below, volume] = await unpacked(pair.ticks, 5, count);
   const scale = 10 ** -pair.decimals;
   const out = { name: pair.name, time, step: pair.time.step, count };
-  for (const column of ["open", "high", "low", "close"]) out[column] = new Float64Array(count);
+  for (const column of ["open", "high", "low", "close", "volume"]) out[column] = new Float64Array(count);
   let close = 0;
   for (let row = 0; row < count; row += 1) {
     const open = close + opened[row];
@@ -39,6 +39,7 @@ async function candlesOf(pair, maxGap) {
     out.open[row] = open * scale;
     out.close[row] = close * scale;
     out.high[row] = (Math.max(open, close) + above[row]) * scale;
+    out.volume[row] = volume[row] ** 2;
     out.low[row] = (Math.min(open, close) - below[row]) * scale;
   }
   // Averages never cross a gap that the strategy does not cross.

@@ -46,7 +46,7 @@ def times_of(packed: dict[str, Any]) -> list[int]:
 
 
 def prices_of(packed: dict[str, Any]) -> FloatArray:
-    opened, moved, above, below = unpacked(packed["ticks"], 4)
+    opened, moved, above, below, _ = unpacked(packed["ticks"], 5)
     close = np.cumsum(opened + moved)
     first = close - moved
     top, bottom = np.maximum(first, close), np.minimum(first, close)
@@ -105,6 +105,16 @@ def test_prices_on_a_grid_come_back_to_the_last_digit() -> None:
 
     assert packed_candles(candles)["decimals"] == 2
     np.testing.assert_allclose(prices_of(packed_candles(candles))[3], candles.close, rtol=1e-15)
+
+
+def test_volumes_come_back_to_a_step_of_their_root() -> None:
+    candles = walk(500, seed=5)
+
+    found = unpacked(packed_candles(candles)["ticks"], 5)[4]
+
+    np.testing.assert_allclose(found, 255 * np.sqrt(candles.volume / candles.volume.max()), atol=0.501)
+    still = replace(candles, volume=np.zeros(500))
+    assert not unpacked(packed_candles(still)["ticks"], 5)[4].any()
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2])

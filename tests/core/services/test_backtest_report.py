@@ -2,14 +2,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from core.domain.candles import Pair
+from core.engine.metrics import max_drawdown
+from core.reports.page_tables import cumulated_r
 from core.services.backtest import Backtest, run_backtest
 from core.services.backtest_report import backtest_report
 from core.services.portfolio import PortfolioRun, run_portfolio
 from tests.core.reports.made import market, settings
-from tests.markets import START
+from tests.markets import M15, START
 
 DAY_MS = 86_400_000
 
@@ -66,6 +69,15 @@ def test_without_an_account_every_signal_counts_in_time_order(both: tuple[Backte
     assert times == sorted(times)
     assert all(trade.pnl is None for trade in report.trades)
     assert tiles(report)["R net"][0].replace("−", "-") == f"{backtest.summary['total']['realized_r_net']:+.1f}"
+
+
+def test_the_drawdown_of_signals_is_that_of_their_sum(both: tuple[Backtest, PortfolioRun]) -> None:
+    backtest, _ = both
+    report = backtest_report(backtest)
+
+    times = np.arange(report.start_ms, report.end_ms + M15.ms, M15.ms)
+    deepest = max_drawdown(np.append(0.0, cumulated_r(report.trades, times)))
+    assert tiles(report)["Max drawdown"][0] == f"{deepest:.1f} R"
 
 
 def test_candidates_that_are_no_signals_are_left_out() -> None:
