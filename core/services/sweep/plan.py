@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from core import __version__
@@ -148,6 +149,7 @@ def plan_sweep(
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "julaba": __version__,
+        "code": _code(),
         "timeframe": timeframe.name,
         "max_gap": base.candles.max_gap,
         "candles": {str(pair): _content(c.between(None, end_ms)) for pair, c in candles.items()},
@@ -165,6 +167,16 @@ def plan_sweep(
     sweep_id = hashlib.sha256(text.encode()).hexdigest()[:12]
     ground = Ground(sweep_id, tuple(candles), timeframe, segments, base.candles.max_gap)
     return Sweep(sweep_id, grid, ground, base, {"id": sweep_id, **manifest})
+
+
+def _code() -> str:
+    """A hash of the rules as they are written: with other rules it is another sweep, whatever the version says."""
+    import core.engine
+
+    digest = hashlib.blake2b(digest_size=16)
+    for path in (*sorted(Path(core.engine.__file__).parent.glob("*.py")), Path(__file__).with_name("evaluate.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _costs(base: Settings) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,9 +14,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
+from joblib.externals.loky import reusable_executor
 
 from core.domain.candles import Pair
-from core.errors import DataError
+from core.errors import DataError, JulabaError
 from core.services.sweep.evaluate import Source
 from core.services.sweep.plan import Chunk, Ground, Sweep
 from core.services.sweep.pools import Done, in_this_process, on_cores
@@ -79,6 +81,24 @@ def test_two_processes_and_candles_from_files_give_the_same_bytes(
 
     assert digest(run.results) == digest(straight.results)
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == mask
+
+
+def test_a_worker_that_dies_is_said_in_a_sentence_and_what_is_done_is_kept(
+    sweep: Sweep, straight: SweepRun, tmp_path: Path
+) -> None:
+    def killing(ground: Ground, source: Source, chunks: Sequence[Chunk]) -> Done:
+        for result in on_cores(2)(ground, source, chunks):
+            yield result
+            for pid in list(reusable_executor._executor._processes):
+                os.kill(pid, signal.SIGKILL)
+
+    store = stored(tmp_path / "candles")
+    with pytest.raises(JulabaError, match="a worker process died"):
+        run_sweep(sweep, store, tmp_path, killing, quiet)
+    run = run_sweep(sweep, store, tmp_path, in_this_process, quiet)
+
+    assert run.found >= 12
+    assert digest(run.results) == digest(straight.results)
 
 
 def test_a_finished_sweep_is_not_done_again(sweep: Sweep, straight: SweepRun) -> None:
