@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from core.domain.candles import Candle
 from core.domain.trading import TARGET_SHARE, Direction, ExitReason, Follow
-from core.engine.fills import Fills, advance, begin, close_at, net_r
+from core.engine.fills import Fills, Order, advance, begin, close_at, net_r
 from core.engine.strategy import levels
 from tests.markets import START, bar
 
@@ -27,6 +27,7 @@ def run(
     max_bars: int = 100,
     fills: Fills = "reference",
     breakeven: bool = False,
+    order: Order = "stop",
     short: bool = False,
 ) -> Follow:
     follow = begin(MIRROR if short else LEVELS, START)
@@ -34,7 +35,7 @@ def run(
         candle = bar(row, opened, high, low, close)
         if short:
             candle = bar(row, 200 - opened, 200 - low, 200 - high, 200 - close)
-        follow = advance(follow, candle, max_bars=max_bars, fills=fills, breakeven=breakeven)
+        follow = advance(follow, candle, max_bars=max_bars, fills=fills, breakeven=breakeven, order=order)
     return follow
 
 
@@ -48,6 +49,7 @@ PESSIMISTIC = {"fills": "pessimistic"}
 BREAKEVEN = {"breakeven": True}
 ONE, TWO = {"max_bars": 1}, {"max_bars": 2}
 BOTH = {**BREAKEVEN, **PESSIMISTIC}
+TARGETS = {"order": "target"}
 ALL = ["TP1", "TP2", "TP3"]
 SL = "STOP_LOSS"
 STOP = ["TP1", "STOP"]
@@ -62,6 +64,10 @@ TABLE = [
     ("a target is hit once", [TO_TP1, TO_TP1], {}, ["TP1"], 0.75, None, 1.75, -0.25, False),
     ("TP1, then the stop", [TO_TP1, STOPPED], {}, STOP, 0.25, SL, 1.75, -1, False),
     ("stop and target at once", [(100, 104, 97, 99)], {}, ["STOP"], -1.0, SL, 0, -1, True),
+    ("targets first: TP1, then the stop", [(100, 104, 97, 99)], TARGETS, STOP, 0.25, SL, 2, -1, True),
+    ("targets first: all of them", [QUIET, (100, 109, 97, 99)], TARGETS, ALL, 2.3, "TP3_FULL", 4, -0.5, True),
+    ("targets first: no open target", [TO_TP1, (100, 104, 97, 99)], TARGETS, STOP, 0.25, SL, 1.75, -1, False),
+    ("targets first, but not beyond the stop", [(98, 104, 97, 99)], TARGETS, ["STOP"], -1.0, SL, 0, -1, True),
     ("stop and a target already hit", [TO_TP1, (103, 104, 97, 98)], {}, STOP, 0.25, SL, 1.75, -1, False),
     ("stop and the next target", [TO_TP1, (103, 106, 97, 98)], {}, STOP, 0.25, SL, 1.75, -1, True),
     ("timeout", [QUIET, (100, 102, 99, 101)], TWO, ["TIMEOUT"], 0.5, "TIMEOUT", 1, -0.5, False),

@@ -128,6 +128,28 @@ def test_the_summary_adds_up_and_is_json() -> None:
     assert summary["total"]["profit_factor"] == pytest.approx(won / (won - table["realized_r"].sum()))
     assert summary["ambiguous_share"] == pytest.approx(table["ambiguous"].mean())
     assert summary["from"] == "2024-01-01T00:00:00Z"
+    regimes = table.groupby("entry_regime")["realized_r"].sum().to_dict()
+    assert {name: part["realized_r"] for name, part in summary["by"]["regime"].items()} == pytest.approx(regimes)
+    hours = table.groupby(table["timestamp"].str[11:13]).size().to_dict()
+    assert {name: part["signals"] for name, part in summary["by"]["hour"].items()} == hours
+    months = table.groupby(table["timestamp"].str[:7])["outcome"].sum().to_dict()
+    assert {name: part["wins"] for name, part in summary["by"]["month"].items()} == months
+
+
+def test_with_the_targets_first_only_ambiguous_trades_are_better() -> None:
+    reach = np.where(np.arange(3000) % 20 == 0, 0.08, 0.0) * MARKET.close
+    wild = dataclasses.replace(MARKET, high=MARKET.high + reach, low=MARKET.low - reach)
+    result = run(wild, candidates=True)
+    part = result.parts[0]
+    other = part.target_first(LOOSE)
+
+    better = other.outcomes.realized_r > part.outcomes.realized_r
+    assert 0 < result.summary["ambiguous_share"] < 1
+    assert np.array_equal(better, part.outcomes.ambiguous)
+    assert np.array_equal(other.outcomes.exit_row, part.outcomes.exit_row)
+    assert np.array_equal(other.net_r > part.net_r, better)
+    signals = part.entries.is_signal
+    assert result.summary["target_first"]["realized_r"] == pytest.approx(other.outcomes.realized_r[signals].sum())
 
 
 def test_without_signals_nothing_is_claimed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,8 +14,9 @@ import pytest
 
 from core.adapters.clocks import ReplayClock
 from core.config import Settings
-from core.domain.candles import Candles, Pair, to_datetime
-from core.domain.trading import Candidate
+from core.domain.candles import Candles, Pair, Timeframe, iso, to_datetime
+from core.domain.trading import Candidate, Direction
+from core.services.backtest import run_backtest
 from core.services.portfolio import PortfolioRun, run_portfolio
 from core.services.replay import Replay, replay
 from tests.ledgers import books, settings
@@ -173,6 +175,131 @@ async def test_a_drawdown_ends_all_entries(tmp_path: Path) -> None:
     assert run.paused_since is not None
     assert all(t.candidate.close_time <= run.paused_since for t in run.trades)
     assert "drawdown" in rules_of(run)
+
+
+def wild(rows: int, seed: int) -> dict[Pair, Candles]:
+    """Every twentieth candle reaches far to both sides, so that many are ambiguous."""
+    candles = moods(rows, seed)
+    reach = np.where(np.arange(rows) % 20 == 0, 0.08, 0.0)
+    return {p: replace(c, high=c.high * (1 + reach), low=c.low * (1 - reach)) for p, c in candles.items()}
+
+
+async def test_ambiguous_candles_stop_first_as_live(tmp_path: Path) -> None:
+    run = await same(tmp_path, wild(900, 3), settings(), at(400), at(900))
+
+    assert sum(t.follow.ambiguous for t in run.trades) > 3
+
+
+def test_the_figures_add_up_and_are_json() -> None:
+    run = run_portfolio(moods(1100, 3), settings(), at(400), at(1100))
+    figures = json.loads(json.dumps(run.figures(), allow_nan=False))
+
+    assert figures["trades"] == len(run.trades) > 10
+    assert figures["refused"] == sum(figures["refusals"].values()) == len(run.refused)
+    assert figures["pnl"] == pytest.approx(sum(t.pnl for t in run.trades))
+    assert figures["equity"] == pytest.approx(10_000 + figures["pnl"])
+    assert figures["return"] == pytest.approx(figures["pnl"] / 10_000)
+    assert figures["costs"] == pytest.approx(figures["pnl_gross"] - figures["pnl"])
+    assert figures["costs"] > 0
+    assert figures["expectancy"] == pytest.approx(figures["pnl"] / figures["trades"])
+    for groups in figures["by"].values():
+        assert sum(group["trades"] for group in groups.values()) == figures["trades"]
+        assert sum(group["pnl"] for group in groups.values()) == pytest.approx(figures["pnl"])
+        assert sum(group["realized_r_net"] for group in groups.values()) == pytest.approx(figures["realized_r_net"])
+    assert (figures["from"], figures["to"]) == (iso(at(400)), iso(at(1100)))
+    assert 0 < figures["exposure"] < 1
+    assert figures["drawdown"]["share"] == pytest.approx(
+        float((1 - run.equity / np.maximum.accumulate(run.equity)).max())
+    )
+
+
+def test_a_range_without_candles_has_no_figures_to_speak_of() -> None:
+    run = run_portfolio(moods(500, 3), settings(), at(600), at(700))
+    figures = json.loads(json.dumps(run.figures(), allow_nan=False))
+
+    assert len(run.time) == len(run.equity) == len(run.benchmark) == 0
+    assert (figures["trades"], figures["equity"]) == (0, 10_000)
+    assert {figures[name] for name in ("from", "return", "sharpe", "drawdown", "exposure", "win_rate")} == {None}
+    assert run_portfolio({}, settings()).figures()["trades"] == 0
+
+
+def test_the_basket_is_bought_at_the_first_close_and_held() -> None:
+    candles = moods(1000, 4)
+    candles[SOL] = candles[SOL].rows(600, 900)  # in cash until its first close, at its last price afterwards
+    run = run_portfolio(candles, settings(), at(400), at(1000))
+
+    link, eth, sol = (candles[pair].close for pair in (LINK, ETH, SOL))
+    growth = [link[-1] / link[400], eth[-1] / eth[400], sol[-1] / sol[0]]
+    assert run.benchmark[0] == pytest.approx(10_000)
+    assert run.benchmark[-1] == pytest.approx(10_000 * sum(growth) / 3)
+
+
+def test_targets_first_is_the_same_market_with_the_other_order() -> None:
+    candles = wild(1100, 3)
+    run = run_portfolio(candles, settings(), at(400), at(1100))
+    other = run.target_first
+    figures = run.figures()
+
+    both = {t.candidate.open_time: t for t in other.trades if t.follow.ambiguous}
+    shared = [(t, both[t.candidate.open_time]) for t in run.trades if t.candidate.open_time in both]
+    assert shared
+    assert all(stop.follow.exit_time == target.follow.exit_time for stop, target in shared)
+    assert all(target.follow.realized_r > stop.follow.realized_r for stop, target in shared)
+    assert figures["ambiguous_share"] > 0
+    assert figures["target_first"]["realized_r"] == pytest.approx(sum(t.follow.realized_r for t in other.trades))
+    assert other.target_first is other
+
+
+def test_nothing_is_run_again_where_no_order_is_in_doubt() -> None:
+    run = run_portfolio(moods(1100, 3), settings(), at(400), at(1100))
+
+    assert run.target_first is run
+
+
+def test_detail_decides_ambiguous_candles() -> None:
+    candles = wild(1100, 3)
+    detail = {pair: upwards(c) for pair, c in candles.items()}
+    run = run_portfolio(candles, settings(), at(400), at(1100), detail=detail)
+
+    assert run.decided == sum(t.follow.ambiguous for t in run.trades) > 0
+    assert run.target_first is run
+    longs = [t.follow for t in run.trades if t.follow.ambiguous and t.candidate.direction is Direction.LONG]
+    assert longs
+    assert all(follow.targets_hit > 0 for follow in longs)
+
+
+def upwards(candles: Candles) -> Candles:
+    """Three 5m candles for each: the first has its high, the last its low."""
+    frame = Timeframe.parse("5m")
+    time = (candles.time[:, None] + np.arange(3) * frame.ms).ravel()
+    price = np.repeat(candles.close, 3)
+    high, low = price.copy(), price.copy()
+    high[::3], low[2::3] = candles.high, candles.low
+    return Candles(candles.pair, frame, time, price, high, low, price, price)
+
+
+def test_a_backtest_already_made_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    candles = wild(1100, 4)
+    traded = {pair: candles[pair] for pair in (ETH, LINK, SOL)}
+    alone = run_portfolio(candles, settings(), at(400), at(1100)).figures()
+    made = run_backtest(traded, settings(), at(400), at(1100), candidates=True)
+    monkeypatch.setattr("core.services.portfolio.market_of", None)
+
+    assert run_portfolio(candles, settings(), backtest=made).figures() == alone
+
+
+def test_stored_lower_candles_tell_the_alignment_rule_what_replay_cannot_know() -> None:
+    candles = moods(1100, 3)
+    config = settings(rules={"alignment": "veto", "alignment_timeframes": ["5m"], "unknown": "refuse"})
+    lower = {"5m": {pair: upwards(c) for pair, c in candles.items()}}
+
+    without = run_portfolio(candles, config, at(400), at(1100))
+    known = run_portfolio(candles, config, at(400), at(1100), lower=lower)
+
+    assert not without.trades
+    assert known.trades
+    sentences = {r.verdict.sentence for r in known.refused if r.verdict.rule == "alignment"}
+    assert sentences <= {"5m up", "5m down", "5m flat"}
 
 
 @pytest.mark.real
