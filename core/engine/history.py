@@ -13,19 +13,22 @@ from core.domain.candles import Candle, Candles, Pair, Timeframe
 from core.domain.window import Window
 from core.engine.tracker import Tracker
 
-GRID = 96
-"""Candles from one fixed beginning to the next: a day of 15m."""
+GRID = 384
+"""Candles from one fixed beginning to the next: four days of 15m. More would be more to load, less more to begin."""
 
 
 def history_start(pair: Pair, frame: Timeframe, open_time: int, keep: int) -> int:
     """The open time (epoch ms) of the first candle that the values at the candle ``open_time`` may depend on.
 
     That is ``keep`` candles before the newest anchor. Anchors stand ``GRID`` candles apart and, for each pair, at
-    another time of the day, so that hundreds of pairs do not begin anew at the same close.
+    another time, so that hundreds of pairs do not begin anew at the same close.
     """
+    return _anchor(pair, frame, open_time) - keep * frame.ms
+
+
+def _anchor(pair: Pair, frame: Timeframe, open_time: int) -> int:
     shift = crc32(pair.symbol.encode()) % GRID * frame.ms
-    anchor = open_time - (open_time - shift) % (GRID * frame.ms)
-    return anchor - keep * frame.ms
+    return open_time - (open_time - shift) % (GRID * frame.ms)
 
 
 class History:
@@ -38,12 +41,17 @@ class History:
         self._pair, self._frame = candles.pair, candles.timeframe
         self._keep = keep
         self._max_gap = max_gap
-        self._start: int | None = None
+        self._next_anchor = 0
         if len(candles):
-            self._start = history_start(self._pair, self._frame, int(candles.time[-1]), keep)
-            candles = candles.between(self._start, None)
+            candles = candles.between(self._pass_anchor(int(candles.time[-1])), None)
         self._window = Window(candles)
         self._tracker: Tracker | None = None
+
+    def _pass_anchor(self, time: int) -> int:
+        """The start that holds from the newest anchor on."""
+        anchor = _anchor(self._pair, self._frame, time)
+        self._next_anchor = anchor + GRID * self._frame.ms
+        return anchor - self._keep * self._frame.ms
 
     @property
     def candles(self) -> Candles:
@@ -69,10 +77,9 @@ class History:
     def append(self, candle: Candle) -> None:
         """Raises ValueError for a candle that is not newer than the newest one."""
         self._window.append(candle)
-        start = history_start(self._pair, self._frame, candle.open_time, self._keep)
-        if start != self._start:
-            self._start, self._tracker = start, None
-            self._window.drop_before(start)
+        if candle.open_time >= self._next_anchor:
+            self._window.drop_before(self._pass_anchor(candle.open_time))
+            self._tracker = None
         elif self._tracker is not None:
             self._tracker.update(candle)
 

@@ -18,7 +18,7 @@ from tests.markets import LINK, M15, START, walk
 
 KEEP, MAX_GAP = 300, 8
 RULES = Strategy(adx_min=10, volume_ratio_min=0.2, cooldown_bars=5)
-MARKET = walk(1400, seed=21, gaps={500: 4, 700: 60, 1100: 8})
+MARKET = walk(1800, seed=21, gaps={500: 4, 700: 60, 1100: 8})
 LAST_SIGNAL = START + 450 * M15.ms
 
 
@@ -37,7 +37,7 @@ def unbroken() -> list[tuple[str, Candidate | None, int, int]]:
     return found
 
 
-@given(stops=st.lists(st.integers(1, 1400), min_size=1, max_size=4), ask=st.booleans())
+@given(stops=st.lists(st.integers(1, 1800), min_size=1, max_size=4), ask=st.booleans())
 @settings(max_examples=25, deadline=None)
 def test_restarts_anywhere_find_the_same_bits(
     unbroken: list[tuple[str, Candidate | None, int, int]], stops: list[int], ask: bool
@@ -49,21 +49,21 @@ def test_restarts_anywhere_find_the_same_bits(
         history = History(known.between(start, None), KEEP, MAX_GAP)
         if ask:
             assert seen(history) == unbroken[stop - 1]
-        for row in range(stop, min(stop + 130, len(MARKET))):
+        for row in range(stop, min(stop + 420, len(MARKET))):
             history.append(MARKET.candle(row))
-            if ask or row % 40 == 0:
+            if (ask and row % 7 == 0) or row % 60 == 0:
                 assert seen(history) == unbroken[row]
-        assert seen(history) == unbroken[min(stop + 130, len(MARKET)) - 1]
+        assert seen(history) == unbroken[min(stop + 420, len(MARKET)) - 1]
 
 
 def test_more_history_than_is_asked_for_changes_nothing(unbroken: list[tuple[str, Candidate | None, int, int]]) -> None:
-    for stop in (350, 800, 1399):
+    for stop in (350, 800, 1799):
         assert seen(History(MARKET.rows(0, stop), KEEP, MAX_GAP)) == unbroken[stop - 1]
 
 
 def test_it_is_the_full_computation_on_the_candles_it_holds() -> None:
     history, found = History(MARKET.rows(0, 400), KEEP, MAX_GAP), 0
-    for row in range(400, 1400):
+    for row in range(400, 1800):
         history.append(MARKET.candle(row))
         wanted = propose(history.candles, LAST_SIGNAL, RULES, MAX_GAP)
         ours = history.tracker.candidate(LAST_SIGNAL, RULES)
@@ -87,14 +87,14 @@ def close_to(ours: Snapshot | None, wanted: Snapshot | None) -> None:
 
 
 def test_it_holds_keep_candles_before_the_newest_anchor_and_all_since() -> None:
-    candles = walk(1000)
+    candles = walk(1500)
     history = History(candles.rows(0, 0), KEEP, MAX_GAP)
     sizes = []
     for candle in candles:
         history.append(candle)
         sizes.append(len(history.candles))
 
-    assert set(sizes[500:]) == set(range(KEEP + 1, KEEP + GRID + 1))
+    assert set(sizes[800:]) == set(range(KEEP + 1, KEEP + GRID + 1))
 
 
 @given(st.integers(0, 10**5), st.sampled_from(["LINK", "ETH", "SOL", "AVAX", "POL"]))

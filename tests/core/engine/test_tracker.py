@@ -210,12 +210,25 @@ def test_it_proposes_the_same_on_a_long_walk_with_gaps(rules: Strategy) -> None:
     assert 0 < signals < found
 
 
-def test_exact_ties_cross_nothing() -> None:
-    close = 100 + np.tile([0.1, -0.1, 0.3, -0.3, 0.0, 0.2, -0.2, 0.0], 40)  # every 40 closes have the same mean
-    close[160:] = 100.0
-    candles = Candles(LINK, M15, times(320), close, close + 0.1, close - 0.1, close, close)
+@pytest.mark.parametrize("before", [0.98, 1.02])
+def test_exact_ties_cross_nothing(before: float) -> None:
+    """Once all 40 closes are the same the averages are equal, and only their rounding differs."""
+    for price in (round(0.37 * n, 2) for n in range(1, 60)):
+        close = np.concatenate((np.full(100, price * before), np.full(60, price)))
+        candles = Candles(LINK, M15, times(160), close, close * 1.01, close * 0.99, close, close)
+        tracker = Tracker.over(candles.rows(0, 130), MAX_GAP)
+        for row in range(130, 160):
+            tracker.update(candles.candle(row))
+            assert tracker.candidate(None, LOOSE) is None
+            assert propose(candles.rows(0, row + 1), None, LOOSE, MAX_GAP) is None
 
-    follow(candles, LOOSE)
+
+def test_the_first_candles_of_a_stretch_give_no_candidate() -> None:
+    candles = walk(600)
+    row = next(n for n in range(100, 600) if propose(candles.rows(0, n + 1), None, LOOSE, MAX_GAP))
+
+    assert Tracker.over(candles.rows(row - 50, row + 1), MAX_GAP).candidate(None, LOOSE) is not None
+    assert Tracker.over(candles.rows(row - 49, row + 1), MAX_GAP).candidate(None, LOOSE) is None
 
 
 @pytest.mark.parametrize("age", [0, 1])

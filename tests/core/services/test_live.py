@@ -20,6 +20,7 @@ from core.domain.candles import Candles, Pair, to_datetime
 from core.domain.ledger import Switch
 from core.domain.messages import Event, Notice, PairStopped
 from core.domain.trading import FollowKind
+from core.engine.history import GRID
 from core.services import fetch, live
 from core.services.bus import Bell
 from core.services.live import LISTED_AGAIN, ExchangeLower, LiveTrading
@@ -159,7 +160,7 @@ async def mexc() -> AsyncIterator[Moody]:
 
 async def test_a_start_loads_the_history_says_so_and_waits_for_the_next_close(mexc: Moody, tmp_path: Path) -> None:
     async with running(mexc, tmp_path) as scene:
-        assert all(500 < len(w) <= 596 for w in scene.loop.memory.windows.values())
+        assert all(500 < len(w) <= 500 + GRID for w in scene.loop.memory.windows.values())
         assert set(scene.loop.memory.windows) == {LINK, ETH, BTC}
         assert await scene.notices("started") == ["Julaba is running"]
         await scene.close()
