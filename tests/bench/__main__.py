@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 import time
 
@@ -61,12 +62,14 @@ def main() -> int:
     if args.measure:
         measure(args.measure)
         return 0
+    load = os.getloadavg()[0]
     lines, failed = collect([args.only] if args.only else list(PARTS))
     print(page.terminal(lines))
     if any(line.part == "growth" for line in lines):
         page.PICTURE.write_bytes(page.picture(lines))
     if not args.only and not failed:
-        page.PAGE.write_text(page.rewritten(page.PAGE.read_text(encoding="utf-8"), lines), encoding="utf-8")
+        text = page.rewritten(page.PAGE.read_text(encoding="utf-8"), lines, load)
+        page.PAGE.write_text(text, encoding="utf-8")
         say(f"written to {page.PAGE.relative_to(ROOT)}")
     return 1 if failed else 0
 

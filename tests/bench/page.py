@@ -57,11 +57,12 @@ def terminal(lines: Sequence[Line]) -> str:
     return "\n".join(text)
 
 
-def markdown(lines: Sequence[Line]) -> str:
-    """The tables between the marks of docs/performance.md."""
+def markdown(lines: Sequence[Line], load: float | None = None) -> str:
+    """The tables between the marks of docs/performance.md; ``load`` says how busy the machine was."""
     grown = [line for line in lines if line.part == "growth"]
     told = [line for line in lines if line.part != "growth"]
-    text = [f"Measured on {machine()}.", ""]
+    busy = "" if load is None else f"; load average when it began: {load:.1f}"
+    text = [f"Measured on {machine()}{busy}.", ""]
     text += ["| what | ours | theirs | ratio | must | aim | |", "| --- | --- | --- | --- | --- | --- | --- |"]
     text += [f"| {' | '.join(cells(line))} |" for line in told]
     text += ["", *(f"- {line.what}: {line.note}." for line in told if line.note)]
@@ -71,12 +72,12 @@ def markdown(lines: Sequence[Line]) -> str:
     return "\n".join(text)
 
 
-def rewritten(page: str, lines: Sequence[Line]) -> str:
+def rewritten(page: str, lines: Sequence[Line], load: float | None = None) -> str:
     """The page with everything between the marks replaced. Raises ValueError where the marks are not there."""
     found = re.search(f"{BEGIN}.*{END}", page, re.DOTALL)
     if found is None:
         raise ValueError(f"no {BEGIN} ... {END} to write between")
-    return f"{page[: found.start()]}{BEGIN}\n{markdown(lines)}\n{END}{page[found.end() :]}"
+    return f"{page[: found.start()]}{BEGIN}\n{markdown(lines, load)}\n{END}{page[found.end() :]}"
 
 
 def machine() -> str:
