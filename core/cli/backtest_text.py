@@ -69,10 +69,9 @@ def account_text(figures: Figures) -> str:
 
 def _account_notes(figures: Figures) -> list[str]:
     open_words = f", {figures['open']} still open" if figures["open"] else ""
-    notes = [
-        f"In the market {_share(figures['exposure'])} of the time{open_words}. "
-        f"Ambiguous: {_share(figures['ambiguous_share'])} of the trades."
-    ]
+    notes = [f"In the market {_share(figures['exposure'])} of the time{open_words}."]
+    if figures["trades"]:
+        notes[0] += f" Ambiguous: {_share(figures['ambiguous_share'])} of the trades."
     if figures["refused"]:
         words = [f"{rule.split(': ')[-1]} {count}" for rule, count in figures["refusals"].items()]
         notes.append(f"Refused {figures['refused']}: {', '.join(words)}.")
