@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from core.domain.candles import iso
@@ -34,6 +35,7 @@ def to_json(verdict: Verdict, sort: Kind) -> dict[str, Any]:
         "sort": sort,
         "best": [_setting_json(verdict, int(number)) for number in order],
         "configured": None if sweep.configured is None else _setting_json(verdict, sweep.configured),
+        "best_by_pair": [asdict(share) for share in verdict.by_pair],
         "trials": {kind: _trials_json(verdict.side(kind)) for kind in KINDS},
         "agreement": verdict.agreement,
         "walk_forward": {
@@ -123,6 +125,7 @@ def to_text(verdict: Verdict, sort: Kind) -> str:
         "",
         *_walk(verdict),
         "",
+        *_pairs(verdict),
         "gross, net: R before and after costs. Sharpe: of the net R of all pairs per day, a year. DSR: the probability",
         "that this is more than the luck of the best of all settings tried (Bailey and Lopez de Prado 2014).",
     ]
@@ -209,6 +212,19 @@ def _luck(verdict: Verdict) -> list[str]:
             "(1: the same order, 0: none in common)."
         )
     return lines
+
+
+def _pairs(verdict: Verdict) -> list[str]:
+    """The best setting in-sample taken apart, where there is more than one pair."""
+    if len(verdict.by_pair) < 2:
+        return []
+    lines = ["The best in-sample by pair:"]
+    for share in verdict.by_pair:
+        lines.append(
+            f"  {share.pair:<11} {share.is_net_r:+7.1f} R net of {_trades(share.is_trades)} in-sample, "
+            f"{share.oos_net_r:+.1f} R of {_trades(share.oos_trades)} out-of-sample"
+        )
+    return [*lines, ""]
 
 
 def _walk(verdict: Verdict) -> list[str]:

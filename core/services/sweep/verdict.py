@@ -106,28 +106,46 @@ class WalkForward:
         return sum(choice.net_r for choice in self.choices)
 
 
+@dataclass(frozen=True, slots=True)
+class PairShare:
+    """What one pair added to a setting: trades and net R in-sample, and out-of-sample."""
+
+    pair: str
+    is_trades: int
+    is_net_r: float
+    oos_trades: int
+    oos_net_r: float
+
+
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """``agreement`` is the rank correlation of the settings' Sharpe ratios in-sample and out-of-sample, -1..1."""
+    """``agreement`` is the rank correlation of the settings' Sharpe ratios in-sample and out-of-sample, -1..1.
+
+    ``by_pair`` takes the best setting in-sample apart; empty where none traded.
+    """
 
     sweep: Sweep
     in_sample: Side
     out_of_sample: Side
     walk_forward: WalkForward
     agreement: float | None
+    by_pair: tuple[PairShare, ...]
 
     def side(self, kind: Kind) -> Side:
         return self.in_sample if kind == "is" else self.out_of_sample
 
     def order(self, kind: Kind) -> IntArray:
         """Setting numbers, the best Sharpe ratio first; those without a trade last."""
-        sharpe = self.side(kind).sharpe
-        return np.argsort(np.where(np.isnan(sharpe), np.inf, -sharpe), kind="stable").astype(np.int64)
+        return _order(self.side(kind).sharpe)
 
     def best(self, kind: Kind) -> int | None:
         """The setting with the best Sharpe ratio; None where none traded."""
         first = int(self.order(kind)[0])
         return None if np.isnan(self.side(kind).sharpe[first]) else first
+
+
+def _order(sharpe: FloatArray) -> IntArray:
+    return np.argsort(np.where(np.isnan(sharpe), np.inf, -sharpe), kind="stable").astype(np.int64)
 
 
 def judge(sweep: Sweep, table: pa.Table) -> Verdict:
@@ -156,6 +174,7 @@ def judge(sweep: Sweep, table: pa.Table) -> Verdict:
         sides["oos"],
         _walk(figures, np.concatenate(windows)),
         rank_correlation(sides["is"].sharpe, sides["oos"].sharpe),
+        _by_pair(figures, table, sides["is"].sharpe),
     )
 
 
@@ -238,6 +257,23 @@ def _side(figures: _Figures, kind: Kind, moments: SharpeMoments, trials: Trials,
         trials=trials,
         days=moments.periods,
     )
+
+
+def _by_pair(figures: _Figures, table: pa.Table, sharpe: FloatArray) -> tuple[PairShare, ...]:
+    best = int(_order(sharpe)[0])
+    if np.isnan(sharpe[best]):
+        return ()
+    own = np.flatnonzero(figures.setting == best)
+    pairs = np.array(table.column("pair").take(own).to_pylist())
+    shares = []
+    for pair in figures.sweep.ground.pairs:
+        rows = own[pairs == str(pair)]
+        sums = [
+            (int(figures.numbers["trades"][part].sum()), float(figures.numbers["net_r"][part].sum()))
+            for part in (rows[~figures.is_oos[rows]], rows[figures.is_oos[rows]])
+        ]
+        shares.append(PairShare(str(pair), *sums[0], *sums[1]))
+    return tuple(shares)
 
 
 def _walk(figures: _Figures, in_sample: FloatArray) -> WalkForward:

@@ -20,6 +20,7 @@ from core.cli import main
 from core.cli.sweep_words import SHOWN
 from tests.core.cli.calling import answer, called
 from tests.core.services.sweep.shelf import candles
+from tests.markets import real_folder
 
 ROOT = Path(__file__).parents[3]
 CONFIG = """
@@ -225,3 +226,32 @@ def test_one_ctrl_c_ends_all_of_it_and_keeps_what_is_done(shelf: Path, capsys: p
     said = [line for line in err.splitlines() if " INFO " not in line]
     assert said == ["stopped"]
     assert answer(capsys, *MANY, "--jobs", "1")["found"] >= 60
+
+
+@pytest.mark.real
+def test_a_thousand_settings_on_five_pairs_and_two_years_survive_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    symbols = ("LINK", "ETH", "SOL", "AVAX", "MATIC")
+    paths = [str(real_folder() / f"{symbol}USDT-15m.csv.gz") for symbol in symbols]
+    monkeypatch.chdir(tmp_path)
+    assert called(capsys, "candles", "import", *paths)[0] == 0
+    big = (
+        *("sweep", "--pairs", ",".join(symbols), "--days", "730", "--jobs", "2"),
+        *("--set", "adx_min=15:33:2", "--set", "rsi_long_max=60:80:5"),
+        *("--set", "volume_ratio_min=0.5,0.75,1,1.25", "--set", "stop_atr=1.5:3.5:0.5"),
+    )
+    with started(tmp_path, big) as process:
+        wait_for(process, " 200 of 1000 settings done")
+        process.kill()
+        process.communicate()
+    resumed = answer(capsys, *big)
+    killed = results(tmp_path)
+    for path in (tmp_path / "data/sweeps").rglob("*.parquet"):
+        path.unlink()
+    straight = answer(capsys, *big)
+
+    assert 200 <= resumed["found"] < 1000
+    assert straight == {**resumed, "found": 0}
+    assert results(tmp_path) == killed
+    assert (straight["settings"], len(straight["pairs"])) == (1000, 5)

@@ -79,6 +79,17 @@ def test_walking_forward_takes_the_best_of_each_window_and_earns_what_comes_afte
     assert walk.everybody_net_r == pytest.approx(frame[frame.segment == "oos"].net_r.sum() / 40)
 
 
+def test_the_best_is_taken_apart_by_pair(run: SweepRun, frame: pd.DataFrame) -> None:
+    found = judge(run.sweep, run.table)
+    best = found.best("is")
+    own = frame[frame.setting == best].groupby(["pair", "segment"])[["trades", "net_r"]].sum()
+
+    assert [share.pair for share in found.by_pair] == ["LINK/USDT", "ETH/USDT", "SOL/USDT"]
+    for share in found.by_pair:
+        assert (share.is_trades, share.oos_trades) == tuple(own.loc[share.pair].trades[["is", "oos"]])
+        assert (share.is_net_r, share.oos_net_r) == pytest.approx(tuple(own.loc[share.pair].net_r[["is", "oos"]]))
+
+
 def test_batches_make_no_difference(run: SweepRun, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = judge(run.sweep, run.table)
     monkeypatch.setattr(module, "_BATCH", 7)
