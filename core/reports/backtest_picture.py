@@ -11,14 +11,19 @@ from core.reports.month_chart import month_chart
 from core.reports.page_tables import cumulated_r, months
 
 _HOUR_MS = 3_600_000
-_WORDS = (("Net P&L", ""), ("R net", "R "), ("Win rate", "won "), ("Profit factor", "PF "), ("Max drawdown", "fell "))
+_TITLE = 24  # letters of pairs that fit beside the dates
+_WORDS = (
+    *(("Net P&L", ""), ("R net", "R "), ("Win rate", "won "), ("Profit factor", "PF ")),
+    ("Max drawdown", "drawdown "),
+)
 
 
 def backtest_picture(report: BacktestReport) -> bytes:
     """The account's equity beside the basket held, drawdown below; without an account the cumulated net R. A PNG."""
     account = report.account
     names = [pair.base for pair in report.candles]
-    what = " ".join(names) if len(names) <= 6 else f"{len(names)} pairs"
+    what = " ".join(names)
+    what = what if len(what) <= _TITLE else f"{len(names)} pairs"
     title = f"{what} · {iso(report.start_ms)[:10]} to {iso(report.end_ms)[:10]}"
     if account is not None and len(account.time):
         benchmark = account.benchmark if account.benchmark.min() > 0 else None
@@ -33,7 +38,7 @@ def backtest_months(report: BacktestReport) -> bytes:
 
 
 def _words(report: BacktestReport) -> str:
-    """``−655 USDT · 47 trades · won 46.8% · PF 0.78 · fell 14.6%``."""
+    """``−655 USDT · 47 trades · won 46.8% · PF 0.78 · drawdown 14.6%``."""
     value = {tile.label: tile.value for tile in report.tiles}
     said = [prefix + value[label] for label, prefix in _WORDS if label in value]
     if report.account is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.domain.candles import Pair, iso
+from core.domain.candles import Pair, to_datetime
 from core.reports.backtest_page import Account, BacktestReport, ReportRefusal, ReportTrade
 from core.reports.page_tiles import account_tiles, signal_tiles
 from core.services.backtest import Backtest, BacktestTrade
@@ -72,8 +72,8 @@ def _notes(backtest: Backtest, portfolio: PortfolioRun | None) -> list[str]:
     elif portfolio.paused_since is not None:
         limit = backtest.settings.portfolio.drawdown_pause
         notes.append(
-            f"From {iso(portfolio.paused_since)} on nothing was taken: a drawdown of {limit:.0%} "
-            "(portfolio.drawdown_pause) ends all entries until somebody resumes."
+            f"From {to_datetime(portfolio.paused_since):%Y-%m-%d %H:%M} UTC on nothing was taken: a drawdown of "
+            f"{limit:.0%} (portfolio.drawdown_pause) ends all entries until somebody resumes."
         )
     if portfolio is not None and portfolio.open:
         what = "1 trade was" if portfolio.open == 1 else f"{portfolio.open} trades were"

@@ -50,7 +50,8 @@ export function equityChart(section, { unit, time, equity, held }) {
     const room = (high - low || Math.abs(high) || 1) * 0.07;
     const y = (value) => 8 + (1 - (value - low + room) / (high - low + 2 * room)) * (split - 18);
     view.drawTimes();
-    for (const at of valueTicks(low, high, 5)) label(at, y(at), number(at, high - low < 20 ? 2 : 0));
+    const now = y(equity[view.last - 1]);
+    for (const at of valueTicks(low, high, 5)) label(y(at), Math.abs(y(at) - now) > 16 ? number(at, high - low < 20 ? 2 : 0) : "");
     if (start > low - room && start < high + room) dashed(y(start));
 
     pen.save();
@@ -70,12 +71,12 @@ export function equityChart(section, { unit, time, equity, held }) {
     pen.restore();
     tag(view, top + 4, money ? "0%" : "0 R", view.color("soft"));
     if (worst < 0) tag(view, Math.max(top + 20, height - 8), `−${depth(worst)}`, view.color("down"));
-    tag(view, y(equity[view.last - 1]), amount(equity[view.last - 1], 0), view.color("accent"), true);
+    tag(view, now, amount(equity[view.last - 1], 0), view.color("accent"), true);
     if (view.cursor !== null) dot(view.x(view.cursor), y(equity[view.cursor]));
     view.drawCursor();
   }
 
-  function label(value, y, text) {
+  function label(y, text) {
     const { pen } = view;
     pen.fillStyle = view.color("grid");
     pen.fillRect(0, Math.round(y), view.width, 1);

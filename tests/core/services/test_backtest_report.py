@@ -91,6 +91,6 @@ def test_a_pause_and_open_trades_are_said(both: tuple[Backtest, PortfolioRun]) -
     backtest, run = both
     report = backtest_report(backtest, replace(run, paused_since=START, open=2, decided=3))
 
-    assert any("From 2024-01-01T00:00:00Z on nothing was taken" in note for note in report.notes)
+    assert any("From 2024-01-01 00:00 UTC on nothing was taken" in note for note in report.notes)
     assert any("2 trades were still open at the end" in note for note in report.notes)
     assert any("In 3 ambiguous candles" in note for note in report.notes)
