@@ -179,6 +179,7 @@ def montecarlo_data(found: MonteCarlo) -> dict[str, Any]:
             "net_r": _levels(markets.net_r),
             "win_rate": _levels(markets.win_rate),
             "trades": _levels(markets.trades),
+            "paused": float(markets.paused.mean()),
             **_chances(markets.final, markets.drawdown, found.limit),
         }
     return data
@@ -277,11 +278,11 @@ def significance_verdict(lines: Sequence[Comparison]) -> str:
         f"{what.capitalize()} {_against_chance([line.p for line in lines if line.what == what])}."
         for what in dict.fromkeys(line.what for line in lines)
     ]
-    return " ".join(said)
+    return " ".join([*said, "All before costs."])
 
 
 def _against_chance(p: Sequence[float]) -> str:
-    words = f"(p {' and '.join(f'{x:.2f}' for x in p)})"
+    words = f"(p {' and '.join(f'{x:.2f}' if x >= 0.1 else f'{x:.3f}' for x in p)})"
     if max(p) <= _CHANCE:
         return f"do better than entries at random times {words}"
     if min(p) >= 1 - _CHANCE:

@@ -78,14 +78,12 @@ def material_of(
     settings = context.settings.with_pairs(pairs)
     store, timeframe = bootstrap.candle_store(context.data_dir), settings.frame
     found = stored_candles(store, pairs, timeframe, args.from_ms, args.to_ms)
-    missing = [pair for pair in pairs if pair not in found]
     if not found:
         where = "stored" if args.from_ms is None and args.to_ms is None else "in this range"
         raise DataError(
-            f"no {timeframe.name} candles of {', '.join(map(str, missing))} {where}; "
+            f"no {timeframe.name} candles of {', '.join(map(str, pairs))} {where}; "
             "get them with `julaba fetch` or `julaba candles import`"
         )
-    warn_missing(missing, store.pairs(timeframe), settings.exchange.renames, f"has no {timeframe.name} candles there")
     end = args.to_ms or max(int(c.time[-1]) + timeframe.ms for c in found.values())
     days = args.days if args.days is not None or args.from_ms is not None else default_days
     if args.from_ms is not None:
@@ -95,6 +93,11 @@ def material_of(
     else:
         start = min(int(c.time[0]) for c in found.values())
     candles = {pair: c for pair, c in found.items() if len(c.between(start, end))}
+    span = f"from {iso(start)} to {iso(end)}"
+    if not candles:
+        raise DataError(f"no {timeframe.name} candles {span}; take another range")
+    words = f"has no {timeframe.name} candles {span}"
+    warn_missing([p for p in pairs if p not in candles], store.pairs(timeframe), settings.exchange.renames, words)
     settings = settings.with_pairs(candles)
     if with_btc and settings.btc not in candles:
         btc = stored_candles(store, (settings.btc,), timeframe, start, end)
@@ -106,7 +109,6 @@ def material_of(
 
 def answer(context: Context, material: Material, data: Mapping[str, Any], verdict: str, text: str, *, ok: bool) -> int:
     """Prints the result with its range and verdict; gives the exit code."""
-
     span = {"from": iso(material.start), "to": iso(material.end)}
     context.result(
         _plain({"ok": ok, "verdict": verdict, **span, **data}),

@@ -171,6 +171,18 @@ def test_monte_carlo_gives_both_distributions_and_a_picture(shelf: Path, capsys:
     assert narrow(out)
 
 
+def test_an_account_that_takes_nothing_is_said_to(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (shelf / "config.yaml").write_text(LOOSE.replace("adx_min: 10", "adx_min: 99"))
+
+    code, out, _ = called(capsys, "check", "montecarlo", *RANGE, "--markets", "2")
+    data = answer(capsys, "check", "montecarlo", *RANGE, "--markets", "2")
+
+    assert code == 0
+    assert "The account took no trade" in out
+    assert data["orders"] is None
+    assert data["markets"]["win_rate"]["p50"] is None
+
+
 # -- significance --
 
 
@@ -193,7 +205,7 @@ def test_significance_gives_a_line_per_test_and_a_verdict(shelf: Path, capsys: p
 @pytest.mark.parametrize(
     ("p", "words"),
     [
-        ((0.01, 0.04), "do better than entries at random times (p 0.01 and 0.04)"),
+        ((0.01, 0.04), "do better than entries at random times (p 0.010 and 0.040)"),
         ((0.01, 0.20), "do better than entries at random times in one way of looking only"),
         ((0.30, 0.97), "cannot be told from entries at random times"),
         ((0.96, 0.97), "do worse than entries at random times"),
@@ -217,6 +229,22 @@ def test_no_candles_are_one_line_that_says_what_to_do(
     assert (code, out) == (1, "")
     assert err.startswith("error: no 15m candles of SOL/USDT stored; get them with `julaba fetch`")
     assert err.count("\n") == 1
+
+
+def test_a_range_behind_the_candles_and_a_pair_left_out_are_said(
+    shelf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    far = called(capsys, "check", "significance", "--days", "2", "--to", "2025-01-01")
+    code, out, err = called(capsys, "check", "significance", "--pairs", "LINK,SOL", "--trials", "20")
+
+    assert far == (
+        1,
+        "",
+        "error: no 15m candles from 2024-12-30T00:00:00Z to 2025-01-01T00:00:00Z; take another range\n",
+    )
+    assert code == 0
+    assert "warning: SOL/USDT has no 15m candles from" in err
+    assert "signals, same holding" in out
 
 
 @pytest.mark.parametrize("name", CHECKS)
