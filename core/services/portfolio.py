@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -145,12 +145,8 @@ def run_portfolio(
     used = {pair: c.between(None, end_ms) for pair, c in candles.items()} | {m.pair: m.candles for m in markets}
     facts = FactsOf(used, settings, lower or {})
     others = [targets_first(market, settings) for market in markets]
-    again = None
-    if any(other is not market for other, market in zip(others, markets, strict=True)):
-
-        def again() -> PortfolioRun:
-            return _run(others, facts, settings, start)
-
+    depends = any(other is not market for other, market in zip(others, markets, strict=True))
+    again = partial(_run, others, facts, settings, start) if depends else None
     return _run(markets, facts, settings, start, again)
 
 
