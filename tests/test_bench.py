@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from core.services.backtest import COLUMNS, run_backtest
 from tests.bench import page, row_by_row
 from tests.bench.__main__ import PARTS
 from tests.bench.candles import frame, jumpy
-from tests.bench.measure import Line
+from tests.bench.measure import Line, process
 from tests.markets import real, walk
 
 ROOT = Path(__file__).parent.parent
@@ -72,6 +73,18 @@ def test_a_line_survives_the_way_out_of_its_process() -> None:
     line = Line("rows", "row by row", 12.5, "ms", 4000.0, "ratio", 200, 500, "a note")
 
     assert Line.from_json(line.to_json()) == line
+
+
+def test_a_process_gives_what_it_said_and_how_much_memory_it_took() -> None:
+    ran = process([sys.executable, "-c", "import sys; print('found'); sys.stderr.write('x' * 300_000)"])
+
+    assert (ran.text, len(ran.remarks)) == ("found\n", 300_000)
+    assert 1 < ran.peak_mb < 500
+
+
+def test_a_process_that_fails_is_told_with_its_complaint() -> None:
+    with pytest.raises(RuntimeError, match="no such luck"):
+        process([sys.executable, "-c", "raise SystemExit('no such luck')"])
 
 
 LINES = [

@@ -44,13 +44,15 @@ def collect(parts: list[str]) -> tuple[list[Line], list[str]]:
         began = time.perf_counter()
         say(f"{part} ...")
         try:
-            found = python("tests.bench", "--measure", part).text.splitlines()
+            ran = python("tests.bench", "--measure", part)
         except RuntimeError as error:
             say(f"{part} could not be measured: {error}")
             failed.append(part)
             continue
-        lines += [Line.from_json(text) for text in found]
-        say(f"{part}: {time.perf_counter() - began:.0f} s" if found else f"{part}: not measured")
+        lines += [Line.from_json(text) for text in ran.text.splitlines()]
+        if ran.remarks:
+            say(ran.remarks.strip())
+        say(f"{part}: {time.perf_counter() - began:.0f} s")
     return lines, failed
 
 

@@ -8,6 +8,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -100,35 +101,41 @@ def environment() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Ran:
-    """A process that has ended: wall time, its greatest resident memory in MB, what it wrote to stdout."""
+    """A process that has ended: wall time, greatest resident memory in MB, what it wrote to stdout and to stderr."""
 
     seconds: float
     peak_mb: float
     text: str
+    remarks: str
 
 
 def process(arguments: Sequence[str | Path], extra: Mapping[str, str] | None = None) -> Ran:
     """Runs a process to its end. Raises RuntimeError with what it complained of where it fails."""
     began = time.perf_counter()
-    with subprocess.Popen(
-        [str(a) for a in arguments],
-        cwd=ROOT,
-        env=environment() | dict(extra or {}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as child:
+    # stderr goes to a file: two pipes read one after the other could wait for each other for ever.
+    with (
+        tempfile.TemporaryFile("w+") as stderr,
+        subprocess.Popen(
+            [str(a) for a in arguments],
+            cwd=ROOT,
+            env=environment() | dict(extra or {}),
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        ) as child,
+    ):
         assert child.stdout is not None
-        assert child.stderr is not None
         text = child.stdout.read()
-        complaint = child.stderr.read()
         # wait4 tells the memory of this one child; getrusage would tell the greatest of all so far.
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
+        taken = time.perf_counter() - began
+        stderr.seek(0)
+        remarks = stderr.read()
     if child.returncode:
-        raise RuntimeError(f"{arguments[0]} failed: {complaint[-2000:]}")
+        raise RuntimeError(f"{arguments[0]} failed: {remarks[-2000:]}")
     scale = 1 / 2**20 if sys.platform == "darwin" else 1 / 1024
-    return Ran(time.perf_counter() - began, usage.ru_maxrss * scale, text)
+    return Ran(taken, usage.ru_maxrss * scale, text, remarks)
 
 
 def python(module: str, *arguments: str | Path, extra: Mapping[str, str] | None = None) -> Ran:
