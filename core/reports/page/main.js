@@ -21,7 +21,12 @@ part("theme").addEventListener("click", () => {
 });
 dark.addEventListener("change", repaint);
 
-const data = await load(part("data"));
+const data = await load(part("data")).catch((error) => {
+  const note = document.createElement("p");
+  note.textContent = "This browser cannot unpack the charts and tables; one of the last few years can.";
+  part("notes").append(note);
+  throw error;
+});
 if (data.curve) views.push(equityChart(part("equity"), data.curve));
 
 let table = null;

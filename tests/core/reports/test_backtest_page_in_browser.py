@@ -362,6 +362,33 @@ async def test_hostile_names_are_only_text(opened: Opener) -> None:
     assert await page.locator("img, main b:has-text('USDT')").count() == 0
 
 
+async def test_a_browser_that_cannot_unpack_says_so_and_keeps_the_figures(browser: Browser, tmp_path: Path) -> None:
+    file = tmp_path / "old.html"
+    file.write_text(backtest_page(report()), encoding="utf-8")
+    page = await browser.new_page()
+    await page.add_init_script("delete window.DecompressionStream")
+    await page.goto(file.as_uri())
+
+    await expect(page.locator("#notes")).to_contain_text("cannot unpack the charts")
+    await expect(page.locator(".tiles")).to_contain_text("Win rate")
+    await page.close()
+
+
+async def test_the_wheel_zooms_only_a_chart_that_was_clicked_on(opened: Opener) -> None:
+    page = await opened(report())
+    canvas = page.locator("#equity-canvas")
+    everything = await wide(canvas)
+    await canvas.hover()
+    await page.mouse.wheel(0, -200)
+    assert await wide(canvas) == everything
+
+    await canvas.click()
+    await page.mouse.wheel(0, -200)
+
+    await expect(canvas).not_to_have_attribute("data-shown", f"0.00 {everything:.2f}")
+    assert await wide(canvas) < everything
+
+
 async def test_a_trade_whose_candles_were_left_out_says_so(opened: Opener) -> None:
     page = await opened(report(), most_candles=900)
 
