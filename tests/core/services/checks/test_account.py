@@ -20,10 +20,10 @@ BUSY = settings(portfolio={"max_positions": 1})
 def test_the_account_knows_nothing_of_the_future() -> None:
     candles = {**market(2000), LINK: walk(2000, 21, gaps={900: 3, 1500: 40})}
 
-    found = check_account(candles, BUSY, BEGIN, END, cuts=25)
+    found = check_account(candles, BUSY, BEGIN, END, cuts=15)
 
     assert found.differences == ()
-    assert (found.cuts, found.closes) == (25, 1600)
+    assert (found.cuts, found.closes) == (15, 1600)
     assert found.trades > 5
     assert found.refused > 5
 
@@ -60,10 +60,10 @@ def test_equity_smoothed_with_what_comes_is_found() -> None:
         later = np.concatenate((run.equity[1:], run.equity[-1:]))
         return replace(run, equity=(run.equity + later) / 2)
 
-    found = check_account(market(2000), BUSY, BEGIN, END, cuts=20, account=smooth)
+    found = check_account(market(2000), BUSY, BEGIN, END, cuts=8, account=smooth)
 
     assert {(d.pair, d.field) for d in found.differences} == {("account", "equity")}
-    assert len(found.differences) <= 20  # each at its cut
+    assert len(found.differences) <= 8  # each at its cut
 
 
 def test_no_candles_in_the_range_give_no_cuts() -> None:

@@ -49,11 +49,11 @@ def test_wilder_averages_forget_ever_more_and_adx_last(usual: Warmup) -> None:
 
 
 def test_the_worst_difference_is_the_one_a_person_would_work_out() -> None:
-    candles = walk(1300, 5)
+    candles = walk(1240, 5)
     found = measured(loose_settings(), candles, rows=1000)
 
     whole = indicators(candles)
-    rows = range(1199, 1300)
+    rows = range(1199, 1240)
     wanted = max(abs(indicators(candles.rows(r + 1 - 100, r + 1)).adx[-1] / whole.adx[r] - 1) for r in rows)
     assert found.rows == len(rows)
     assert at(found, "adx", 100) == pytest.approx(wanted, rel=0.02)
@@ -104,7 +104,7 @@ def test_half_of_the_rows_are_candidates(usual: Warmup) -> None:
 def test_on_real_candles_five_hundred_candles_settle_everything_and_three_hundred_every_decision() -> None:
     market = {Pair.parse(s): real(s).tail(9000) for s in ("LINKUSDT", "ETHUSDT")}
 
-    found = check_warmup(market, Settings(), 40)
+    found = check_warmup(market, Settings(), 14)
 
     assert found is not None
     assert found.faults == ()
