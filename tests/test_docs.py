@@ -14,7 +14,8 @@ import pytest
 
 from core import __version__
 from core.cli import COMMANDS, build_parser
-from core.config import Settings, read_yaml
+from core.config import Settings
+from core.config_file import read_yaml
 from julaba_tg.cli_table import CHAT_COMMANDS
 from julaba_tg.commands import COMMANDS as CHAT
 from julaba_tg.commands import table_markdown

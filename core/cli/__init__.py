@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from core import __version__
-from core.config import DEFAULT_DATA_DIR, Settings, load_settings
+from core.config import Settings
+from core.config_file import DEFAULT_DATA_DIR, load_settings
 from core.domain.candles import Pair
 from core.errors import JulabaError, UsageError
 from core.interrupts import gracefully

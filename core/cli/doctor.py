@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from core import bootstrap
 from core.cli import Context
-from core.config import DEFAULT_CONFIG
+from core.config_file import DEFAULT_CONFIG
 from core.services import doctor as checks
 
 

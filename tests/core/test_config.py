@@ -17,7 +17,8 @@ from hypothesis import settings as run_with
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from core.config import ENV_PREFIX, PairSettings, Section, Settings, load_settings, read_yaml
+from core.config import PairSettings, Section, Settings
+from core.config_file import ENV_PREFIX, load_settings, read_yaml
 from core.domain.candles import Pair
 from core.errors import SettingsError
 from core.secrets import load_secrets
