@@ -112,7 +112,7 @@ def _fan(axes: Axes, block: Chance) -> None:
         axes.text(
             1.012,
             place,
-            f"{name} {percent[row, -1]:+.1f}%",
+            f"{name} {_change(percent[row, -1])}",
             transform=axes.transAxes,
             color=TEXT if row == 2 else FAINT,
             fontsize=_SMALL,
@@ -120,10 +120,16 @@ def _fan(axes: Axes, block: Chance) -> None:
         )
 
 
+def _change(percent: float) -> str:
+    return f"{percent:+.0f}%" if abs(percent) >= 9.95 else f"{percent:+.1f}%"
+
+
 def _histogram(
     axes: Axes, values: FloatArray, real: float, mark: float, color: str, mark_name: str, *, good_above: bool
 ) -> None:
     """Counts with the good side in ``color``, a line where it was in fact and one at the mark."""
+    from matplotlib.ticker import MaxNLocator
+
     low, high = min(float(values.min()), real), max(float(values.max()), real)
     step = (high - low or 1.0) / int(np.clip(2 * len(values) ** 0.5, *_BINS))
     # Bars begin and end at the mark, so that each lies on one side of it.
@@ -136,23 +142,24 @@ def _histogram(
     axes.set_xlim(float(edges[0]) - room, float(edges[-1]) + room)
     axes.set_ylim(0, float(counts.max()) * 1.42)
     left, right = axes.get_xlim()
-    for at, name, tone, line, level in (
-        (mark, mark_name, FAST, (0, (4, 3)), 0.86),
-        (real, "in fact", ENTRY, "-", 0.97),
-    ):
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=right - left > 5))
+    marks = sorted(((mark, mark_name, FAST, (0, (4, 3)), 0.86), (real, "in fact", ENTRY, "-", 0.97)))
+    for number, (at, name, tone, line, level) in enumerate(marks):
         if not left < at < right:
             continue
         axes.axvline(at, color=tone, linewidth=1.8, linestyle=line)
-        late = at > (left + right) / 2
+        # The names stand outside of the two lines, where the edge leaves them room.
+        place = (at - left) / (right - left)
+        to_the_left = place > 0.2 if number == 0 else place > 0.8
         axes.annotate(
             name,
             (at, level),
             xycoords=("data", "axes fraction"),
-            xytext=(-5 if late else 5, 0),
+            xytext=(-5 if to_the_left else 5, 0),
             textcoords="offset points",
             color=tone,
             fontsize=_SMALL,
-            ha="right" if late else "left",
+            ha="right" if to_the_left else "left",
             va="top",
         )
 
