@@ -260,9 +260,11 @@ class TradingLoop:
         return None
 
     def _recall(self, pair: Pair) -> None:
-        """The early signals of a young stretch. No store has them: its candles are gone through once more."""
+        """The early signals of a young stretch. No store has them: its candles are gone through once more.
+
+        One that is known already stays: a history may be set back for another pair's sake.
+        """
         history, settings = self.memory.histories[pair], self._settings
-        self.memory.early.pop(pair, None)
         young = len(history.tracker)
         if young >= settings.candles.min_history + settings.strategy.cooldown_bars:
             return
