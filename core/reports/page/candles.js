@@ -188,21 +188,18 @@ export function candleChart(section, data, chosen) {
 
   // A sixth of the height at the foot, the largest in view the full of it.
   function volumes(candles) {
-    const { pen, first, last, height } = view;
-    const size = view.width / (view.to - view.from);
-    const stride = Math.max(1, Math.ceil(1.6 / size));
+    const { pen, height } = view;
     const colors = [view.color("down"), view.color("up")];
     const bars = [];
     let most = 0;
-    for (let row = Math.floor(first / stride) * stride; row < last; row += stride) {
-      const end = Math.min(candles.count, row + stride);
+    const wide = columnWidth();
+    for (const [row, end] of columns(candles)) {
       let sum = 0;
       for (let at = row; at < end; at += 1) sum += candles.volume[at];
       bars.push([(row + end - 1) / 2, sum / (end - row), candles.close[end - 1] >= candles.open[row]]);
       most = Math.max(most, sum / (end - row));
     }
     if (!most) return;
-    const wide = Math.max(1, Math.min(18, size * stride * 0.68));
     pen.globalAlpha = 0.28;
     for (const [row, volume, rising] of bars) {
       pen.fillStyle = colors[Number(rising)];
@@ -212,14 +209,31 @@ export function candleChart(section, data, chosen) {
     pen.globalAlpha = 1;
   }
 
+  // Candles that share a pixel are drawn as one, but never across a gap: [first, end) of each column.
+  function stride() {
+    return Math.max(1, Math.ceil((1.6 * (view.to - view.from)) / view.width));
+  }
+
+  function columnWidth() {
+    return Math.max(1, Math.min(18, (view.width / (view.to - view.from)) * stride() * 0.68));
+  }
+
+  function* columns(candles) {
+    const size = stride();
+    for (let row = Math.floor(view.first / size) * size; row < view.last; ) {
+      let end = Math.min(candles.count, row - (row % size) + size);
+      for (let at = row + 1; at < end; at += 1) if (candles.gaps.has(at)) end = at;
+      yield [row, end];
+      row = end;
+    }
+  }
+
   function bodies(candles, y) {
-    const { pen, first, last } = view;
-    const size = view.width / (view.to - view.from);
-    const stride = Math.max(1, Math.ceil(1.6 / size)); // candles that share a column are drawn as one
+    const { pen } = view;
+    const wide = columnWidth();
     for (const side of ["up", "down"]) {
       pen.fillStyle = view.color(side);
-      for (let row = Math.floor(first / stride) * stride; row < last; row += stride) {
-        const end = Math.min(candles.count, row + stride);
+      for (const [row, end] of columns(candles)) {
         const rising = candles.close[end - 1] >= candles.open[row];
         if (rising !== (side === "up")) continue;
         let low = candles.low[row];
@@ -229,7 +243,6 @@ export function candleChart(section, data, chosen) {
           high = Math.max(high, candles.high[at]);
         }
         const x = view.x((row + end - 1) / 2);
-        const wide = Math.max(1, Math.min(18, size * stride * 0.68));
         pen.fillRect(x - 0.5, y(high), 1, Math.max(1, y(low) - y(high)));
         const top = y(Math.max(candles.open[row], candles.close[end - 1]));
         const bottom = y(Math.min(candles.open[row], candles.close[end - 1]));
@@ -240,10 +253,10 @@ export function candleChart(section, data, chosen) {
 
   function curve(values, y, color) {
     const { pen } = view;
-    const stride = Math.max(1, Math.floor((view.to - view.from) / view.width));
+    const step = Math.max(1, Math.floor((view.to - view.from) / view.width));
     pen.beginPath();
     let drawing = false;
-    for (let row = Math.max(0, view.first - stride); row < Math.min(view.count, view.last + stride); row += stride) {
+    for (let row = Math.max(0, view.first - step); row < Math.min(view.count, view.last + step); row += step) {
       if (Number.isNaN(values[row])) drawing = false;
       else if (drawing) pen.lineTo(view.x(row), y(values[row]));
       else {

@@ -44,7 +44,7 @@ async function candlesOf(pair, maxGap) {
   }
   // Averages never cross a gap that the strategy does not cross.
   const cuts = new Set(pair.time.gaps.filter(([, missing]) => missing > maxGap).map(([row]) => row));
-  out.gaps = pair.time.gaps.map(([row]) => row);
+  out.gaps = new Set(pair.time.gaps.map(([row]) => row));
   out.fast = average(out.close, 15, cuts);
   out.slow = average(out.close, 40, cuts);
   return out;
