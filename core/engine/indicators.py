@@ -5,6 +5,7 @@ Most of what a backtest looks at are the few rows where something crosses, so mo
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property
 
@@ -33,7 +34,7 @@ _DAY_MS = 86_400_000
 _HOUR_MS = 3_600_000
 
 
-class Indicators:
+class Indicators(ABC):
     """One row per candle. Floats are float64 with NaN = not yet defined; percents are 0..100.
 
     ``time`` is the open time in epoch ms, UTC; ``hour`` (0..23) and ``day_of_week`` (Monday = 0) are of that time.
@@ -43,8 +44,9 @@ class Indicators:
     def __init__(self, time: IntArray) -> None:
         self.time = time
 
+    @abstractmethod
     def _column(self, name: str) -> FloatArray:
-        raise NotImplementedError
+        """A column that is not made of others."""
 
     def __len__(self) -> int:
         return len(self.time)
