@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from core.bootstrap import candle_store
 from core.cli import Context, say
 from core.cli.options import add_days, add_history, add_pairs, add_range, add_timeframe, check_range, timeframe_of
+from core.cli.pictures import write_picture
 from core.cli.stored import load_pairs
 from core.config import Settings
 from core.domain.candles import Candles, Pair, Timeframe
@@ -93,10 +94,7 @@ def _write_report(args: argparse.Namespace, result: Backtest, portfolio: Portfol
     if args.png is not None:
         from core.reports.backtest_picture import backtest_picture
 
-        picture = backtest_picture(report)
-        with whole_file(args.png) as file:
-            file.buffer.write(picture)
-        say(f"picture written to {args.png}")
+        write_picture(args.png, backtest_picture(report))
 
 
 def _settings(settings: Settings, timeframe: Timeframe) -> Settings:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.cli import Context, say
+from core.cli import Context
 from core.cli.check_material import add_seed, answer, bar_of, common, count, material_of, seed_of, table, wrapped
+from core.cli.pictures import write_picture
 from core.domain.candles import FloatArray, iso
 from core.errors import DataError
 
@@ -59,7 +60,6 @@ def montecarlo(args: argparse.Namespace, context: Context) -> int:
         raise DataError("no trade and no whole day in this range to draw from; take more days")
     if args.png is not None:
         _draw(found, args.png)
-        say(f"the picture is {args.png}")
     data = montecarlo_data(found) | {"seed": seed, "png": None if args.png is None else str(args.png)}
     verdict = montecarlo_verdict(found)
     return answer(context, material, data, verdict, montecarlo_text(found), ok=True)
@@ -83,8 +83,7 @@ def _draw(found: MonteCarlo, path: Path) -> None:
             )
         )
     picture = montecarlo_chart("What chance could have made of it", blocks, found.limit)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(picture)
+    write_picture(path, picture)
 
 
 def montecarlo_text(found: MonteCarlo) -> str:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from core import bootstrap
-from core.cli import Context, say
+from core.cli import Context
 from core.cli.options import add_days, add_pairs, add_range, check_range
+from core.cli.pictures import write_picture
 from core.cli.stored import warn_missing
 from core.config import Settings
 from core.domain.candles import Candles, Pair, iso
@@ -59,8 +60,7 @@ def filters(args: argparse.Namespace, context: Context) -> int:
     if args.png is not None:
         from core.reports.audit_charts import audit_chart
 
-        args.png.write_bytes(audit_chart(report.audit))
-        say(f"the picture is {args.png}")
+        write_picture(args.png, audit_chart(report.audit))
     png = None if args.png is None else str(args.png)
     context.result(report.data() | {"png": png}, report_text(report))
     return 0

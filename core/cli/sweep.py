@@ -14,6 +14,7 @@ from tqdm import tqdm
 from core import bootstrap
 from core.cli import Context, say
 from core.cli.options import add_days, add_pairs, add_range, add_timeframe, check_range, positive_int, timeframe_of
+from core.cli.pictures import write_picture
 from core.cli.stored import warn_missing
 from core.domain.candles import Candles, Pair, iso
 from core.errors import DataError, UsageError
@@ -192,6 +193,4 @@ def _draw(path: Path, run: SweepRun, axes: Sequence[str], notes: tuple[str, ...]
     except ValueError as error:
         say(f"no picture: {error}")
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(picture)
-    say(f"the picture is {path}")
+    write_picture(path, picture)

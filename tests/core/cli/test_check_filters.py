@@ -87,7 +87,7 @@ def test_the_picture_is_written(shelf: Path, capsys: pytest.CaptureFixture[str])
 
     assert code == 0
     assert (shelf / "f.png").read_bytes().startswith(b"\x89PNG")
-    assert f"the picture is {shelf / 'f.png'}" in err
+    assert f"picture written to {shelf / 'f.png'}" in err
 
 
 @pytest.mark.parametrize(
