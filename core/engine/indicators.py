@@ -241,8 +241,19 @@ _COLUMNS: dict[str, Callable[[Candles], FloatArray]] = {
 }
 
 
+def regime_of(hurst: float, adx: float) -> Regime:
+    """The regime of one candle: the first rule that holds (DESIGN 3)."""
+    if hurst != hurst or adx != adx:  # NaN is not itself
+        return Regime.UNKNOWN
+    if hurst > 0.55 and adx > 25:
+        return Regime.TRENDING
+    if hurst < 0.45 or adx < 20:
+        return Regime.CHOPPY
+    return Regime.VOLATILE if adx > 30 else Regime.WEAK_TRENDING
+
+
 def regime_codes(hurst: FloatArray, adx: FloatArray) -> RegimeArray:
-    """The regime of every row as a code into ``REGIMES``: the first rule that holds (DESIGN 3)."""
+    """``regime_of`` every row, as a code into ``REGIMES``."""
     rules = (
         (np.isnan(hurst) | np.isnan(adx), Regime.UNKNOWN),
         ((hurst > 0.55) & (adx > 25), Regime.TRENDING),

@@ -18,7 +18,7 @@ from core.config import Strategy
 from core.domain.candles import Candle, Candles, Pair, Timeframe
 from core.domain.trading import Candidate, Direction, Snapshot
 from core.engine.hurst import FLOOR, LAGS, MIN_PERIODS, WINDOW, hurst_at, slope_weights
-from core.engine.indicators import REGIMES, regime_codes
+from core.engine.indicators import regime_of
 from core.engine.strategy import TIE, levels, signal_verdicts
 
 _NAN = math.nan
@@ -131,7 +131,7 @@ class Tracker:
             volume_ratio=self._volumes.values[-1] / usual if usual > 0 else _NAN,
             sma_distance_percent=(close - slow) / slow * 100,
             hurst=hurst,
-            regime=REGIMES[regime_codes(np.array([hurst]), np.array([wilder.adx]))[0]],
+            regime=regime_of(hurst, wilder.adx),
             hour=time % _DAY_MS // _HOUR_MS,
             day_of_week=(time // _DAY_MS + 3) % 7,
         )

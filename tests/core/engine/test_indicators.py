@@ -13,7 +13,7 @@ import pytest
 
 from core.domain.candles import Candles, FloatArray
 from core.domain.trading import Regime
-from core.engine.indicators import FLOATS, NAMES, REGIMES, Indicators, indicators, regime_codes
+from core.engine.indicators import FLOATS, NAMES, REGIMES, Indicators, indicators, regime_codes, regime_of
 from tests.markets import LINK, M15, flat, times, walk
 
 
@@ -135,6 +135,17 @@ def test_few_candles_give_missing_values(rows: int) -> None:
 )
 def test_the_first_regime_rule_that_holds_counts(hurst: float, adx: float, regime: Regime) -> None:
     assert REGIMES[regime_codes(np.array([hurst]), np.array([adx]))[0]] is regime
+    assert regime_of(hurst, adx) is regime
+
+
+def test_one_candle_and_all_candles_have_one_rule() -> None:
+    edges = [math.nan, 0.0, 0.44, 0.45, 0.46, 0.54, 0.55, 0.56, 1.0]
+    levels = [math.nan, 0.0, 19.9, 20.0, 20.1, 25.0, 25.1, 30.0, 30.1, 90.0]
+    pairs = [(hurst, adx) for hurst in edges for adx in levels]
+
+    codes = regime_codes(np.array([h for h, _ in pairs]), np.array([a for _, a in pairs]))
+
+    assert [REGIMES[code] for code in codes] == [regime_of(hurst, adx) for hurst, adx in pairs]
 
 
 def test_a_snapshot_is_one_row() -> None:
