@@ -23,7 +23,6 @@ _COLUMNS = ("trades", "gross", "net", "R/trade", "Sharpe", "DSR")
 def to_json(verdict: Verdict, sort: Kind) -> dict[str, Any]:
     """What was found, as JSON can hold it: None where nothing can be said."""
     sweep, walk = verdict.sweep, verdict.walk_forward
-    order = verdict.order(sort)[:SHOWN]
     return {
         "id": sweep.sweep_id,
         "settings": len(sweep.settings),
@@ -33,7 +32,7 @@ def to_json(verdict: Verdict, sort: Kind) -> dict[str, Any]:
         "to": iso(sweep.ground.end_ms),
         "windows": sweep.manifest["segments"],
         "sort": sort,
-        "best": [_setting_json(verdict, int(number)) for number in order],
+        "best": [{**_setting_json(verdict, n), "alike": alike} for n, alike in verdict.distinct(sort)[:SHOWN]],
         "configured": None if sweep.configured is None else _setting_json(verdict, sweep.configured),
         "best_by_pair": [asdict(share) for share in verdict.by_pair],
         "trials": {kind: _trials_json(verdict.side(kind)) for kind in KINDS},
@@ -109,7 +108,7 @@ def _number(value: float) -> float | None:
 def to_text(verdict: Verdict, sort: Kind) -> str:
     """For a person at a terminal."""
     sweep = verdict.sweep
-    order = [int(number) for number in verdict.order(sort)[:SHOWN]]
+    order = [number for number, _ in verdict.distinct(sort)[:SHOWN]]
     own = sweep.configured
     rows = [_row(verdict, number) for number in order]
     if own is not None and own not in order:
@@ -128,6 +127,7 @@ def to_text(verdict: Verdict, sort: Kind) -> str:
         *_pairs(verdict),
         "gross, net: R before and after costs. Sharpe: of the net R of all pairs per day, a year. DSR: the probability",
         "that this is more than the luck of the best of all settings tried (Bailey and Lopez de Prado 2014).",
+        "Of settings that take the very same trades one is shown.",
     ]
     if own is not None:
         lines.append("*: as configured now.")

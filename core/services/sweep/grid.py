@@ -20,10 +20,11 @@ MOST_SETTINGS = 100_000
 """More than this is refused: nobody waits for it, and nothing good would come of choosing among them."""
 
 DEFAULT_GRID = (
-    *("adx_min=15:35:5", "volume_ratio_min=0.5,0.75,1"),
+    *("adx_min=20,22.5,25,30,35", "volume_ratio_min=0.5,0.75,1"),
     *("stop_atr=1.5,2,2.5,3", "cooldown_bars=4,8,16"),
 )
-"""What is tried where nothing is asked for: around the strategy as it came, 180 settings."""
+"""What is tried where nothing is asked for: around the strategy as it came, 180 settings. Below an ADX of 20 every
+regime is CHOPPY, so there is nothing to try."""
 
 _MOST_VALUES = 10_000  # of one setting
 _WORDS: dict[str, Value] = {"true": True, "false": False}

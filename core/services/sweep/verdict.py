@@ -138,6 +138,22 @@ class Verdict:
         """Setting numbers, the best Sharpe ratio first; those without a trade last."""
         return _order(self.side(kind).sharpe)
 
+    def distinct(self, kind: Kind) -> list[tuple[int, int]]:
+        """``order`` without those that do the very same on both sides as one before, with how many do as each does.
+
+        Of several that do the same the configured setting stands for all, else the first.
+        """
+        alike: dict[tuple[float, ...], list[int]] = {}
+        for number in self.order(kind).tolist():
+            key = tuple(
+                float(np.nan_to_num(values[number]))
+                for side in (self.in_sample, self.out_of_sample)
+                for values in (side.trades, side.gross_r, side.net_r, side.sharpe)
+            )
+            alike.setdefault(key, []).append(number)
+        own = self.sweep.configured
+        return [(own if own is not None and own in group else group[0], len(group)) for group in alike.values()]
+
     def best(self, kind: Kind) -> int | None:
         """The setting with the best Sharpe ratio; None where none traded."""
         first = int(self.order(kind)[0])

@@ -17,7 +17,6 @@ import pytest
 
 from core.bootstrap import candle_store
 from core.cli import main
-from core.cli.sweep_words import SHOWN
 from tests.core.cli.calling import answer, called
 from tests.core.services.sweep.shelf import candles
 from tests.markets import real_folder
@@ -25,9 +24,9 @@ from tests.markets import real_folder
 ROOT = Path(__file__).parents[3]
 CONFIG = """
 pairs: [{symbol: LINK/USDT}, {symbol: ETH/USDT}, {symbol: SOL/USDT}]
-strategy: {adx_min: 15, volume_ratio_min: 0.5, max_bars: 60}
+strategy: {adx_min: 24, volume_ratio_min: 0.5, max_bars: 60}
 """
-SETS = ("--set", "adx_min=10:30:5", "--set", "stop_atr=1,2", "--windows", "2", "--jobs", "1")
+SETS = ("--set", "adx_min=20:28:2", "--set", "stop_atr=1,2", "--windows", "2", "--jobs", "1")
 MANY = (
     *("sweep", "--set", "adx_min=10:32:2", "--set", "stop_atr=1:2.25:0.25", "--set", "cooldown_bars=0,20,40,60"),
     *("--set", "rsi_long_max=55,100", "--windows", "2"),
@@ -54,7 +53,7 @@ def test_one_object_with_both_sides_the_luck_and_the_walk(shelf: Path, capsys: p
     assert set(best[0]["values"]) == {"adx_min", "stop_atr"}
     assert set(best[0]["is"]) == set(best[0]["oos"]) >= {"trades", "realized_r", "realized_r_net", "deflated_sharpe"}
     assert all(0 <= b[side]["deflated_sharpe"] <= 1 for b in best for side in ("is", "oos"))
-    assert data["configured"]["values"] == {"adx_min": 15, "stop_atr": 2}
+    assert data["configured"]["values"] == {"adx_min": 24, "stop_atr": 2}
     assert data["trials"]["is"]["distinct"] <= 10
     assert len(data["walk_forward"]["choices"]) == 2
     assert [(w["window"], w["segment"]) for w in data["windows"]] == [(1, "is"), (1, "oos"), (2, "is"), (2, "oos")]
@@ -81,7 +80,7 @@ def test_a_person_reads_a_table_and_sentences(shelf: Path, capsys: pytest.Captur
     assert "out-of-sample, 12 days" in lines[2]
     assert lines[3].split() == ["adx_min", "stop_atr", *(2 * ["|", *COLUMNS])]
     assert len({line.index("|") for line in (lines[2], lines[3], *lines[5:15])} | {lines[4].index("+")}) == 1
-    assert sum(line.lstrip().startswith("*15 ") for line in lines) == 1
+    assert sum(line.lstrip().startswith("*24 ") for line in lines) == 1
     assert "Without any skill the best of" in out
     assert "Walk-forward: the best in-sample of each window" in out
     assert "10 settings, 3 pairs, 40 days" in err
@@ -91,21 +90,26 @@ COLUMNS = ("trades", "gross", "net", "R/trade", "Sharpe", "DSR")
 
 
 def test_the_configured_setting_is_shown_also_where_it_is_not_among_the_best(
-    shelf: Path, capsys: pytest.CaptureFixture[str]
+    shelf: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, out, _ = called(capsys, "sweep", *SETS, "--set", "cooldown_bars=0,8,16,24")
-    data = answer(capsys, "sweep", *SETS, "--set", "cooldown_bars=0,8,16,24", "--sort", "oos")
-
-    assert "*15 " in out
-    assert len(data["best"]) == SHOWN
-    sharpe = [b["oos"]["sharpe"] for b in data["best"]]
+    more = (*SETS, "--sort", "oos")
+    best = answer(capsys, "sweep", *more)["best"]
+    sharpe = [b["oos"]["sharpe"] for b in best]
+    rank = [b["configured"] for b in best].index(True)
     assert sharpe == sorted(sharpe, reverse=True)
+    assert rank > 0
+
+    monkeypatch.setattr("core.cli.sweep_words.SHOWN", rank)
+    _, out, _ = called(capsys, "sweep", *more)
+
+    assert out.splitlines()[5 + rank].lstrip().startswith("*24 ")
+    assert len(answer(capsys, "sweep", *more)["best"]) == rank
 
 
 def test_without_a_grid_one_is_taken_and_named(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, _, err = called(capsys, "sweep", "--pairs", "LINK", "--windows", "2", "--random", "12", "--jobs", "1")
 
-    assert "no --set: trying adx_min=15:35:5" in err
+    assert "no --set: trying adx_min=20,22.5,25" in err
     assert "12 settings of 180, 1 pair," in err
 
 

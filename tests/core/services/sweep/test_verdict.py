@@ -16,7 +16,9 @@ from core.services.sweep.plan import DAY_MS, Kind
 from core.services.sweep.pools import in_this_process
 from core.services.sweep.run import SweepRun, run_sweep
 from core.services.sweep.verdict import judge
-from tests.core.services.sweep.shelf import candles, quiet, small_sweep
+from tests.core.services.sweep.shelf import BASE, candles, quiet, small_sweep
+
+OWN = BASE.model_copy(update={"strategy": BASE.strategy.model_copy(update={"volume_ratio_min": 1e-9})})
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +99,14 @@ def test_batches_make_no_difference(run: SweepRun, monkeypatch: pytest.MonkeyPat
 
     np.testing.assert_array_equal(whole.in_sample.deflated, parts.in_sample.deflated)
     assert whole.walk_forward.choices == parts.walk_forward.choices
+
+
+def test_settings_that_take_the_same_trades_are_shown_once(tmp_path: Path) -> None:
+    sweep = small_sweep(sets=("volume_ratio_min=0,1e-9,1e-8,1",), base=OWN)
+    found = judge(sweep, run_sweep(sweep, candles(), tmp_path, in_this_process, quiet).table)
+
+    assert sorted(found.distinct("is")) == [(1, 3), (3, 1)]
+    assert sweep.configured == 1
 
 
 def test_settings_without_a_trade_come_last_and_prove_nothing(tmp_path: Path) -> None:
