@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from core.cli.pictures import write_picture
 from core.cli.stored import warn_missing
 from core.domain.candles import Candles, Pair, iso
 from core.errors import DataError, UsageError
+from core.services.whole_file import whole_file
 
 if TYPE_CHECKING:
     from core.services.sweep.grid import Grid
@@ -114,8 +114,8 @@ def sweep(args: argparse.Namespace, context: Context) -> int:
         say(f"{run.found:,} of {len(grid.settings):,} settings were there")
     verdict = judge(plan, run.table)
     if args.out is not None:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(run.results, args.out)
+        with whole_file(args.out) as file:
+            file.buffer.write(run.results.read_bytes())
         say(f"{run.table.num_rows:,} rows written to {args.out}")
     if args.png is not None and axes is not None:
         _draw(args.png, run, axes, picture_notes(verdict))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from core.services.sweep.pools import Done, Pool
 if TYPE_CHECKING:
     from core.services.sweep.evaluate import Rows, Source
 
+_ADDRESS = re.compile(r"^(?:(?:tcp|tls|ws|wss|ucx)://)?[^\s/:]+:\d{1,5}$|^(?:tcp|tls)://\[[0-9a-f:.]+\]:\d{1,5}$")
 _ANSWER_S = 10
 _ROUNDS = 3  # how often candles are sent anew after every worker that held them was lost
 
@@ -29,6 +31,10 @@ def on_cluster(address: str) -> Pool:
     except ImportError:
         raise UsageError("--dask needs Dask: pip install 'julaba[cluster]'") from None
 
+    if not _ADDRESS.match(address):
+        # Dask would say so too, but only after it had tried for half a minute to close what it never opened.
+        raise UsageError(f"--dask {address!r} is no address such as tcp://10.0.0.1:8786")
+
     def work(ground: Ground, source: Source, chunks: Sequence[Chunk]) -> Done:
         with _client(distributed, address) as client:
             yield from _work_on(client, ground, source, chunks)
@@ -41,8 +47,6 @@ def _client(distributed: Any, address: str) -> Any:
         return distributed.Client(address, timeout=_ANSWER_S, set_as_default=False)
     except OSError as error:
         raise JulabaError(f"no Dask scheduler answers at {address} ({type(error).__name__})") from None
-    except ValueError as error:
-        raise UsageError(f"--dask {address!r} is no address such as tcp://10.0.0.1:8786: {error}") from None
 
 
 def _work_on(client: Any, ground: Ground, source: Source, chunks: Sequence[Chunk]) -> Done:

@@ -72,14 +72,23 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_no_scheduler_and_no_address_are_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("address", ["foo", "", "tcp://foo", "nowhere://x:1", "tcp://a b:1", "http://x:8786/status"])
+def test_what_is_no_address_is_refused_before_anything_is_tried(address: str) -> None:
+    with pytest.raises(UsageError, match="is no address such as"):
+        on_cluster(address)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1:8786", "tcp://dask.local:8786", "tls://[::1]:8786"])
+def test_addresses_as_dask_writes_them_are_taken(address: str) -> None:
+    assert callable(on_cluster(address))
+
+
+def test_no_scheduler_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.services.sweep.cluster._ANSWER_S", 0.2)
     sweep = small_sweep()
 
     with pytest.raises(JulabaError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         next(on_cluster("tcp://127.0.0.1:9")(sweep.ground, candles(), sweep.chunks()))
-    with pytest.raises(UsageError, match="--dask 'nowhere://x' is no address"):
-        next(on_cluster("nowhere://x")(sweep.ground, candles(), sweep.chunks()))
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
