@@ -91,9 +91,9 @@ def sweep(args: argparse.Namespace, context: Context) -> int:
     candles = _candles(args, context)
     end = max(int(c.time[-1]) + c.timeframe.ms for c in candles.values())
     end = min(end, args.to_ms or end)
-    start = args.from_ms if args.from_ms is not None else min(int(c.time[0]) for c in candles.values())
-    if args.days is not None:
-        start = end - args.days * _DAY_MS
+    start = min(int(c.time[0]) for c in candles.values())  # no window where nothing is stored
+    if args.from_ms is not None or args.days is not None:
+        start = max(start, args.from_ms if args.days is None else end - args.days * _DAY_MS)
     plan = plan_sweep(grid, base, candles, start, end, windows=args.windows, train_share=args.train_share)
     axes = heat_axes(plan, _names(args.axes)) if args.png or args.axes else None
     if not args.set:

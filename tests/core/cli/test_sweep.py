@@ -106,6 +106,18 @@ def test_the_configured_setting_is_shown_also_where_it_is_not_among_the_best(
     assert len(answer(capsys, "sweep", *more)["best"]) == rank
 
 
+@pytest.mark.parametrize("wider", [("--days", "400"), ("--from", "2023-01-01", "--to", "2025-01-01")])
+def test_windows_lie_where_candles_are(shelf: Path, capsys: pytest.CaptureFixture[str], wider: tuple[str, ...]) -> None:
+    """Asking for more than is stored changes nothing: there is no window of empty months."""
+    assert answer(capsys, "sweep", *SETS, *wider)["windows"] == answer(capsys, "sweep", *SETS)["windows"]
+
+
+def test_a_range_is_what_was_asked(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = answer(capsys, "sweep", *SETS, "--to", "2024-02-05", "--days", "30")
+
+    assert (data["from"], data["to"]) == ("2024-01-06T00:00:00Z", "2024-02-05T00:00:00Z")
+
+
 def test_without_a_grid_one_is_taken_and_named(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, _, err = called(capsys, "sweep", "--pairs", "LINK", "--windows", "2", "--random", "12", "--jobs", "1")
 
