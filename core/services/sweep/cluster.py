@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.domain.candles import Candles
 from core.errors import JulabaError, UsageError
-from core.services.sweep.plan import Chunk, Ground
+from core.services.sweep.plan import Chunk, Ground, rules_code
 from core.services.sweep.pools import Done, Pool
 
 if TYPE_CHECKING:
@@ -80,18 +80,16 @@ def _round(client: Any, ground: Ground, source: Source, chunks: Sequence[Chunk],
     try:
         for chunk in chunks:
             # pure=False: a name of its own, so that nobody's older result is taken for it.
-            future = client.submit(_evaluate, ground, sent, chunk, pure=False)
+            future = client.submit(_evaluate, ground, sent, chunk, rules_code(), pure=False)
             by_key[future.key] = (future, chunk)
         for future in as_completed([future for future, _ in by_key.values()], loop=client.loop):
-            if future.cancelled() or future.status == "lost":
-                if last:
-                    raise JulabaError("the Dask cluster lost all its workers; what is done is kept: call it again")
-                continue
             try:
                 rows = future.result()
-            except CancelledError:
+            except CancelledError:  # the candles went with the workers that held them
                 if last:
-                    raise
+                    raise JulabaError(
+                        "the Dask cluster lost all its workers again and again; what is done is kept: call it again"
+                    ) from None
                 continue
             yield by_key[future.key][1], rows
             future.release()
@@ -113,7 +111,10 @@ def _candles(ground: Ground, source: Source) -> Mapping[Any, Candles]:
     return {pair: source.load(pair, ground.timeframe, None, ground.end_ms) for pair in ground.pairs}
 
 
-def _evaluate(ground: Ground, parcel: _Parcel, chunk: Chunk) -> Rows:
+def _evaluate(ground: Ground, parcel: _Parcel, chunk: Chunk, code: str) -> Rows:
+    """On the worker, whose Julaba may be another one."""
+    if rules_code() != code:
+        raise JulabaError("a Dask worker has another version of julaba than this machine: install the same there")
     from core.services.sweep.evaluate import evaluate_chunk
 
     return evaluate_chunk(ground, parcel.candles, chunk)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -149,7 +150,7 @@ def plan_sweep(
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "julaba": __version__,
-        "code": _code(),
+        "code": rules_code(),
         "timeframe": timeframe.name,
         "max_gap": base.candles.max_gap,
         "candles": {str(pair): _content(c.between(None, end_ms)) for pair, c in candles.items()},
@@ -169,7 +170,8 @@ def plan_sweep(
     return Sweep(sweep_id, grid, ground, base, {"id": sweep_id, **manifest})
 
 
-def _code() -> str:
+@cache
+def rules_code() -> str:
     """A hash of the rules as they are written: with other rules it is another sweep, whatever the version says."""
     import core.engine
 

@@ -68,6 +68,14 @@ def test_workers_lost_in_the_middle_change_nothing(cluster: LocalCluster, tmp_pa
     assert digest(there.results) == digest(here.results)
 
 
+def test_workers_with_other_rules_are_refused(cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.services.sweep.cluster.rules_code", lambda: "another")
+    sweep = small_sweep()
+
+    with pytest.raises(JulabaError, match="another version of julaba"):
+        next(on_cluster(cluster.scheduler_address)(sweep.ground, candles(), sweep.chunks()))
+
+
 def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
