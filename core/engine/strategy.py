@@ -136,11 +136,11 @@ def candidates(
     for start, stop in candles.stretches(max_gap):
         allowed[start : min(stop, start + settings.warmup_bars)] = False
     row = np.flatnonzero(allowed & (ind.atr > 0)).astype(np.int64)
-    is_signal, bars_since = _chain(row, _passes(ind, row, sign[row], settings), settings.cooldown_bars)
+    is_signal, bars_since = chained(row, passes_rules(ind, row, sign[row], settings), settings.cooldown_bars)
     return Entries(row, sign[row], is_signal, bars_since)
 
 
-def _passes(ind: Indicators, row: IntArray, sign: SignArray, settings: Strategy) -> BoolArray:
+def passes_rules(ind: Indicators, row: IntArray, sign: SignArray, settings: Strategy) -> BoolArray:
     """Whether each candidate passes every signal rule but the cooldown; NaN never does."""
     rsi = ind.rsi[row]
     rsi_fits = np.where(sign > 0, rsi <= settings.rsi_long_max, rsi >= settings.rsi_short_min)
@@ -153,8 +153,11 @@ def _passes(ind: Indicators, row: IntArray, sign: SignArray, settings: Strategy)
     return passes
 
 
-def _chain(row: IntArray, passes: BoolArray, cooldown: int) -> tuple[BoolArray, IntArray]:
-    """The cooldown from signal to signal: each signal's row decides about the candidates after it."""
+def chained(row: IntArray, passes: BoolArray, cooldown: int) -> tuple[BoolArray, IntArray]:
+    """Which of the candidates that pass are signals, and each candidate's rows since the signal before it (-1: none).
+
+    ``row`` and ``passes`` are (n,), rising. The cooldown runs from signal to signal: each decides about those after it.
+    """
     is_signal = np.zeros(len(row), dtype=np.bool_)
     last = -1  # index of the last signal among the candidates
     for index in np.flatnonzero(passes):

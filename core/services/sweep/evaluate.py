@@ -21,9 +21,7 @@ from core.domain.trading import ExitReason
 from core.engine.indicators import indicators
 from core.engine.metrics import max_drawdown
 from core.engine.outcomes import EXITS, find_outcomes
-from core.engine.strategy import _chain as chained
-from core.engine.strategy import _passes as passes_rules
-from core.engine.strategy import candidates
+from core.engine.strategy import candidates, chained, passes_rules
 from core.ports import CandleStore
 from core.services.sweep.grid import Setting
 from core.services.sweep.plan import DAY_MS, Chunk, Ground, Segment
