@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from core.config import Settings
 from core.errors import MarketError, ModelError, StoreError
-from core.ports import Clock, Ledger, MarketData, SettableClock
 
 if TYPE_CHECKING:
     from core.adapters.candle_files import CandleFiles
     from core.adapters.model_files import ModelFiles
+    from core.ports import Clock, Ledger, MarketData, SettableClock
     from core.secrets import Secrets
     from core.services.desk import ChampionInfo
     from core.services.engine import Engine

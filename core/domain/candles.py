@@ -43,6 +43,11 @@ def iso(ms: int) -> str:
     return to_datetime(ms).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def isos(times: IntArray) -> list[str]:
+    """``iso`` of every time at once."""
+    return [f"{text}Z" for text in np.datetime_as_string(times.astype("datetime64[ms]"), unit="s").tolist()]
+
+
 @dataclass(frozen=True, slots=True)
 class Timeframe:
     """A candle's length: ``Timeframe.parse("15m").ms == 900_000``."""

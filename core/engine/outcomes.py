@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 from core.domain.candles import BoolArray, Candles, FloatArray, IntArray
 from core.domain.trading import TARGET_R, TARGET_SHARE, Direction, ExitReason, Follow, Leg, Levels
@@ -23,7 +24,7 @@ OPEN = -1
 """The code in ``Outcomes.exit`` of a trade that is still open where the candles end."""
 
 _STOP, _TP3, _TIMEOUT, _GAP = range(4)
-_CHUNK = 4_096  # entries searched at once: with 100 bars each, a matrix of 3 MB
+_CHUNK = 512  # entries searched at once: with 100 bars each, a matrix of 0.4 MB
 # R of the targets so far, added in the order in which they are hit, so that the sums are the same floats as bar by bar.
 _TARGETS_R = np.array([sum(s * r for s, r in zip(TARGET_SHARE[:n], TARGET_R[:n], strict=True)) for n in range(4)])
 
@@ -191,22 +192,14 @@ def _search(
     targets = entry[:, None] + s[:, None] * np.array(TARGET_R) * distance[:, None]
     risk = np.abs(entry - stop)
 
-    column = np.arange(max_bars)
-    at = np.minimum(row[:, None] + 1 + column, len(candles) - 1)
     available = np.minimum(end - 1 - row, max_bars)
-    seen: BoolArray = column < available[:, None]
-    long = (sign > 0)[:, None]
-    # Seen from the trade's side, so that larger is better for both directions; turning a sign rounds nothing.
-    best = np.where(long, candles.high[at], -candles.low[at])
-    worst = np.where(long, candles.low[at], -candles.high[at])
-
-    at_stop = seen & (worst <= (s * stop)[:, None])
-    target_at = np.stack([_first(seen & (best >= (s * t)[:, None])) for t in targets.T], axis=1)
-    stop_at = _first(at_stop)
+    best, worst = _seen_from_the_trade(candles, row, sign > 0, available, max_bars)
+    target_at = np.stack([_first(best >= (s * t)[:, None]) for t in targets.T], axis=1)
+    stop_at = _first(worst <= (s * stop)[:, None])
     stop_price = stop
     if breakeven:
         moved: BoolArray = target_at[:, 0] < stop_at
-        at_entry = seen & (column > target_at[:, :1]) & (worst <= (s * entry)[:, None])
+        at_entry = (np.arange(max_bars) > target_at[:, :1]) & (worst <= (s * entry)[:, None])
         stop_at = np.where(moved, _first(at_entry), stop_at)
         stop_price = np.where(moved, entry, stop)
     targets_hit = (target_at < stop_at[:, None]).sum(axis=1)  # on the same candle the stop comes first, but:
@@ -239,9 +232,9 @@ def _search(
     realized = _TARGETS_R[targets_hit] + np.where(has_last, np.array(REMAINING)[targets_hit] * last_r, 0.0)
 
     # While open: every candle but the one that stopped the trade, of which only what came before the stop counts.
-    open_in: BoolArray = column < (bars - (stopped | ambiguous))[:, None]
-    best_price = s * np.maximum(np.where(open_in, best, -np.inf).max(axis=1, initial=-np.inf), peak)
-    worst_price = s * np.where(open_in, worst, np.inf).min(axis=1, initial=np.inf)
+    before = bars - (stopped | ambiguous)
+    best_price = s * np.maximum(_extreme(np.maximum, best, before, -np.inf), peak)
+    worst_price = s * _extreme(np.minimum, worst, before, np.inf)
     with np.errstate(invalid="ignore"):
         mfe = np.maximum(0.0, np.minimum(s * (best_price - entry) / risk, TARGET_R[-1]))
         mae = np.minimum(0.0, s * (worst_price - entry) / risk)
@@ -265,6 +258,31 @@ def _search(
         exit_price=price,
         exit_row=exit_row,
     )
+
+
+def _seen_from_the_trade(
+    candles: Candles, row: IntArray, long: BoolArray, available: IntArray, max_bars: int
+) -> tuple[FloatArray, FloatArray]:
+    """The best and the worst price of each candle, (n, max_bars) each, larger being better in both directions.
+
+    Turning a sign rounds nothing. Where candles are not ``available`` nothing is reached: -inf and inf.
+    """
+    best, worst = _ahead(candles.high, row, max_bars), _ahead(candles.low, row, max_bars)
+    short = np.flatnonzero(~long)
+    best[short], worst[short] = -worst[short], -best[short]
+    cut = np.flatnonzero(available < max_bars)
+    beyond: BoolArray = np.arange(max_bars) >= available[cut, None]
+    best[cut] = np.where(beyond, -np.inf, best[cut])
+    worst[cut] = np.where(beyond, np.inf, worst[cut])
+    return best, worst
+
+
+def _ahead(values: FloatArray, row: IntArray, count: int) -> FloatArray:
+    """The ``count`` values after each row, (n, count); behind the last value anything."""
+    missing = int(row.max(initial=-1)) + 1 + count - len(values)
+    if missing > 0:
+        values = np.concatenate((values, np.zeros(missing)))
+    return sliding_window_view(values, count)[row + 1]
 
 
 def _peaks_before_stop(
@@ -305,8 +323,22 @@ def _peaks_before_stop(
 
 def _first(found: BoolArray) -> IntArray:
     """The first True of each row; the number of columns where there is none."""
-    first: IntArray = np.where(found.any(axis=1), found.argmax(axis=1), found.shape[1])
+    at = found.argmax(axis=1)
+    first: IntArray = np.where(found[np.arange(len(found)), at], at, found.shape[1])
     return first
+
+
+def _extreme(of: np.ufunc, values: FloatArray, count: IntArray, none: float) -> FloatArray:
+    """``np.maximum`` or ``np.minimum`` of the first ``count`` values of each row, ``none`` where that is 0."""
+    width = values.shape[1]
+    begins = np.arange(len(values)) * width
+    # Each row in two pieces, of which the first counts; an empty piece gives the value at its place, whatever it is.
+    pieces = np.stack((begins, begins + np.minimum(count, width - 1)), axis=1).reshape(-1)
+    found = of.reduceat(values.reshape(-1), pieces)[::2] if len(values) else np.empty(0)
+    whole: BoolArray = count == width
+    found[whole] = of(found[whole], values[whole, -1])
+    extreme: FloatArray = np.where(count > 0, found, none)
+    return extreme
 
 
 def _net_of_leg(

@@ -12,7 +12,7 @@ from core.config import Strategy
 from core.domain.candles import BoolArray, Candles, FloatArray, IntArray
 from core.domain.trading import TARGET_R, Candidate, Direction, Levels, Regime, Ruling, Snapshot, Verdict
 from core.engine.indicators import REGIMES, Indicators, indicators
-from core.engine.windows import rolling_mean
+from core.engine.windows import blocks, rolling_mean
 
 SignArray = npt.NDArray[np.int8]
 
@@ -28,7 +28,12 @@ def crossings(ind: Indicators) -> SignArray:
     A crossing starts at or beyond equality and ends clearly on the other side. No crossing spans two stretches,
     since each stretch begins with undefined SMAs.
     """
-    return _crossings(ind.close, ind.sma_15, ind.sma_40)
+    close, fast, slow = ind.close, ind.sma_15, ind.sma_40
+    out = np.zeros(len(close), dtype=np.int8)
+    for first, last in blocks(1, len(close)):
+        part = slice(first - 1, last)
+        out[first:last] = _crossings(close[part], fast[part], slow[part])[1:]
+    return out
 
 
 def _crossings(close: FloatArray, fast: FloatArray, slow: FloatArray) -> SignArray:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from core.config import Settings
-from core.domain.candles import BoolArray, Candles, FloatArray, Pair, Timeframe, iso
+from core.domain.candles import BoolArray, Candles, FloatArray, Pair, Timeframe, iso, isos
 from core.domain.trading import Candidate, ExitReason, Follow, FollowKind
 from core.engine.fills import Order
 from core.engine.indicators import REGIMES, Indicators, indicators
@@ -21,11 +21,12 @@ from core.engine.outcomes import EXITS, Outcomes, find_outcomes
 from core.engine.portfolio import Market
 from core.engine.strategy import Entries, candidate_at
 from core.engine.strategy import candidates as find_candidates
-from core.ports import CandleStore
 from core.services.whole_file import whole_file
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from core.ports import CandleStore
 
 History = Literal["all", "none"]
 
@@ -138,7 +139,7 @@ class PairBacktest:
         hit = out.targets_hit
         columns: dict[str, list[Any]] = {
             "signal_id": [f"{self.pair.symbol}_{r}" for r in row],
-            "timestamp": [iso(int(t)) for t in ind.time],
+            "timestamp": isos(ind.time),
             "symbol": [self.pair.symbol] * len(row),
             "direction": ["LONG" if s > 0 else "SHORT" for s in self.entries.sign],
             "entry_price": out.entry.tolist(),
@@ -156,7 +157,7 @@ class PairBacktest:
             "source": ["backtest"] * len(row),
             "sample_weight": [SAMPLE_WEIGHT] * len(row),
             "kind": ["signal" if s else "candidate" for s in self.entries.is_signal],
-            "exit_time": [iso(int(t)) for t in exit_time],
+            "exit_time": isos(exit_time),
             "bars": out.bars.tolist(),
             "mfe_r": out.mfe_r.tolist(),
             "mae_r": out.mae_r.tolist(),

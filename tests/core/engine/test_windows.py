@@ -3,7 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from core.engine import windows
+from core.engine.indicators import indicators
+from core.engine.strategy import crossings
 from core.engine.windows import rolling_mean, window_sum
+from tests.markets import walk
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 14, 15, 20, 40, 63, 64, 98])
@@ -30,3 +34,14 @@ def test_equal_windows_give_equal_bits_wherever_they_stand() -> None:
     values = np.random.default_rng(0).normal(100, 5, 500)
 
     assert np.array_equal(rolling_mean(values, 40)[139:], rolling_mean(values[100:], 40)[39:])
+
+
+def test_means_and_crossings_do_not_know_where_a_block_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    candles = walk(700, seed=3)
+    whole = rolling_mean(candles.close, 40), crossings(indicators(candles))
+
+    monkeypatch.setattr(windows, "_BLOCK", 7)
+
+    assert np.array_equal(rolling_mean(candles.close, 40), whole[0], equal_nan=True)
+    assert np.array_equal(crossings(indicators(candles)), whole[1])
+    assert np.count_nonzero(whole[1]) > 10
