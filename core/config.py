@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from core.domain.candles import Pair, Timeframe
+from core.domain.candles import DAY_MS, Pair, Timeframe
 from core.errors import UsageError
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -342,7 +342,7 @@ class Settings(Section):
 
         On shorter timeframes the days named would be a million candles a pair, and say little more.
         """
-        return min(self.ml.bootstrap_days * 86_400_000, MOST_BOOTSTRAP_CANDLES * self.frame.ms)
+        return min(self.ml.bootstrap_days * DAY_MS, MOST_BOOTSTRAP_CANDLES * self.frame.ms)
 
     def with_pairs(self, pairs: Iterable[Pair]) -> Settings:
         """These settings with other pairs: configured ones keep their risk, and one that is named is switched on."""

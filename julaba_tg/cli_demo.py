@@ -18,7 +18,7 @@ from core import bootstrap
 from core.cli import Context, say
 from core.cli.options import positive_int
 from core.config import Settings
-from core.domain.candles import Pair, Timeframe, to_datetime
+from core.domain.candles import DAY_MS, Pair, Timeframe, to_datetime
 from core.errors import UsageError
 from core.secrets import Secrets
 from julaba_tg.phone.bot_api import Phone
@@ -94,7 +94,7 @@ def _stored_world(data_dir: Path, speed: float) -> World | None:
         return None
     first = max(int(stored[p].time[0]) for p in pairs)
     last = min(int(stored[p].time[-1]) for p in pairs)
-    days = min(HISTORY_DAYS, (last - first) * 2 // 3 // 86_400_000)
+    days = min(HISTORY_DAYS, (last - first) * 2 // 3 // DAY_MS)
     if days < 30:
         return None
     begin = to_datetime(first) + timedelta(days=days)

@@ -13,14 +13,13 @@ from core.cli.options import add_days, add_history, add_pairs, add_range, add_ti
 from core.cli.pictures import write_picture
 from core.cli.stored import load_pairs
 from core.config import Settings
-from core.domain.candles import Candles, Pair, Timeframe
+from core.domain.candles import DAY_MS, Candles, Pair, Timeframe
 from core.errors import UsageError
 
 if TYPE_CHECKING:
     from core.services.backtest import Backtest
     from core.services.portfolio import PortfolioRun
 
-_DAY_MS = 86_400_000
 _BY = ("regime", "hour", "month")
 
 
@@ -60,7 +59,7 @@ def backtest(args: argparse.Namespace, context: Context) -> int:
     candles = load_pairs(args, context, pairs, args.from_ms, name_others=args.pairs is None)
     start = args.from_ms
     if args.days is not None:
-        start = (args.to_ms or max(int(c.time[-1]) + c.timeframe.ms for c in candles.values())) - args.days * _DAY_MS
+        start = (args.to_ms or max(int(c.time[-1]) + c.timeframe.ms for c in candles.values())) - args.days * DAY_MS
     detail = _smaller(context, settings.detail, candles, start, args.to_ms)
     result = run_backtest(
         candles, settings, start, args.to_ms, history=args.history, candidates=args.candidates, detail=detail

@@ -15,7 +15,7 @@ from typing import Protocol
 from core import bootstrap
 from core.cli import Context, say
 from core.cli.options import add_days, add_pairs, add_range, add_timeframe, check_range, timeframe_of
-from core.domain.candles import Candles, Pair, Timeframe, iso
+from core.domain.candles import DAY_MS, Candles, Pair, Timeframe, iso
 from core.engine.candle_faults import Gap, find_changes, find_faults, find_gaps, shown_time
 from core.errors import DataError, JulabaError, MarketError, UsageError
 from core.ports import CandleStore, MarketData
@@ -23,7 +23,6 @@ from core.services import candle_csv
 from core.services.fetch import FetchResult, Progress, fetch_history, patiently
 from core.services.markets import PairProblem, check_pairs
 
-DAY_MS = 86_400_000
 TIMEFRAMES = ("1m", "5m", "15m", "30m", "1h")
 SHOWN = 10  # faults or gaps of one file in a text answer; --json has them all
 

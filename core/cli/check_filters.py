@@ -16,7 +16,7 @@ from core.cli.options import add_days, add_pairs, add_range, check_range
 from core.cli.pictures import write_picture
 from core.cli.stored import warn_missing
 from core.config import Settings
-from core.domain.candles import Candles, Pair, iso
+from core.domain.candles import DAY_MS, Candles, Pair, iso
 from core.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from core.ml.variant_gate import Chosen
     from core.services.filter_audit import FilterReport
     from core.services.variant import VariantReport
-
-_DAY_MS = 86_400_000
 
 
 def filters_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +50,7 @@ def filters(args: argparse.Namespace, context: Context) -> int:
     candles = _candles(context, context.pairs(args.pairs), args.from_ms, args.to_ms)
     start = args.from_ms
     if args.days is not None:
-        start = (args.to_ms or max(int(c.time[-1]) + c.timeframe.ms for c in candles.values())) - args.days * _DAY_MS
+        start = (args.to_ms or max(int(c.time[-1]) + c.timeframe.ms for c in candles.values())) - args.days * DAY_MS
     seed = settings.ml.seed if args.seed is None else args.seed
     store = bootstrap.candle_store(context.data_dir)
     with tqdm(desc="candidates", unit="", disable=None, leave=False) as bar:

@@ -17,10 +17,9 @@ from core.cli import Context, say
 from core.cli.options import add_days, add_pairs, add_range, check_range, positive_int
 from core.cli.stored import warn_missing
 from core.config import Settings
-from core.domain.candles import Candles, Pair, iso
+from core.domain.candles import DAY_MS, Candles, Pair, iso
 from core.errors import DataError, UsageError
 
-DAY_MS = 86_400_000
 SHOWN = 10
 """Leaks or differences in a text answer; --json has them all."""
 

@@ -18,7 +18,7 @@ from core.cli import Context, say
 from core.cli.options import add_days, add_pairs, add_range, add_timeframe, check_range, timeframe_of
 from core.cli.stored import warn_missing
 from core.config import Ml
-from core.domain.candles import Candles, Pair, iso
+from core.domain.candles import DAY_MS, Candles, Pair, iso
 from core.domain.trading import ModelOpinion
 from core.errors import DataError, MarketError, ModelError, TooFewSamples, UsageError
 from core.ports import Prediction
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 TRAINING_CSV = "backtest_training_data.csv"
 
-_DAY_MS = 86_400_000
 _CSV_DAYS = 90  # the candle and indicator files hold this much, unless told otherwise
 _SHOWN_REASONS = 5
 
@@ -203,7 +202,7 @@ def pipeline(args: argparse.Namespace, context: Context) -> int:
         _fetch(args, context, pairs)
     candles = _stored(args, context, pairs)
     end = args.to_ms or max(int(c.time[-1]) + c.timeframe.ms for c in candles.values())
-    start = args.from_ms if args.from_ms is not None else end - _learning_days(args, context.settings.ml) * _DAY_MS
+    start = args.from_ms if args.from_ms is not None else end - _learning_days(args, context.settings.ml) * DAY_MS
 
     say("2/4 indicators")
     files = _write_candle_files(candles, start, end, args, context)
@@ -287,8 +286,8 @@ def _write_candle_files(
     from core.services.indicator_csv import write_indicators
 
     told = args.days is not None or args.from_ms is not None
-    days = math.ceil((end - start) / _DAY_MS) if told else _CSV_DAYS
-    first = start if told else max(start, end - days * _DAY_MS)
+    days = math.ceil((end - start) / DAY_MS) if told else _CSV_DAYS
+    first = start if told else max(start, end - days * DAY_MS)
     files = []
     for pair, stored in candles.items():
         used = stored.between(None, end)

@@ -14,14 +14,12 @@ from core.cli import Context, say
 from core.cli.options import add_days, add_pairs, add_range, check_range
 from core.cli.stored import warn_missing
 from core.config import Settings
-from core.domain.candles import Candles, Pair, iso, to_datetime
+from core.domain.candles import DAY_MS, Candles, Pair, iso, to_datetime
 from core.errors import DataError, UsageError
 from core.services.backtest import stored_candles
 from core.services.records import LEDGER_COLUMNS, replay_row
 from core.services.replay import Replay, replay
 from core.services.tables import write_rows
-
-DAY_MS = 86_400_000
 
 
 def replay_arguments(parser: argparse.ArgumentParser) -> None:

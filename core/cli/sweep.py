@@ -15,7 +15,7 @@ from core.cli import Context, say
 from core.cli.options import add_days, add_pairs, add_range, add_timeframe, check_range, positive_int, timeframe_of
 from core.cli.pictures import write_picture
 from core.cli.stored import warn_missing
-from core.domain.candles import Candles, Pair, iso
+from core.domain.candles import DAY_MS, Candles, Pair, iso
 from core.errors import DataError, UsageError
 from core.services.whole_file import whole_file
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from core.services.sweep.plan import Sweep
     from core.services.sweep.pools import Pool
     from core.services.sweep.run import SweepRun
-
-_DAY_MS = 86_400_000
 
 
 def sweep_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,7 +91,7 @@ def sweep(args: argparse.Namespace, context: Context) -> int:
     end = min(end, args.to_ms or end)
     start = min(int(c.time[0]) for c in candles.values())  # no window where nothing is stored
     if args.from_ms is not None or args.days is not None:
-        start = max(start, args.from_ms if args.days is None else end - args.days * _DAY_MS)
+        start = max(start, args.from_ms if args.days is None else end - args.days * DAY_MS)
     plan = plan_sweep(grid, base, candles, start, end, windows=args.windows, train_share=args.train_share)
     axes = heat_axes(plan, _names(args.axes)) if args.png or args.axes else None
     if not args.set:
@@ -173,7 +171,7 @@ def _begin(grid: Grid, plan: Sweep, start: int, end: int) -> str:
     settings = f"{len(grid.settings):,} settings"
     if len(grid.settings) < grid.combinations:
         settings += f" of {grid.combinations:,}"
-    return f"{settings}, {_pairs(plan)}, {(end - start) / _DAY_MS:,.0f} days: {plan.sweep_id}"
+    return f"{settings}, {_pairs(plan)}, {(end - start) / DAY_MS:,.0f} days: {plan.sweep_id}"
 
 
 def _pairs(plan: Sweep) -> str:

@@ -21,6 +21,8 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
+DAY_MS, HOUR_MS = 86_400_000, 3_600_000
+
 _MINUTES = {"1m": 1, "5m": 5, "15m": 15, "30m": 30, "1h": 60}
 _SYMBOL = re.compile(r"^[A-Z0-9]{1,20}$")
 _QUOTES = ("USDT", "USDC", "BTC", "ETH")

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from core.domain.candles import BoolArray, Candles, FloatArray, IntArray
+from core.domain.candles import DAY_MS, HOUR_MS, BoolArray, Candles, FloatArray, IntArray
 from core.domain.trading import Regime, Snapshot
 from core.engine.hurst import hurst_at, rolling_hurst
 from core.engine.windows import rolling_mean
@@ -30,8 +30,6 @@ NAMES = ("time", *FLOATS, "regime", "hour", "day_of_week")
 """The columns of ``Indicators``."""
 
 _CODE = {regime: code for code, regime in enumerate(REGIMES)}
-_DAY_MS = 86_400_000
-_HOUR_MS = 3_600_000
 
 
 class Indicators(ABC):
@@ -115,11 +113,11 @@ class Indicators(ABC):
 
     @cached_property
     def hour(self) -> IntArray:
-        return self.time % _DAY_MS // _HOUR_MS
+        return self.time % DAY_MS // HOUR_MS
 
     @cached_property
     def day_of_week(self) -> IntArray:
-        return (self.time // _DAY_MS + 3) % 7  # 1970-01-01 was a Thursday
+        return (self.time // DAY_MS + 3) % 7  # 1970-01-01 was a Thursday
 
     def rows(self, start: int | None, stop: int | None) -> Indicators:
         """A row range, as a slice would give it."""

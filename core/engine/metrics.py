@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.domain.candles import BoolArray, FloatArray, IntArray
+from core.domain.candles import DAY_MS, BoolArray, FloatArray, IntArray
 
 Values = FloatArray | Sequence[float]
 
-DAY_MS = 86_400_000
 YEAR_DAYS = 365
 """Crypto trades every day of the year."""
 

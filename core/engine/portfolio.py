@@ -16,7 +16,7 @@ import numpy as np
 
 from core.config import Settings
 from core.domain.account import Account
-from core.domain.candles import BoolArray, Candles, FloatArray, IntArray, Pair
+from core.domain.candles import DAY_MS, BoolArray, Candles, FloatArray, IntArray, Pair
 from core.domain.trading import Candidate, ExitReason, Follow, Opinions, Verdict
 from core.engine import filters, trader
 from core.engine.fills import REMAINING
@@ -24,7 +24,7 @@ from core.engine.filters import Facts
 from core.engine.indicators import Indicators
 from core.engine.outcomes import Outcomes
 from core.engine.strategy import Entries, candidate_at
-from core.engine.trader import DAY_MS, Stance
+from core.engine.trader import Stance
 
 LowerCandles = Mapping[str, Mapping[Pair, Candles]]
 """Stored candles below the trading timeframe: timeframe name -> pair -> candles."""

@@ -11,9 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from core.domain.candles import Candles, FloatArray, IntArray, Pair
-
-DAY_MS = 86_400_000
+from core.domain.candles import DAY_MS, Candles, FloatArray, IntArray, Pair
 
 _CELLS = 4_000_000  # of a matrix worked on at once: 32 MB
 

@@ -15,15 +15,13 @@ from itertools import pairwise
 import numpy as np
 
 from core.config import Strategy
-from core.domain.candles import Candle, Candles, Pair, Timeframe
+from core.domain.candles import DAY_MS, HOUR_MS, Candle, Candles, Pair, Timeframe
 from core.domain.trading import Candidate, Direction, Snapshot
 from core.engine.hurst import FLOOR, LAGS, MIN_PERIODS, WINDOW, hurst_at, slope_weights
 from core.engine.indicators import regime_of
 from core.engine.strategy import TIE, levels, signal_verdicts
 
 _NAN = math.nan
-_DAY_MS = 86_400_000
-_HOUR_MS = 3_600_000
 _KEPT = 128  # rows that the longest look back (Hurst's window and the close before it) needs, and some
 
 
@@ -132,8 +130,8 @@ class Tracker:
             sma_distance_percent=(close - slow) / slow * 100,
             hurst=hurst,
             regime=regime_of(hurst, wilder.adx),
-            hour=time % _DAY_MS // _HOUR_MS,
-            day_of_week=(time // _DAY_MS + 3) % 7,
+            hour=time % DAY_MS // HOUR_MS,
+            day_of_week=(time // DAY_MS + 3) % 7,
         )
 
     def candidate(self, last_signal_time: int | None, settings: Strategy) -> Candidate | None:

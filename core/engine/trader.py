@@ -9,12 +9,10 @@ from dataclasses import dataclass, replace
 
 from core.config import Settings
 from core.domain.account import Account, Position
-from core.domain.candles import Candle
+from core.domain.candles import DAY_MS, Candle
 from core.domain.trading import Candidate, Decision, ExitReason, Follow, Leg, Opinions, Ruling, Verdict
 from core.engine import fills, filters, sizing
 from core.engine.filters import Facts
-
-DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from core.domain.candles import BoolArray, FloatArray, IntArray, Timeframe, iso
+from core.domain.candles import DAY_MS, BoolArray, FloatArray, IntArray, Timeframe, iso
 from core.domain.trading import Direction, ExitReason, Regime
 from core.engine.candle_faults import EARLIEST_MS, LATEST_MS
 from core.errors import DataError
@@ -23,7 +23,6 @@ Label = Literal["gross", "net"]
 SOURCE_WEIGHTS = {"trade": 1.0, "shadow_signal": 1.0, "shadow_candidate": 0.5, "backtest": 0.3, "augmented": 0.2}
 """What a row counts by where it comes from, before recency and scaling."""
 
-_DAY_MS = 86_400_000
 _NEEDED = ("timestamp", "symbol", "direction", "realized_r", "duration_minutes", "source", *COLUMNS_V1)
 _FLAGS = ("tp1_hit", "tp2_hit", "tp3_hit", "sl_hit")
 
@@ -89,7 +88,7 @@ def weights(dataset: Dataset, now_ms: int, half_life_days: float) -> FloatArray:
     if not len(dataset):
         return np.empty(0, dtype=np.float64)
     newest = min(now_ms, int(dataset.time.max()))
-    age = np.maximum(newest - dataset.time, 0) / _DAY_MS
+    age = np.maximum(newest - dataset.time, 0) / DAY_MS
     raw = dataset.base_weight * 0.5 ** (age / half_life_days)
     return np.asarray(raw / raw.mean(), dtype=np.float64)
 

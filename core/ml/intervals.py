@@ -12,9 +12,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from core.domain.candles import FloatArray, IntArray
-
-DAY_MS = 86_400_000
+from core.domain.candles import DAY_MS, FloatArray, IntArray
 
 _LONG_OUTCOME = 0.9  # a block must be longer than this share of the outcomes
 _MIN_DF = 3.0  # below four equal clusters a spread is an anecdote, not an interval

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.domain.candles import BoolArray, FloatArray
+from core.domain.candles import DAY_MS, BoolArray, FloatArray
 from core.ml.differences import Difference, difference
 from core.ml.gate import Condition, State, alpha_of, look_count, looks_up_to
-from core.ml.intervals import DAY_MS, clusterings
+from core.ml.intervals import clusterings
 
 MIN_APART = 20
 """Outcomes on which the two must have chosen differently."""

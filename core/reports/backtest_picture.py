@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.domain.candles import iso
+from core.domain.candles import HOUR_MS, iso
 from core.reports.backtest_page import BacktestReport
 from core.reports.charts import equity_chart
 from core.reports.month_chart import month_chart
 from core.reports.page_tables import cumulated_r, months
 
-_HOUR_MS = 3_600_000
 _TITLE = 24  # letters of pairs that fit beside the dates
 _WORDS = (
     *(("Net P&L", ""), ("R net", "R "), ("Win rate", "won "), ("Profit factor", "PF ")),
@@ -28,7 +27,7 @@ def backtest_picture(report: BacktestReport) -> bytes:
     if account is not None and len(account.time):
         benchmark = account.benchmark if account.benchmark.min() > 0 else None
         return equity_chart(account.time, account.equity, title, benchmark, _words(report))
-    time = np.append(np.arange(report.start_ms, report.end_ms, _HOUR_MS), report.end_ms)
+    time = np.append(np.arange(report.start_ms, report.end_ms, HOUR_MS), report.end_ms)
     return equity_chart(time, cumulated_r(report.trades, time), title, None, _words(report))
 
 

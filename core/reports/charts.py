@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.domain.candles import Candles, FloatArray, IntArray, to_datetime
+from core.domain.candles import HOUR_MS, Candles, FloatArray, IntArray, to_datetime
 from core.domain.trading import TARGET_R, Leg, Levels
 from core.engine.windows import rolling_mean
 
@@ -29,8 +29,7 @@ UP, DOWN, FAST, SLOW, ENTRY = "#2fbf8a", "#f0616d", "#f5b942", "#5aa9f7", "#c9d3
 _SIZE = (9.0, 6.75)  # inches at 120 dots: 1080 x 810
 _DPI = 120
 _SMALL, _NORMAL, _LARGE = 12, 14, 18
-_HOUR = 3_600_000
-_STEPS = tuple(h * _HOUR for h in (1, 2, 3, 6, 12, 24, 48, 96, 168, 336))
+_STEPS = tuple(h * HOUR_MS for h in (1, 2, 3, 6, 12, 24, 48, 96, 168, 336))
 
 
 def candle_chart(
@@ -375,6 +374,6 @@ def _row_ticks(times: IntArray) -> tuple[list[int], list[str]]:
 
 def _moment(ms: int, step: int) -> str:
     moment = to_datetime(ms)
-    if step >= 24 * _HOUR or moment.hour == 0:
+    if step >= 24 * HOUR_MS or moment.hour == 0:
         return f"{moment.day} {moment:%b}"
     return f"{moment:%H:%M}"

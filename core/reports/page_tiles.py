@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.domain.candles import BoolArray, FloatArray, IntArray
+from core.domain.candles import DAY_MS, BoolArray, FloatArray, IntArray
 from core.domain.trading import Follow
 from core.engine.metrics import (
     daily_returns,
@@ -22,8 +22,6 @@ from core.engine.metrics import (
     win_rate,
     worst_drawdown,
 )
-
-_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +127,7 @@ def _drawdown(time: IntArray, equity: FloatArray) -> Tile:
     worst = worst_drawdown(time, equity)
     if worst is None:
         return Tile("Max drawdown", _share(0.0), "never below a high")
-    days = longest_underwater(time, equity) / _DAY_MS
+    days = longest_underwater(time, equity) / DAY_MS
     under = f"{days:.0f} days" if days >= 2 else f"{days * 24:.0f} hours"
     return Tile("Max drawdown", _share(worst.share), f"longest below a high: {under}", "bad")
 

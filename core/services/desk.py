@@ -10,12 +10,11 @@ from datetime import datetime
 from core import __version__
 from core.config import Settings
 from core.domain.account import Position
-from core.domain.candles import Candles, Pair, to_datetime, to_ms
+from core.domain.candles import DAY_MS, Candles, Pair, to_datetime, to_ms
 from core.domain.ledger import FollowRecord, Switch
 from core.domain.messages import Event, ModelTrained
 from core.domain.trading import FollowKind, Leg, Levels
 from core.engine.step import duration_minutes
-from core.engine.trader import DAY_MS
 from core.errors import UsageError
 from core.ml.gate import floors, next_look
 from core.ports import ChatStore, Clock, Ledger

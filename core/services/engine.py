@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.config import Settings
-from core.domain.candles import to_ms
+from core.domain.candles import DAY_MS, to_ms
 from core.domain.messages import Notice
 from core.errors import JulabaError
 from core.ports import Clock, Ledger
@@ -22,7 +22,7 @@ from core.services.views import Actor, Progress
 log = logging.getLogger(__name__)
 
 UPKEEP_EVERY = 2.0  # seconds of wall time
-RETRAIN_EVERY_MS = 7 * 86_400_000
+RETRAIN_EVERY_MS = 7 * DAY_MS
 BOT = Actor(0, "Julaba", "operator")
 
 
@@ -83,9 +83,7 @@ class Engine:
     async def _retrain(self) -> None:
         first = self.champion().model_id is None
         if first:
-            await self._say(
-                "Learning from history", f"up to {self.settings.bootstrap_ms // 86_400_000} days of each pair"
-            )
+            await self._say("Learning from history", f"up to {self.settings.bootstrap_ms // DAY_MS} days of each pair")
         view = await self.desk.retrain(BOT, self.progress)
         if view.model_id is None:
             await self._say("No model yet", view.sentence)

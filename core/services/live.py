@@ -14,7 +14,7 @@ from functools import reduce
 from typing import Any, TypeVar
 
 from core.config import Settings
-from core.domain.candles import Candles, Pair, Timeframe, to_datetime, to_ms
+from core.domain.candles import DAY_MS, Candles, Pair, Timeframe, to_datetime, to_ms
 from core.domain.ledger import Switch
 from core.domain.messages import Notice, PairStopped
 from core.engine.history import history_start
@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-DAY_MS = 86_400_000
 TELL_AFTER = 20  # attempts at one close, before a pair that stays away is told of
 PAUSE = 0.5  # seconds of wall time between two attempts; later ones grow
 LONGEST_PAUSE = 10.0

@@ -11,14 +11,12 @@ from typing import Any
 import numpy as np
 
 from core.config import Settings
-from core.domain.candles import BoolArray, Candles, FloatArray, IntArray, Pair, iso
+from core.domain.candles import DAY_MS, BoolArray, Candles, FloatArray, IntArray, Pair, iso
 from core.engine import metrics
 from core.engine.portfolio import AccountRun, FactsOf, LowerCandles, Market, PortfolioTrade, Refusal, run_account
 from core.services.backtest import Backtest, market_of, targets_first
 
 __all__ = ["PortfolioRun", "PortfolioTrade", "Refusal", "run_portfolio"]
-
-_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,9 +199,9 @@ def _curve_figures(time: IntArray, equity: FloatArray) -> dict[str, Any]:
             "start": iso(worst.start),
             "trough": iso(worst.trough),
             "end": None if worst.end is None else iso(worst.end),
-            "days": worst.length / _DAY_MS,
+            "days": worst.length / DAY_MS,
         },
-        "underwater_days": metrics.longest_underwater(time, equity) / _DAY_MS,
+        "underwater_days": metrics.longest_underwater(time, equity) / DAY_MS,
     }
 
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.config import Settings
-from core.domain.candles import Candles, FloatArray, Pair
+from core.domain.candles import DAY_MS, Candles, FloatArray, Pair
 from core.engine.metrics import max_drawdown_share, win_rate
-from core.engine.resampling import DAY_MS, FAN, Paths, another_market, reordered, whole_days
+from core.engine.resampling import FAN, Paths, another_market, reordered, whole_days
 from core.services.portfolio import PortfolioRun, run_portfolio
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from core.config import Strategy
-from core.domain.candles import BoolArray, Candles, FloatArray, IntArray, Pair
+from core.domain.candles import DAY_MS, BoolArray, Candles, FloatArray, IntArray, Pair
 from core.domain.trading import ExitReason
 from core.engine.indicators import indicators
 from core.engine.metrics import max_drawdown
@@ -24,7 +24,7 @@ from core.engine.outcomes import EXITS, find_outcomes
 from core.engine.strategy import candidates, chained, passes_rules
 from core.ports import CandleStore
 from core.services.sweep.grid import Setting
-from core.services.sweep.plan import DAY_MS, Chunk, Ground, Segment
+from core.services.sweep.plan import Chunk, Ground, Segment
 
 Source = CandleStore | Mapping[Pair, Candles]
 """Where a worker finds candles: the store's own place, or the candles themselves."""

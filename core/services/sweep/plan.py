@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from core import __version__
 from core.config import Settings
-from core.domain.candles import Candles, Pair, Timeframe, iso
+from core.domain.candles import DAY_MS, Candles, Pair, Timeframe, iso
 from core.errors import UsageError
 from core.services.sweep.grid import Grid, Setting
 
@@ -24,7 +24,6 @@ KINDS: tuple[Kind, ...] = ("is", "oos")
 FORMAT = 1
 """Changes when what is computed or stored changes: an older sweep is then another sweep."""
 
-DAY_MS = 86_400_000
 _SMALLEST_CHUNK = 20  # settings; a chunk costs a second or two, which is what a kill can lose
 _MOST_CHUNKS = 500
 

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.domain.candles import Candles, Pair
+from core.domain.candles import DAY_MS, Candles, Pair
 from core.engine.metrics import max_drawdown_share
 from core.engine.resampling import (
-    DAY_MS,
     FAN,
     another_market,
     chained_days,

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from core.config import Settings
 from core.domain.account import Account, Position
-from core.domain.candles import Candle
+from core.domain.candles import DAY_MS, Candle
 from core.domain.trading import Direction, Follow, GeminiOpinion, ModelOpinion, Opinions, Ruling
 from core.engine import fills, trader
 from core.engine.filters import Facts
-from core.engine.trader import DAY_MS, Stance
+from core.engine.trader import Stance
 from tests.core.engine.trades import candidate
 from tests.markets import LINK, M15, START, bar
 

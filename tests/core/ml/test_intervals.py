@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.domain.candles import FloatArray, IntArray
-from core.ml.intervals import DAY_MS, auc, brier, brier_skill, clusterings, mean_low, student_quantile
+from core.domain.candles import DAY_MS, FloatArray, IntArray
+from core.ml.intervals import auc, brier, brier_skill, clusterings, mean_low, student_quantile
 
 HOUR = 3_600_000
 

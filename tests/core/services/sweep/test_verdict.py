@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.domain.candles import FloatArray
+from core.domain.candles import DAY_MS, FloatArray
 from core.errors import UsageError
 from core.services.sweep import verdict as module
 from core.services.sweep.heat import heat_axes, heat_map
-from core.services.sweep.plan import DAY_MS, Kind
+from core.services.sweep.plan import Kind
 from core.services.sweep.pools import in_this_process
 from core.services.sweep.run import SweepRun, run_sweep
 from core.services.sweep.verdict import judge
