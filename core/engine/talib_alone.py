@@ -7,14 +7,33 @@ most of what `julaba backtest` needs to start. Where pandas is there already, no
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from threading import get_ident
+from types import ModuleType
 
-if "pandas" in sys.modules or "talib" in sys.modules:
+
+class _NoPandas(MetaPathFinder):
+    """Says to one thread that there is no pandas. Others, who may be importing it at this very moment, get it."""
+
+    def __init__(self) -> None:
+        self.thread: int | None = None
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
+        if fullname == "pandas" and self.thread == get_ident():
+            raise ModuleNotFoundError("TA-Lib is loaded without pandas", name=fullname)
+
+
+if "talib" in sys.modules:
     import talib
 else:
-    sys.modules["pandas"] = None  # type: ignore[assignment]  # how Python is told that a module cannot be had
+    # Put in front and left there: who takes an entry out makes another thread's search skip the one behind it.
+    _finder = _NoPandas()
+    sys.meta_path.insert(0, _finder)
+    _finder.thread = get_ident()
     try:
         import talib
     finally:
-        del sys.modules["pandas"]
+        _finder.thread = None
 
 __all__ = ["talib"]

@@ -210,3 +210,37 @@ def test_ta_lib_comes_without_pandas() -> None:
     )
 
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+# TA-Lib looks for polars first: there its import is held until another thread has pandas.
+MEANWHILE = """
+import sys, threading
+from importlib.machinery import ModuleSpec
+class Held:
+    def find_spec(self, name, path=None, target=None):
+        return ModuleSpec(name, self) if name == "polars" else None
+    def create_module(self, spec):
+        return None
+    def exec_module(self, module):
+        at_polars.set()
+        assert loaded.wait(30)
+        raise ModuleNotFoundError("none", name="polars")
+at_polars, loaded, failed = threading.Event(), threading.Event(), []
+threading.excepthook = lambda args: (failed.append(args.exc_value), loaded.set())
+sys.meta_path.insert(0, Held())
+def load_pandas():
+    assert at_polars.wait(30)
+    import pandas
+    loaded.set()
+thread = threading.Thread(target=load_pandas)
+thread.start()
+from core.engine.talib_alone import talib
+thread.join()
+assert not failed, failed
+import pandas
+assert pandas.Series([1.0]).mean() == 1.0
+"""
+
+
+def test_a_thread_that_loads_pandas_meanwhile_gets_it() -> None:
+    subprocess.run([sys.executable, "-c", MEANWHILE], check=True, timeout=60)
