@@ -11,9 +11,9 @@ from core.bootstrap import candle_store
 from core.cli import Context, say
 from core.cli.options import add_days, add_history, add_pairs, add_range, add_timeframe, check_range, timeframe_of
 from core.cli.pictures import write_picture
-from core.cli.stored import load_pairs
+from core.cli.stored import Stored, load_range, with_btc
 from core.config import Settings
-from core.domain.candles import DAY_MS, Candles, Pair, Timeframe
+from core.domain.candles import Candles, Pair, Timeframe
 from core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,25 +49,21 @@ def backtest(args: argparse.Namespace, context: Context) -> int:
     from core.services.backtest import run_backtest
 
     check_range(args)
-    if args.days is not None and args.from_ms is not None:
-        raise UsageError("--days and --from both say where to begin; give one of them")
     files = [path.absolute() for path in (args.out, args.html, args.png) if path is not None]
     if len(set(files)) < len(files):
         raise UsageError("--out, --html and --png name the same file; give each its own")
     pairs = context.pairs(args.pairs)
     settings = _settings(context.settings.with_pairs(pairs), timeframe_of(args, context.settings))
-    candles = load_pairs(args, context, pairs, args.from_ms, name_others=args.pairs is None)
-    start = args.from_ms
-    if args.days is not None:
-        start = (args.to_ms or max(int(c.time[-1]) + c.timeframe.ms for c in candles.values())) - args.days * DAY_MS
-    detail = _smaller(context, settings.detail, candles, start, args.to_ms)
+    stored = load_range(args, context, pairs, settings.frame, name_others=args.pairs is None)
+    candles, start, end = stored.candles, stored.start, stored.end
+    detail = _smaller(context, settings.detail, candles, start, end)
     result = run_backtest(
-        candles, settings, start, args.to_ms, history=args.history, candidates=args.candidates, detail=detail
+        candles, settings, start, end, history=args.history, candidates=args.candidates, detail=detail
     )
     if args.out is not None:
         result.write_csv(args.out)
         say(f"{len(result)} {'candidates' if args.candidates else 'signals'} written to {args.out}")
-    portfolio = None if args.signals_only else _account(context, settings, candles, result)
+    portfolio = None if args.signals_only else _account(context, settings, stored, result)
     if args.html is not None or args.png is not None:
         _write_report(args, result, portfolio)
     figures = None if portfolio is None else portfolio.figures()
@@ -106,21 +102,15 @@ def _settings(settings: Settings, timeframe: Timeframe) -> Settings:
     return settings.model_copy(update={"timeframe": timeframe.name, "detail_timeframe": detail})
 
 
-def _account(context: Context, settings: Settings, candles: dict[Pair, Candles], result: Backtest) -> PortfolioRun:
+def _account(context: Context, settings: Settings, stored: Stored, result: Backtest) -> PortfolioRun:
     """The account's run, with BTC and stored lower timeframes for the rules where there are any."""
     from core.services.portfolio import run_portfolio
 
-    known = dict(candles)
-    if settings.btc not in known:
-        btc = candle_store(context.data_dir).load(settings.btc, settings.frame, None, result.end_ms)
-        if len(btc):
-            known[settings.btc] = btc
-        else:
-            say(f"warning: no {settings.btc} candles: the BTC check will say that it cannot tell")
+    known = with_btc(stored, context, settings)
     below = [Timeframe.parse(name) for name in settings.rules.alignment_timeframes]
     warm_up = settings.candles.history * settings.frame.ms
     lower = {
-        frame.name: _smaller(context, frame, candles, result.start_ms - warm_up, result.end_ms)
+        frame.name: _smaller(context, frame, stored.candles, result.start_ms - warm_up, result.end_ms)
         for frame in below
         if frame.minutes < settings.frame.minutes
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from core.cli.text import table
 from core.config import Settings
 
 Figures = Mapping[str, Any]
@@ -16,11 +17,11 @@ def signals_text(summary: Figures, settings: Settings) -> str:
     """The figures per pair as a table with its explanation."""
     rows = [_row(pair, f, f["signals"]) for pair, f in summary["pairs"].items()]
     rows.append(_row("all", summary["total"], summary["total"]["signals"]))
-    text = [f"{summary['from']} to {summary['to']}", "", *_aligned(_HEADINGS, rows)]
+    text = [f"{summary['from']} to {summary['to']}", "", *table(_HEADINGS, rows, foot=True)]
     if "candidates" in summary["total"]:
         rows = [_row(pair, f["candidates"], f["candidates"]["count"]) for pair, f in summary["pairs"].items()]
         rows.append(_row("all", summary["total"]["candidates"], summary["total"]["candidates"]["count"]))
-        text += ["", *_aligned(("pair", "candidates", *_HEADINGS[2:]), rows)]
+        text += ["", *table(("pair", "candidates", *_HEADINGS[2:]), rows, foot=True)]
     costs = (settings.paper.fee_rate + settings.paper.slippage_rate) * 100
     text += ["", f"Net: after {costs:g}% of the price on each side for fee and slippage. PF: won for each 1 lost."]
     text += [_ambiguous(summary, settings)]
@@ -60,7 +61,7 @@ def account_text(figures: Figures) -> str:
         [
             "One account over all pairs, with live limits, sizes and costs, without Gemini and the model:",
             "",
-            *_aligned(("", "stop first", "targets first", "hold the basket"), lines, foot=False),
+            *table(("", "stop first", "targets first", "hold the basket"), lines),
             "",
             *_account_notes(figures),
         ]
@@ -94,7 +95,7 @@ def by_text(name: str, summary: Figures, figures: Figures | None) -> str:
         if figures is not None:
             row += ("0", "-", "-") if trades is None else _trade_cells(trades)
         rows.append((group, *row))
-    return "\n".join(_aligned(headings, rows, foot=False))
+    return "\n".join(table(headings, rows))
 
 
 def _signal_cells(figures: Figures) -> tuple[str, ...]:
@@ -144,19 +145,3 @@ def _signed(value: float | None) -> str:
 
 def _ratio(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
-
-
-def _aligned(headings: Sequence[str], rows: Sequence[Sequence[str]], *, foot: bool = True) -> list[str]:
-    """Lines with the first column to the left and the others to the right; with ``foot`` the last row stands apart."""
-    widths = [max(len(line[i]) for line in (headings, *rows)) for i in range(len(headings))]
-    rule = "  ".join("-" * width for width in widths)
-
-    def line(cells: Sequence[str]) -> str:
-        first, *rest = (
-            c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))
-        )
-        return "  ".join((first, *rest)).rstrip() if not foot else "  ".join((first, *rest))
-
-    if not foot:
-        return [line(headings), rule, *(line(r) for r in rows)]
-    return [line(headings), rule, *(line(r) for r in rows[:-1]), rule, line(rows[-1])]

@@ -45,8 +45,6 @@ def fetch_arguments(parser: argparse.ArgumentParser) -> None:
 def fetch(args: argparse.Namespace, context: Context) -> int:
     """Downloads what is missing. A pair that cannot be had does not keep the others; it makes the exit code 1."""
     check_range(args)
-    if args.days is not None and args.from_ms is not None:
-        raise UsageError("--days and --from both say where to begin: give one of them")
     settings = context.settings
     pairs = context.pairs(args.pairs)
     if args.pairs is None:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.cli import Context
-from core.cli.check_material import add_seed, answer, bar_of, common, count, material_of, seed_of, table, wrapped
+from core.cli.check_material import answer, common, count, material_of, paragraph
+from core.cli.options import add_seed, seed_of
 from core.cli.pictures import write_picture
+from core.cli.text import bar_of, table
 from core.domain.candles import FloatArray, iso
 from core.errors import DataError
 
@@ -35,15 +37,15 @@ def montecarlo_arguments(parser: argparse.ArgumentParser) -> None:
     count(parser, "--trials", 1000, "orders of the trades")
     count(parser, "--markets", 200, "other markets")
     count(parser, "--block-days", 3, "mean length of a block of days")
-    add_seed(parser)
+    add_seed(parser, "the draws")
     parser.add_argument("--png", type=Path, metavar="FILE", help="draw the picture there")
 
 
 def montecarlo(args: argparse.Namespace, context: Context) -> int:
     from core.services.checks.montecarlo import check_montecarlo
 
-    material = material_of(args, context, default_days=90, with_btc=True)
-    seed = seed_of(args, context)
+    material = material_of(args, context, default_days=90, btc=True)
+    seed = seed_of(args, context.settings)
     with bar_of("montecarlo", "market") as bar:
         found = check_montecarlo(
             material.candles,
@@ -92,7 +94,7 @@ def montecarlo_text(found: MonteCarlo) -> str:
     if (orders := found.orders) is not None:
         final, fall = orders.real
         lines += [
-            wrapped(
+            paragraph(
                 f"The {orders.trades} trades the account took, in {len(orders.drawn.final):,} other orders "
                 f"(those of one of the {orders.days} days stay together)"
             ),
@@ -114,7 +116,7 @@ def montecarlo_text(found: MonteCarlo) -> str:
         real = markets.real
         lines += [
             "",
-            wrapped(
+            paragraph(
                 f"{len(markets.final):,} other markets of {markets.days} days, out of {markets.source_days} whole days "
                 f"in blocks of {markets.block_days:g} on average"
             ),
@@ -227,20 +229,20 @@ def significance_arguments(parser: argparse.ArgumentParser) -> None:
     )
     common(parser)
     count(parser, "--trials", 1000, "chance shifts")
-    add_seed(parser)
+    add_seed(parser, "the shifts")
 
 
 def significance(args: argparse.Namespace, context: Context) -> int:
     from core.services.checks.significance import check_significance
 
     material = material_of(args, context)
-    seed = seed_of(args, context)
+    seed = seed_of(args, context.settings)
     with bar_of("significance", "line") as bar:
         lines = check_significance(
             material.candles,
             material.settings,
-            args.from_ms if args.days is None else material.start,
-            args.to_ms,
+            material.start,
+            material.end,
             trials=args.trials,
             seed=seed,
             progress=bar,
@@ -261,7 +263,7 @@ def significance_text(lines: Sequence[Comparison]) -> str:
     text = [
         *table(("entries", "n", "mean R", "random: 5% half 95%", "p"), rows),
         "",
-        wrapped(
+        paragraph(
             f"{len(lines[0].null):,} chance shifts in time, all pairs together; R is gross, in units of "
             "the stop distance."
         ),

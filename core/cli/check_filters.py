@@ -12,12 +12,12 @@ from tqdm import tqdm
 
 from core import bootstrap
 from core.cli import Context
-from core.cli.options import add_days, add_pairs, add_range, check_range
+from core.cli.options import add_days, add_pairs, add_range, add_seed, check_range, seed_of
 from core.cli.pictures import write_picture
-from core.cli.stored import warn_missing
+from core.cli.stored import load_range
+from core.cli.text import table, wrapped
 from core.config import Settings
-from core.domain.candles import DAY_MS, Candles, Pair, iso
-from core.errors import DataError, UsageError
+from core.domain.candles import iso
 
 if TYPE_CHECKING:
     from core.ml.audit import Audit, Figures, Worth
@@ -35,26 +35,18 @@ def filters_arguments(parser: argparse.ArgumentParser) -> None:
     add_range(parser)
     add_days(parser, "the last N days before --to (default: before the last stored candle's close)")
     parser.add_argument("--png", type=Path, metavar="FILE", help="draw the picture there")
-    parser.add_argument("--seed", type=int, metavar="N", help="of the random walks (default: ml.seed)")
+    add_seed(parser, "the random walks")
 
 
 def filters(args: argparse.Namespace, context: Context) -> int:
     from core.services.filter_audit import filter_report
 
     check_range(args)
-    if args.days is not None and args.from_ms is not None:
-        raise UsageError("--days and --from both say where to begin; give one of them")
-    if args.seed is not None and args.seed < 0:
-        raise UsageError(f"--seed {args.seed} must be 0 or more")
-    settings = context.settings
-    candles = _candles(context, context.pairs(args.pairs), args.from_ms, args.to_ms)
-    start = args.from_ms
-    if args.days is not None:
-        start = (args.to_ms or max(int(c.time[-1]) + c.timeframe.ms for c in candles.values())) - args.days * DAY_MS
-    seed = settings.ml.seed if args.seed is None else args.seed
+    settings, seed = context.settings, seed_of(args, context.settings)
+    stored = load_range(args, context, context.pairs(args.pairs), settings.frame)
     store = bootstrap.candle_store(context.data_dir)
     with tqdm(desc="candidates", unit="", disable=None, leave=False) as bar:
-        report = filter_report(candles, store, settings, start, args.to_ms, seed, bar.update)
+        report = filter_report(stored.candles, store, settings, stored.start, stored.end, seed, bar.update)
     if args.png is not None:
         from core.reports.audit_charts import audit_chart
 
@@ -89,22 +81,6 @@ async def _reports(path: Path, settings: Settings) -> tuple[VariantReport, ...]:
         return await variant_reports(ledger, settings)
 
 
-def _candles(context: Context, pairs: Sequence[Pair], start: int | None, end: int | None) -> dict[Pair, Candles]:
-    from core.services.backtest import stored_candles
-
-    settings, store = context.settings, bootstrap.candle_store(context.data_dir)
-    found = stored_candles(store, pairs, settings.frame, start, end)
-    where = "in this range" if start is not None or end is not None else "stored"
-    if not found:
-        raise DataError(
-            f"no {settings.timeframe} candles of {', '.join(map(str, pairs))} {where}; "
-            "get them with `julaba fetch` or `julaba candles import`"
-        )
-    words = f"has no {settings.timeframe} candles {where}"
-    warn_missing([p for p in pairs if p not in found], store.pairs(settings.frame), settings.exchange.renames, words)
-    return found
-
-
 # -- filters as text --
 
 _KILLS = ("filter", "kills", "alone", "signals", "without", "win", "w/o", "R gross", "w/o", "R net", "w/o")
@@ -123,7 +99,7 @@ def report_text(report: FilterReport) -> str:
     lines = [f"{audit.candidates} crossovers of {', '.join(audit.pairs)}, {audit.signals} of them signals"]
     for title, start, end, worths in periods:
         rows = [_kills_row(name, worth) for name, worth in zip(names, worths, strict=True)]
-        lines += ["", f"{title}, {_day(start)} to {_day(end)}", *_table(_KILLS, rows)]
+        lines += ["", f"{title}, {_day(start)} to {_day(end)}", *table(_KILLS, rows)]
     lines += [
         "",
         "What is gained by having it: mean net R of the signals with it less that without (95%)",
@@ -132,17 +108,17 @@ def report_text(report: FilterReport) -> str:
     lines += ["", "Crossovers by regime, whatever the other filters say: mean net R (95%)", *_regimes(audit)]
     lines += [
         "",
-        *_wrapped(
+        *wrapped(
             "kills: crossovers that fail it; alone: that fail nothing else. w/o: with the filter left out, the "
             "cooldown run anew. * not in force as a refusal, shown as if it were. R is the mean per signal. "
             "Intervals hold for outcomes that overlap and pairs that move together. Holm: stands when all that was "
             "looked at counts."
         ),
-        *(line for note in report.notes for line in _wrapped(note)),
+        *(line for note in report.notes for line in wrapped(note)),
         "",
-        *_wrapped(report.walks.sentence),
+        *wrapped(report.walks.sentence),
         "",
-        *_wrapped(audit.conclusion),
+        *wrapped(audit.conclusion),
     ]
     return "\n".join(lines)
 
@@ -179,7 +155,7 @@ def _worths(audit: Audit) -> list[str]:
         )
         for f in audit.filters
     ]
-    return _table(_WORTH, rows)
+    return table(_WORTH, rows)
 
 
 def _regimes(audit: Audit) -> list[str]:
@@ -187,7 +163,7 @@ def _regimes(audit: Audit) -> list[str]:
         (r.regime, str(r.whole.n), _percent(r.whole.win_rate), *map(_figures, (r.whole, r.earlier, r.later)))
         for r in audit.regimes
     ]
-    return _table(("regime", "n", "win", "whole range", "earlier", "later"), rows)
+    return table(("regime", "n", "win", "whole range", "earlier", "later"), rows)
 
 
 def _figures(figures: Figures) -> str:
@@ -206,23 +182,6 @@ def _percent(share: float | None) -> str:
 
 def _r(value: float | None) -> str:
     return "-" if value is None else f"{value:+.3f}"
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The first column to the left, the others to the right."""
-    widths = [max(len(line[i]) for line in (headings, *rows)) for i in range(len(headings))]
-
-    def line(cells: Sequence[str]) -> str:
-        first, *rest = zip(cells, widths, strict=True)
-        return "  ".join((first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)))
-
-    return [line(headings), "  ".join("-" * width for width in widths), *map(line, rows)]
-
-
-def _wrapped(text: str, width: int = 100) -> list[str]:
-    import textwrap
-
-    return textwrap.wrap(text, width)
 
 
 # -- variants as text --
@@ -253,7 +212,7 @@ def _look_lines(report: VariantReport) -> list[str]:
         f"the strategy: {_chosen(look.owner)}",
     ]
     for condition in look.conditions:
-        first, *rest = _wrapped(condition.sentence, 90)
+        first, *rest = wrapped(condition.sentence, 90)
         lines += [f"{'yes' if condition.met else 'no':<4}{first}", *(f"    {more}" for more in rest)]
     return lines
 

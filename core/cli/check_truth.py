@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from core import bootstrap
 from core.cli import Context
-from core.cli.check_material import SHOWN, Material, answer, bar_of, common, count, material_of, table, wrapped
+from core.cli.check_material import SHOWN, Material, answer, common, count, material_of, paragraph
+from core.cli.text import bar_of, table
 from core.domain.candles import iso, to_datetime
 from core.errors import DataError
 
@@ -42,7 +43,7 @@ def lookahead(args: argparse.Namespace, context: Context) -> int:
     from core.services.checks.account import check_account
     from core.services.checks.lookahead import check_lookahead, strategy_study
 
-    material = material_of(args, context, with_btc=True)
+    material = material_of(args, context, btc=True)
     study = strategy_study(material.settings)
     pairs = [material.range[pair] for pair in material.settings.traded]
     found = []
@@ -99,7 +100,7 @@ def lookahead_text(found: Sequence[PairLookahead], account: AccountLookahead) ->
         lines += _more(leaks)
     lines += [
         "",
-        wrapped(
+        paragraph(
             f"The account, cut at {account.cuts} closes: {account.trades} trades, {account.refused} refusals and "
             f"{account.closes:,} closes, {len(account.differences)} differences"
         ),
@@ -213,7 +214,7 @@ def warmup_text(found: Warmup) -> str:
         shares = (found.regimes[at], found.candidates[at], found.signals[at])
         rows.append((f"{length}", *(_tiny(w) for w in worst), *(_share(s) for s in shares)))
     lines = [
-        wrapped(
+        paragraph(
             f"{found.rows:,} candles of {len(found.pairs)} pairs, {found.crossing_rows:,} of them candidates, "
             "each with so much history against all of it"
         ),
@@ -255,8 +256,7 @@ def parity_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def parity(args: argparse.Namespace, context: Context) -> int:
-
-    material = material_of(args, context, default_days=30, with_btc=True)
+    material = material_of(args, context, default_days=30, btc=True)
     found = asyncio.run(_both(material))
     if not any(part.compared for part in found):
         raise DataError("no trade in this range to compare; take more days")

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from core import bootstrap
 from core.cli import Context, say
 from core.cli.options import add_days, add_pairs, add_range, add_timeframe, check_range, timeframe_of
-from core.cli.stored import warn_missing
+from core.cli.stored import load_range
 from core.config import Ml
 from core.domain.candles import DAY_MS, Candles, Pair, iso
 from core.domain.trading import ModelOpinion
-from core.errors import DataError, MarketError, ModelError, TooFewSamples, UsageError
+from core.errors import DataError, MarketError, ModelError, TooFewSamples
 from core.ports import Prediction
 
 if TYPE_CHECKING:
@@ -192,17 +192,15 @@ def pipeline(args: argparse.Namespace, context: Context) -> int:
     from core.services.backtest import run_backtest
 
     check_range(args)
-    if args.days is not None and args.from_ms is not None:
-        raise UsageError("--days and --from both say where to begin; give one of them")
     pairs = context.pairs(args.pairs)
     if args.offline:
         say("1/4 candles: the stored ones")
     else:
         say("1/4 candles: fetching what is missing")
         _fetch(args, context, pairs)
-    candles = _stored(args, context, pairs)
-    end = args.to_ms or max(int(c.time[-1]) + c.timeframe.ms for c in candles.values())
-    start = args.from_ms if args.from_ms is not None else end - _learning_days(args, context.settings.ml) * DAY_MS
+    frame = timeframe_of(args, context.settings)
+    stored = load_range(args, context, pairs, frame, default_days=context.settings.ml.bootstrap_days)
+    candles, start, end = stored.candles, stored.start, stored.end
 
     say("2/4 indicators")
     files = _write_candle_files(candles, start, end, args, context)
@@ -260,21 +258,6 @@ def _fetch(args: argparse.Namespace, context: Context, pairs: tuple[Pair, ...]) 
         if not step.answers:
             raise MarketError(f"{error}; --offline takes the candles that are stored") from error
         say(f"warning: {error}")
-
-
-def _stored(args: argparse.Namespace, context: Context, pairs: tuple[Pair, ...]) -> dict[Pair, Candles]:
-    """All candles up to ``--to`` of the pairs that have some after ``--from``; warns about the others."""
-    from core.services.backtest import stored_candles
-
-    frame, store = timeframe_of(args, context.settings), bootstrap.candle_store(context.data_dir)
-    found = stored_candles(store, pairs, frame, args.from_ms, args.to_ms)
-    missing = [pair for pair in pairs if pair not in found]
-    if not found:
-        names = ", ".join(map(str, missing))
-        raise DataError(f"no {frame.name} candles of {names} are stored; get them with `julaba fetch`")
-    words = f"has no {frame.name} candles stored"
-    warn_missing(missing, store.pairs(frame), context.settings.exchange.renames, words)
-    return found
 
 
 def _write_candle_files(

@@ -48,9 +48,11 @@ def add_range(parser: argparse.ArgumentParser) -> None:
 
 
 def check_range(args: argparse.Namespace) -> None:
-    """Raises UsageError when ``--to`` does not lie after ``--from``."""
+    """Raises UsageError when ``--to`` does not lie after ``--from``, or ``--days`` names a second beginning."""
     if args.from_ms is not None and args.to_ms is not None and args.to_ms <= args.from_ms:
         raise UsageError(f"--to {iso(args.to_ms)} must lie after --from {iso(args.from_ms)}")
+    if args.from_ms is not None and getattr(args, "days", None) is not None:
+        raise UsageError("--days and --from both say where to begin; give one of them")
 
 
 def add_timeframe(parser: argparse.ArgumentParser) -> None:
@@ -79,3 +81,16 @@ def add_history(parser: argparse.ArgumentParser) -> None:
         default="all",
         help="all: earlier stored candles warm the indicators up (default); none: they are not used",
     )
+
+
+def add_seed(parser: argparse.ArgumentParser, what: str) -> None:
+    """``--seed`` of ``what``; read it with ``seed_of``."""
+    parser.add_argument("--seed", type=int, metavar="N", help=f"of {what} (default: ml.seed)")
+
+
+def seed_of(args: argparse.Namespace, settings: Settings) -> int:
+    """The seed named on the command line, else the configured one. Raises UsageError for a negative one."""
+    seed = settings.ml.seed if args.seed is None else int(args.seed)
+    if seed < 0:
+        raise UsageError(f"--seed {seed} must not be negative")
+    return seed

@@ -7,16 +7,13 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
-from tqdm import tqdm
-
 from core import bootstrap
 from core.cli import Context, say
 from core.cli.options import add_days, add_pairs, add_range, check_range
-from core.cli.stored import warn_missing
+from core.cli.stored import load_range, with_btc
+from core.cli.text import bar_of
 from core.config import Settings
-from core.domain.candles import DAY_MS, Candles, Pair, iso, to_datetime
-from core.errors import DataError, UsageError
-from core.services.backtest import stored_candles
+from core.domain.candles import Candles, Pair, iso, to_datetime
 from core.services.records import LEDGER_COLUMNS, replay_row
 from core.services.replay import Replay, replay
 from core.services.tables import write_rows
@@ -38,14 +35,9 @@ def replay_arguments(parser: argparse.ArgumentParser) -> None:
 
 def replay_command(args: argparse.Namespace, context: Context) -> int:
     check_range(args)
-    if args.days is not None and args.from_ms is not None:
-        raise UsageError("--days and --from both say where to begin; give one of them")
     settings = context.settings.with_pairs(context.pairs(args.pairs))
-    candles = _candles(context, settings, args.to_ms)
-    end = args.to_ms or max(int(candles[p].time[-1]) + settings.frame.ms for p in settings.traded if p in candles)
-    start = args.from_ms if args.from_ms is not None else end - (args.days or 90) * DAY_MS
-    if not any(len(candles[p].between(start, end)) for p in settings.traded if p in candles):
-        raise DataError(f"no candles of {', '.join(str(p) for p in settings.traded)} from {iso(start)} to {iso(end)}")
+    stored = load_range(args, context, settings.traded, settings.frame, default_days=90)
+    candles, start, end = with_btc(stored, context, settings), stored.start, stored.end
     path = context.data_dir / "replay" / "julaba.sqlite"
     result = asyncio.run(_run(candles, settings, path, start, end, args.layers == "all"))
     if args.out is not None:
@@ -68,34 +60,13 @@ def replay_command(args: argparse.Namespace, context: Context) -> int:
     return 0
 
 
-def _candles(context: Context, settings: Settings, to_ms: int | None) -> dict[Pair, Candles]:
-    wanted = tuple(dict.fromkeys((*settings.traded, settings.btc)))
-    store = bootstrap.candle_store(context.data_dir)
-    found = stored_candles(store, wanted, settings.frame, None, to_ms)
-    missing = [p for p in settings.traded if p not in found]
-    if len(missing) == len(settings.traded):
-        raise DataError(
-            f"no {settings.timeframe} candles of {', '.join(map(str, missing))} stored; "
-            "get them with `julaba fetch` or `julaba candles import`"
-        )
-    warn_missing(missing, store.pairs(settings.frame), settings.exchange.renames, "has no candles")
-    if settings.btc not in found:
-        say(f"warning: no {settings.btc} candles: the BTC check will say that it cannot tell")
-    return found
-
-
 async def _run(
     candles: Mapping[Pair, Candles], settings: Settings, path: Path, start: int, end: int, layers: bool
 ) -> Replay:
     clock = bootstrap.replay_clock(to_datetime(min(start, end)))
     async with bootstrap.replay_ledger(path) as ledger:
-        with tqdm(desc="replay", unit="candle", disable=None, leave=False) as bar:
-
-            def progress(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
-            return await replay(candles, settings, ledger, clock, start, end, layers=layers, progress=progress)
+        with bar_of("replay", "candle") as bar:
+            return await replay(candles, settings, ledger, clock, start, end, layers=layers, progress=bar)
 
 
 def _text(result: Replay, start: int, end: int) -> str:

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from core.cli import Context, say
-from core.cli.options import add_history, add_range, add_timeframe, check_range
-from core.cli.stored import load_pairs
+from core.cli.options import add_history, add_range, add_timeframe, check_range, timeframe_of
+from core.cli.stored import load_range
 from core.domain.candles import Pair, Timeframe, iso
 from core.domain.trading import Snapshot
 
@@ -27,7 +27,7 @@ def indicators(args: argparse.Namespace, context: Context) -> int:
     from core.services.indicator_csv import write_indicators
 
     check_range(args)
-    candles = load_pairs(args, context, (args.pair,), args.from_ms)[args.pair]
+    candles = load_range(args, context, (args.pair,), timeframe_of(args, context.settings)).candles[args.pair]
     if args.history == "none":
         candles = candles.between(args.from_ms, None)
     shown = candles.between(args.from_ms, None)

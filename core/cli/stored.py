@@ -4,23 +4,91 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from core.bootstrap import candle_store
 from core.cli import Context, say
-from core.cli.options import timeframe_of
-from core.domain.candles import Candles, Pair
+from core.config import Settings
+from core.domain.candles import DAY_MS, Candles, Pair, Timeframe, iso
 from core.errors import DataError
 
 
-def warn_missing(
-    missing: Iterable[Pair], stored: Iterable[Pair], renames: Mapping[str, str], words: str
-) -> tuple[Pair, ...]:
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """The pairs that have candles in ``[start, end)``, epoch ms, each with all before ``end``: earlier ones warm up."""
+
+    candles: dict[Pair, Candles]
+    start: int
+    end: int
+
+
+def load_range(
+    args: argparse.Namespace,
+    context: Context,
+    pairs: Sequence[Pair],
+    timeframe: Timeframe,
+    *,
+    default_days: int | None = None,
+    name_others: bool = False,
+) -> Stored:
+    """Candles in the range of ``--from``, ``--to`` and, if there is one, ``--days``. Warns about pairs left out.
+
+    Where no beginning is named it is ``default_days`` before the end, else the first candle; without ``--to`` the end
+    is the last candle's close. ``name_others``: also names what is stored but not among ``pairs``. Raises DataError
+    when no pair has candles there.
+    """
+    from core.services.backtest import stored_candles
+
+    store = candle_store(context.data_dir)
+    found = stored_candles(store, pairs, timeframe, args.from_ms, args.to_ms)
+    if not found:
+        names = ", ".join(map(str, pairs))
+        raise DataError(
+            f"no {timeframe.name} candles of {names} {_where(args.from_ms, args.to_ms)}; "
+            "get them with `julaba fetch` or `julaba candles import`"
+        )
+    end = args.to_ms or max(int(c.time[-1]) + timeframe.ms for c in found.values())
+    days = getattr(args, "days", None) or default_days
+    if args.from_ms is not None:
+        start = args.from_ms
+    else:
+        start = end - days * DAY_MS if days else min(int(c.time[0]) for c in found.values())
+    candles = {pair: c for pair, c in found.items() if len(c.between(start, end))}
+    if not candles:
+        raise DataError(f"no {timeframe.name} candles {_where(start, end)}; take another range")
+    stored = store.pairs(timeframe)
+    words = {
+        pair: f"has no {timeframe.name} candles {_where(start, end) if pair in stored else 'stored'}"
+        for pair in pairs
+        if pair not in candles
+    }
+    said = _warn_missing(words, stored, context.settings.exchange.renames)
+    others = [str(p) for p in stored if p not in (*pairs, *said, context.settings.btc)]
+    if name_others and others:
+        say(f"warning: stored but not configured, so left out: {', '.join(others)} (--pairs takes them)")
+    return Stored(candles, start, end)
+
+
+def with_btc(stored: Stored, context: Context, settings: Settings) -> dict[Pair, Candles]:
+    """The candles with those of ``settings.btc`` beside them, for the rules that look there; warns without any."""
+    from core.services.backtest import stored_candles
+
+    if settings.btc in stored.candles:
+        return stored.candles
+    store = candle_store(context.data_dir)
+    btc = stored_candles(store, (settings.btc,), settings.frame, stored.start, stored.end)
+    if not btc:
+        say(f"warning: no {settings.btc} candles: the BTC check will say that it cannot tell")
+    return stored.candles | btc
+
+
+def _warn_missing(missing: Mapping[Pair, str], stored: Iterable[Pair], renames: Mapping[str, str]) -> tuple[Pair, ...]:
     """A line for each pair left out, with its former name where that one is stored; the former names said.
 
-    ``words`` such as "has no 15m candles stored"; ``renames`` as in ``exchange.renames``, old name to new.
+    ``missing``: why, such as "has no 15m candles stored"; ``renames`` as in ``exchange.renames``, old name to new.
     """
     there, said = set(stored), []
-    for pair in missing:
+    for pair, words in missing.items():
         former = [Pair.parse(old) for old, new in renames.items() if Pair.parse(new) == pair]
         hints = [old for old in former if old in there]
         hint = "".join(f"; {old} is stored, its former name: take it with --pairs {old}" for old in hints)
@@ -29,34 +97,6 @@ def warn_missing(
     return tuple(said)
 
 
-def load_pairs(
-    args: argparse.Namespace,
-    context: Context,
-    pairs: Sequence[Pair],
-    start_ms: int | None,
-    *,
-    name_others: bool = False,
-) -> dict[Pair, Candles]:
-    """Candles up to ``--to`` for the pairs that have some in range; warns about the others.
-
-    ``name_others``: also names what is stored but not among ``pairs``. Raises DataError when none has candles.
-    """
-    from core.services.backtest import stored_candles
-
-    timeframe = timeframe_of(args, context.settings)
-    store, settings = candle_store(context.data_dir), context.settings
-    found = stored_candles(store, pairs, timeframe, start_ms, args.to_ms)
-    where = "in this range" if start_ms is not None or args.to_ms is not None else "stored"
-    missing = [str(p) for p in pairs if p not in found]
-    if not found:
-        raise DataError(
-            f"no {timeframe.name} candles of {', '.join(missing)} {where}; "
-            "get them with `julaba fetch` or `julaba candles import`"
-        )
-    stored = store.pairs(timeframe)
-    words = f"has no {timeframe.name} candles {where}"
-    said = warn_missing([p for p in pairs if p not in found], stored, settings.exchange.renames, words)
-    others = [str(p) for p in stored if p not in (*pairs, *said, settings.btc)]
-    if name_others and others:
-        say(f"warning: stored but not configured, so left out: {', '.join(others)} (--pairs takes them)")
-    return found
+def _where(start_ms: int | None, end_ms: int | None) -> str:
+    named = [f"{word} {iso(ms)}" for word, ms in (("from", start_ms), ("to", end_ms)) if ms is not None]
+    return " ".join(named) or "stored"

@@ -12,11 +12,21 @@ from tqdm import tqdm
 
 from core import bootstrap
 from core.cli import Context, say
-from core.cli.options import add_days, add_pairs, add_range, add_timeframe, check_range, positive_int, timeframe_of
+from core.cli.options import (
+    add_days,
+    add_pairs,
+    add_range,
+    add_seed,
+    add_timeframe,
+    check_range,
+    positive_int,
+    seed_of,
+    timeframe_of,
+)
 from core.cli.pictures import write_picture
-from core.cli.stored import warn_missing
-from core.domain.candles import DAY_MS, Candles, Pair, iso
-from core.errors import DataError, UsageError
+from core.cli.stored import load_range
+from core.domain.candles import DAY_MS, iso
+from core.errors import UsageError
 from core.services.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -43,7 +53,7 @@ def sweep_arguments(parser: argparse.ArgumentParser) -> None:
         "again for each setting (also fills, paper.fee_rate, paper.slippage_rate)",
     )
     parser.add_argument("--random", type=positive_int, metavar="N", help="only N of all combinations, by lot")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the lot (0)")
+    add_seed(parser, "the lot")
     add_pairs(parser)
     add_range(parser)
     add_days(parser, "the last N days before --to (default: before the last stored candle's close)")
@@ -81,17 +91,14 @@ def sweep(args: argparse.Namespace, context: Context) -> int:
     from core.services.sweep.verdict import judge
 
     check_range(args)
-    if args.days is not None and args.from_ms is not None:
-        raise UsageError("--days and --from both say where to begin; give one of them")
     pool = _pool(args)
     base = context.settings
-    grid = parse_grid(args.set, base, sample=args.random, seed=args.seed)
-    candles = _candles(args, context)
-    end = max(int(c.time[-1]) + c.timeframe.ms for c in candles.values())
-    end = min(end, args.to_ms or end)
-    start = min(int(c.time[0]) for c in candles.values())  # no window where nothing is stored
-    if args.from_ms is not None or args.days is not None:
-        start = max(start, args.from_ms if args.days is None else end - args.days * DAY_MS)
+    grid = parse_grid(args.set, base, sample=args.random, seed=seed_of(args, base))
+    stored = load_range(args, context, context.pairs(args.pairs), timeframe_of(args, base))
+    candles = stored.candles
+    # No window where nothing is stored.
+    start = max(stored.start, min(int(c.time[0]) for c in candles.values()))
+    end = min(stored.end, max(int(c.time[-1]) + c.timeframe.ms for c in candles.values()))
     plan = plan_sweep(grid, base, candles, start, end, windows=args.windows, train_share=args.train_share)
     axes = heat_axes(plan, _names(args.axes)) if args.png or args.axes else None
     if not args.set:
@@ -146,25 +153,6 @@ def _pool(args: argparse.Namespace) -> Pool:
     from core.services.sweep.cluster import on_cluster
 
     return on_cluster(args.dask)
-
-
-def _candles(args: argparse.Namespace, context: Context) -> dict[Pair, Candles]:
-    """The pairs' candles up to ``--to``; warns about those that have none in range. Raises DataError when none has."""
-    from core.services.backtest import stored_candles
-
-    timeframe, pairs = timeframe_of(args, context.settings), context.pairs(args.pairs)
-    store = bootstrap.candle_store(context.data_dir)
-    found = stored_candles(store, pairs, timeframe, args.from_ms, args.to_ms)
-    where = "in this range" if args.from_ms is not None or args.to_ms is not None else "stored"
-    missing = [pair for pair in pairs if pair not in found]
-    if not found:
-        names = ", ".join(map(str, missing))
-        raise DataError(
-            f"no {timeframe.name} candles of {names} {where}; get them with `julaba fetch` or `julaba candles import`"
-        )
-    words = f"has no {timeframe.name} candles {where}"
-    warn_missing(missing, store.pairs(timeframe), context.settings.exchange.renames, words)
-    return found
 
 
 def _begin(grid: Grid, plan: Sweep, start: int, end: int) -> str:

@@ -110,7 +110,7 @@ def test_a_file_that_cannot_be_written_is_named_as_given(shelf: Path, capsys: py
     ("arguments", "code", "words"),
     [
         (("backtest", "--pairs", "XRP"), 1, "no 15m candles of XRP/USDT stored"),
-        (("backtest", "--from", "2030-01-01"), 1, "in this range"),
+        (("backtest", "--from", "2030-01-01"), 1, "from 2030-01-01T00:00:00Z; get them"),
         (("backtest", "--pairs", "LINK", "--timeframe", "5m"), 1, "no 5m candles of LINK/USDT"),
         (("backtest", "--days", "5", "--from", "2024-01-01"), 2, "--days and --from"),
         (("backtest", "--from", "2024-01-02", "--to", "2024-01-01"), 2, "must lie after"),

@@ -243,7 +243,7 @@ def test_a_range_behind_the_candles_and_a_pair_left_out_are_said(
         "error: no 15m candles from 2024-12-30T00:00:00Z to 2025-01-01T00:00:00Z; take another range\n",
     )
     assert code == 0
-    assert "warning: SOL/USDT has no 15m candles from" in err
+    assert "warning: SOL/USDT has no 15m candles stored" in err
     assert "signals, same holding" in out
 
 

@@ -94,7 +94,7 @@ def test_the_picture_is_written(shelf: Path, capsys: pytest.CaptureFixture[str])
     ("words", "code", "sentence"),
     [
         (("--days", "3", "--from", "2024-01-01"), 2, "--days and --from both say where to begin"),
-        (("--seed", "-1"), 2, "--seed -1 must be 0 or more"),
+        (("--seed", "-1"), 2, "--seed -1 must not be negative"),
         (("--pairs", "XRP"), 1, "no 15m candles of XRP/USDT stored"),
         (("--pairs", "LINK", "--to", "2024-01-02"), 1, "no crossover of LINK/USDT has an outcome in this range"),
     ],

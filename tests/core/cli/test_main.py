@@ -212,7 +212,7 @@ def test_broken_settings_end_every_command_with_2(
     (tmp_path / "config.yaml").write_text("paper: {risk_per_trade: -1}")
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "backtest.csv").write_text("a\n1\n")
-    more = {"export": ["trades"], "train": ["--data", "data/backtest.csv"]}.get(command, [])
+    more = {"export": ["trades"], "check": ["warmup"], "train": ["--data", "data/backtest.csv"]}.get(command, [])
 
     assert main([command, *more]) == 2
     assert "paper.risk_per_trade is -1" in capsys.readouterr().err
@@ -364,7 +364,8 @@ def test_a_data_directory_that_is_a_file_is_named(
 ) -> None:
     file = tmp_path / "notes.txt"
     file.touch()
-    more = {"export": ["trades"], "candles": ["check"], "predict": ["LINK"], "indicators": ["LINK"]}.get(command, [])
+    words = {"export": "trades", "candles": "check", "check": "warmup", "predict": "LINK", "indicators": "LINK"}
+    more = [words[command]] if command in words else []
 
     assert main([command, *more, "--data-dir", str(file)]) == 2
     assert capsys.readouterr().err == f"error: --data-dir {file} cannot be: {file} is no directory\n"

@@ -6,7 +6,17 @@ import argparse
 
 import pytest
 
-from core.cli.options import add_days, add_pairs, add_range, add_timeframe, check_range, parse_utc, timeframe_of
+from core.cli.options import (
+    add_days,
+    add_pairs,
+    add_range,
+    add_seed,
+    add_timeframe,
+    check_range,
+    parse_utc,
+    seed_of,
+    timeframe_of,
+)
 from core.config import Settings
 from core.errors import UsageError
 
@@ -19,6 +29,7 @@ def parsed(*words: str) -> argparse.Namespace:
     add_range(parser)
     add_timeframe(parser)
     add_days(parser, "days")
+    add_seed(parser, "the lot")
     return parser.parse_args(words)
 
 
@@ -46,14 +57,16 @@ def test_nothing_named_is_none() -> None:
     args = parsed()
 
     assert (args.pairs, args.from_ms, args.to_ms, args.days, args.timeframe) == (None, None, None, None, None)
+    assert seed_of(args, Settings.model_validate({"ml": {"seed": 5}})) == 5
     assert timeframe_of(args, Settings(timeframe="5m")).name == "5m"
     check_range(args)
 
 
 def test_all_named() -> None:
-    args = parsed("--from", "2024-01-01", "--to", "2024-01-02", "--timeframe", "1h", "--days", "9", "--pairs", "LINK")
+    args = parsed("--from", "2024-01-01", "--to", "2024-01-02", "--timeframe", "1h", "--seed", "9", "--pairs", "LINK")
 
-    assert (args.pairs, args.from_ms, args.to_ms - args.from_ms, args.days) == ("LINK", DAY, 86_400_000, 9)
+    assert (args.pairs, args.from_ms, args.to_ms - args.from_ms, args.days) == ("LINK", DAY, 86_400_000, None)
+    assert seed_of(args, Settings()) == 9
     assert timeframe_of(args, Settings()).name == "1h"
     check_range(args)
 
@@ -64,6 +77,16 @@ def test_all_named() -> None:
 def test_impossible_values_are_refused(words: tuple[str, ...]) -> None:
     with pytest.raises(UsageError):
         parsed(*words)
+
+
+def test_a_seed_below_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match="--seed -1 must not be negative"):
+        seed_of(parsed("--seed", "-1"), Settings())
+
+
+def test_a_range_begins_once() -> None:
+    with pytest.raises(UsageError, match="--days and --from both say where to begin"):
+        check_range(parsed("--from", "2024-01-02", "--days", "3"))
 
 
 def test_the_end_must_lie_after_the_beginning() -> None:

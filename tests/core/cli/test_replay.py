@@ -126,7 +126,7 @@ def test_a_person_reads_sentences_and_warnings_go_beside(shelf: Path, capsys: py
 
     assert code == 0
     assert out.startswith("2024-01-06T00:00:00Z to 2024-01-14T00:00:00Z\ntrades ")
-    assert "warning: XRP/USDT has no candles and is left out" in err
+    assert "warning: XRP/USDT has no 15m candles stored and is left out" in err
     assert "julaba export decisions --ledger" in err
 
 
@@ -137,8 +137,8 @@ def test_a_person_reads_sentences_and_warnings_go_beside(shelf: Path, capsys: py
         (("--pairs", "??"), 2, "is not a pair"),
         (("--pairs", ""), 2, "names no pair"),
         (("--pairs", " , "), 2, "names no pair"),
-        (("--from", "2030-01-01"), 1, "no candles of LINK/USDT, ETH/USDT from 2030-01-01T00:00:00Z"),
-        (("--pairs", "SOL", "--from", "2024-01-10"), 1, "no candles of SOL/USDT from 2024-01-10"),
+        (("--from", "2030-01-01"), 1, "no 15m candles of LINK/USDT, ETH/USDT from 2030-01-01T00:00:00Z"),
+        (("--pairs", "SOL", "--from", "2024-01-10"), 1, "no 15m candles of SOL/USDT from 2024-01-10"),
         (("--to", "2020-01-01"), 1, "no 15m candles of"),
         (("--days", "5", "--from", "2024-01-01"), 2, "--days and --from"),
         (("--from", "2024-01-02", "--to", "2024-01-01"), 2, "must lie after"),

@@ -159,7 +159,7 @@ def test_nobody_trades_and_it_says_so(shelf: Path, capsys: pytest.CaptureFixture
         (("--axes", "max_bars", "--set", "adx_min=1,2"), 2, "max_bars was not varied"),
         (("--axes", "adx_min,adx_min", "--set", "adx_min=1,2"), 2, "must name two settings"),
         (("--pairs", "XRP"), 1, "no 15m candles of XRP/USDT stored"),
-        (("--from", "2030-01-01"), 1, "in this range"),
+        (("--from", "2030-01-01"), 1, "from 2030-01-01T00:00:00Z; get them"),
     ],
 )
 def test_wrong_use_is_one_line_and_nothing_is_begun(
