@@ -80,7 +80,7 @@ def no_backtest_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(*_: object, **__: object) -> None:
         raise AssertionError("replay must not call the backtest's kernel")
 
-    monkeypatch.setattr(backtest_module, "find_outcomes", gone)
+    monkeypatch.setattr(backtest_module, "outcomes_of", gone)
     monkeypatch.setattr("core.engine.outcomes.find_outcomes", gone)
 
 

@@ -12,7 +12,7 @@ from core.domain.candles import BoolArray, Candles, FloatArray, IntArray, Pair, 
 from core.domain.trading import Direction, ExitReason, Regime, Ruling
 from core.engine import filters
 from core.engine.indicators import REGIMES, RegimeArray, indicators
-from core.engine.outcomes import EXITS, find_outcomes
+from core.engine.outcomes import EXITS, outcomes_of
 from core.engine.strategy import SignArray, candidates
 
 EARLY = ("adx", "rsi", "volume", "CHOPPY", "UNKNOWN")
@@ -147,17 +147,7 @@ def audit_part(
     entries = candidates(used, ind, rules, max_gap=max_gap, first_row=first_row)
     entries = entries.only(entries.row < len(used) - rules.max_bars)
     row = entries.row
-    outcomes = find_outcomes(
-        used,
-        row,
-        entries.sign,
-        ind.atr[row],
-        stop_atr=rules.stop_atr,
-        max_bars=rules.max_bars,
-        fills=settings.fills,
-        breakeven=rules.breakeven_after_tp1,
-        max_gap=max_gap,
-    )
+    outcomes = outcomes_of(used, row, entries.sign, ind.atr[row], settings)
     agrees = np.ones((len(row), 2), dtype=np.bool_)
     for index, verdicts in enumerate(_rulings(used, row, entries.sign, btc, lower, settings)):
         agrees[index] = verdicts

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
+from core.config import Settings
 from core.domain.candles import BoolArray, Candles, FloatArray, IntArray
 from core.domain.trading import TARGET_R, TARGET_SHARE, Direction, ExitReason, Follow, Leg, Levels
 from core.engine.fills import REMAINING, Fills, Order
@@ -163,6 +164,33 @@ def find_outcomes(
     if len(parts) == 1:
         return parts[0]
     return Outcomes(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Outcomes)})
+
+
+def outcomes_of(
+    candles: Candles,
+    row: IntArray,
+    sign: SignArray,
+    atr: FloatArray,
+    settings: Settings,
+    *,
+    order: Order = "stop",
+    detail: Candles | None = None,
+) -> Outcomes:
+    """``find_outcomes`` by the exits, the fills and the longest gap of the settings."""
+    rules = settings.strategy
+    return find_outcomes(
+        candles,
+        row,
+        sign,
+        atr,
+        stop_atr=rules.stop_atr,
+        max_bars=rules.max_bars,
+        fills=settings.fills,
+        breakeven=rules.breakeven_after_tp1,
+        max_gap=settings.candles.max_gap,
+        order=order,
+        detail=detail,
+    )
 
 
 def _stretch_ends(candles: Candles, row: IntArray, max_gap: int) -> IntArray:

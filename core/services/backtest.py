@@ -17,7 +17,7 @@ from core.domain.trading import Candidate, ExitReason, Follow, FollowKind
 from core.engine.fills import Order
 from core.engine.indicators import REGIMES, Indicators, indicators
 from core.engine.metrics import profit_factor, win_rate
-from core.engine.outcomes import EXITS, Outcomes, find_outcomes
+from core.engine.outcomes import EXITS, Outcomes, outcomes_of
 from core.engine.portfolio import Market
 from core.engine.strategy import Entries, candidate_at
 from core.engine.strategy import candidates as find_candidates
@@ -343,20 +343,7 @@ def _outcomes(
     order: Order = "stop",
     detail: Candles | None = None,
 ) -> Outcomes:
-    rules = settings.strategy
-    return find_outcomes(
-        candles,
-        entries.row,
-        entries.sign,
-        ind.atr[entries.row],
-        stop_atr=rules.stop_atr,
-        max_bars=rules.max_bars,
-        fills=settings.fills,
-        breakeven=rules.breakeven_after_tp1,
-        max_gap=settings.candles.max_gap,
-        order=order,
-        detail=detail,
-    )
+    return outcomes_of(candles, entries.row, entries.sign, ind.atr[entries.row], settings, order=order, detail=detail)
 
 
 def _closed(market: Market, settings: Settings) -> PairBacktest:

@@ -18,7 +18,7 @@ from core.config import Settings
 from core.domain.candles import Candles, IntArray, Pair
 from core.domain.trading import ExitReason
 from core.engine.indicators import indicators
-from core.engine.outcomes import EXITS, OPEN, find_outcomes
+from core.engine.outcomes import EXITS, OPEN, outcomes_of
 from core.engine.strategy import candidates
 
 Column = npt.NDArray[Any]
@@ -113,17 +113,7 @@ def strategy_study(settings: Settings, extra: Mapping[str, Callable[[Candles], C
     def study(candles: Candles) -> Facts:
         ind = indicators(candles, max_gap)
         found = candidates(candles, ind, rules, max_gap=max_gap)
-        out = find_outcomes(
-            candles,
-            found.row,
-            found.sign,
-            ind.atr[found.row],
-            stop_atr=rules.stop_atr,
-            max_bars=rules.max_bars,
-            fills=settings.fills,
-            breakeven=rules.breakeven_after_tp1,
-            max_gap=max_gap,
-        )
+        out = outcomes_of(candles, found.row, found.sign, ind.atr[found.row], settings)
         decided = {
             "candidate": found.sign,
             "signal": found.is_signal,

@@ -16,7 +16,7 @@ import numpy as np
 from core.config import Settings
 from core.domain.candles import BoolArray, Candles, FloatArray, IntArray, Pair
 from core.domain.trading import ExitReason
-from core.engine.outcomes import EXITS, OPEN, find_outcomes
+from core.engine.outcomes import EXITS, OPEN, outcomes_of
 from core.engine.resampling import p_value, shifts
 from core.services.backtest import PairBacktest, run_backtest
 
@@ -104,17 +104,7 @@ class _Lane:
         rows = np.flatnonzero(usable)
         r = {}
         for sign in (1, -1):
-            out = find_outcomes(
-                candles,
-                rows,
-                np.full(len(rows), sign, dtype=np.int8),
-                atr[rows],
-                stop_atr=rules.stop_atr,
-                max_bars=rules.max_bars,
-                fills=settings.fills,
-                breakeven=rules.breakeven_after_tp1,
-                max_gap=max_gap,
-            )
+            out = outcomes_of(candles, rows, np.full(len(rows), sign, dtype=np.int8), atr[rows], settings)
             r[sign] = np.full(len(candles), np.nan)
             r[sign][rows] = np.where((out.exit == _GAP) | (out.exit == OPEN), np.nan, out.realized_r)
         entries = part.entries
