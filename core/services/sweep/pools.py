@@ -83,9 +83,12 @@ def _deaf() -> set[signal.Signals]:
 
     A Ctrl-C is held back for that moment, not lost.
     """
-    from joblib.externals.loky.backend import resource_tracker
+    from multiprocessing import resource_tracker as of_python
 
-    resource_tracker.ensure_running()  # starting it unblocks Ctrl-C again, so it must run before
+    from joblib.externals.loky.backend import resource_tracker as of_loky
+
+    for tracker in (of_python, of_loky):
+        tracker.ensure_running()  # starting one unblocks Ctrl-C again, so both must run before
     return {signal.Signals(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})}
 
 

@@ -1,0 +1,21 @@
+"""Workers and Ctrl-C."""
+
+import subprocess
+import sys
+
+ASKED = """
+import signal
+from joblib.externals.loky import get_reusable_executor
+from core.services.sweep.pools import _deaf
+
+_deaf()
+blocked = get_reusable_executor(max_workers=1).submit(signal.pthread_sigmask, signal.SIG_BLOCK, ()).result()
+print(signal.SIGINT in blocked)
+"""
+
+
+def test_a_worker_is_deaf_to_ctrl_c_before_its_first_import() -> None:
+    """In an interpreter of its own: what unblocks it are processes that start once only."""
+    done = subprocess.run([sys.executable, "-c", ASKED], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "True\n"
