@@ -233,7 +233,7 @@ def _search(
     targets_hit = (target_at < stop_at[:, None]).sum(axis=1)  # on the same candle the stop comes first, but:
     at_last = best[np.arange(len(row)), np.minimum(stop_at, max_bars - 1)]
     reached = (at_last[:, None] >= s[:, None] * targets).sum(axis=1)
-    ambiguous: BoolArray = (stop_at < max_bars) & (targets_hit < 3) & (reached > targets_hit)
+    ambiguous: BoolArray = (stop_at < max_bars) & (reached > targets_hit)
     peak, decided = _peaks_before_stop(
         candles, row + 1 + stop_at, s, stop_price, at_last, np.flatnonzero(ambiguous), order, detail
     )

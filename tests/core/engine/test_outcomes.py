@@ -182,6 +182,25 @@ def test_a_candle_that_opens_beyond_the_stop_stops_first_in_either_order() -> No
     assert (found.targets_hit[0], found.realized_r[0], found.ambiguous[0]) == (0, -1.0, True)
 
 
+@pytest.mark.parametrize("max_bars", [1, 2, 3])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_last_bar_of_a_trade_counts_whole_and_none_behind_it(max_bars: int, sign: int) -> None:
+    """Entry at 100 with the stop 2 away and targets 3, 5 and 8 away; quiet, then on one bar 3 against and 6 for it."""
+
+    def outcome(wild: int, order: Order) -> tuple[str, float, float, bool, int]:
+        bars = [bar(row, 100, 100, 100, 100) for row in range(max_bars + 2)]
+        best, worst = 100 + sign * 6, 100 - sign * 3
+        bars[wild] = bar(wild, 100, max(best, worst), min(best, worst), 100)
+        candles = Candles.of(LINK, M15, bars)
+        one, atr = np.array([sign], dtype=np.int8), np.array([1.0])
+        follow = find_outcomes(candles, np.array([0]), one, atr, max_bars=max_bars, order=order).follow(0, candles)
+        return "".join(leg.name for leg in follow.legs), follow.realized_r, follow.mfe_r, follow.ambiguous, follow.bars
+
+    assert outcome(max_bars, "stop") == ("STOP", -1.0, 0.0, True, max_bars)
+    assert outcome(max_bars, "target") == ("TP1TP2STOP", 0.75 + 0.75 - 0.2, 3.0, True, max_bars)
+    assert outcome(max_bars + 1, "target") == ("TIMEOUT", 0.0, 0.0, False, max_bars)
+
+
 def test_more_entries_than_one_chunk_are_put_together() -> None:
     candles = walk(6000, seed=3)
     row = np.arange(5000)
