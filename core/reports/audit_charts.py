@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 from typing import TYPE_CHECKING
 
 from core.domain.candles import iso
-from core.reports.charts import DOWN, FAINT, FAST, GRID, GROUND, PANEL, SLOW, TEXT, UP
+from core.reports.canvas import (
+    DOWN,
+    FAINT,
+    FAST,
+    GRID,
+    NORMAL,
+    PANEL,
+    SLOW,
+    SMALL,
+    TEXT,
+    UP,
+    Box,
+    empty_figure,
+    panel,
+    png,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,9 +29,6 @@ if TYPE_CHECKING:
 
     from core.ml.audit import Audit, Figures, FilterAudit
 
-_SIZE = (9.0, 11.25)  # inches at 120 dots
-_DPI = 120
-_SMALL, _NORMAL, _LARGE = 12, 14, 18
 _BOTTOM, _HEIGHT = 0.135, 0.71
 _APART = 0.17  # of a row's height: the point with the filter above, the one without below
 
@@ -27,19 +38,14 @@ def audit_chart(audit: Audit) -> bytes:
 
     Lines are 95% intervals; a point without one has too few separate stretches of time. Gives a PNG.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     shown = [f for f in audit.filters if f.whole.killed]
-    figure = Figure(figsize=_SIZE, dpi=_DPI, facecolor=GROUND)
-    FigureCanvasAgg(figure)
-    figure.text(0.035, 0.967, "What each filter is worth", color=TEXT, fontsize=_LARGE, fontweight="bold", va="center")
+    figure = empty_figure("What each filter is worth", 11.25, 0.967)
     figure.text(
         0.035,
         0.936,
         f"{audit.candidates:,} crossovers, {audit.signals:,} signals, {len(audit.pairs)} pairs",
         color=FAINT,
-        fontsize=_NORMAL,
+        fontsize=NORMAL,
         va="center",
     )
     _kills(_axes(figure, (0.235, _BOTTOM, 0.215, _HEIGHT), len(shown)), shown, audit.candidates)
@@ -50,27 +56,21 @@ def audit_chart(audit: Audit) -> bytes:
         axes.set_xlim(low, high)
         _worths(axes, shown, name)
         middle = left + 0.1225
-        figure.text(middle, 0.878, f"{name}, net R", color=TEXT, fontsize=_NORMAL, ha="center", va="center")
+        figure.text(middle, 0.878, f"{name}, net R", color=TEXT, fontsize=NORMAL, ha="center", va="center")
         months = f"{iso(start)[:7]} to {iso(end)[:7]}"
-        figure.text(middle, 0.857, months, color=FAINT, fontsize=_SMALL, ha="center", va="center")
-    figure.text(0.3425, 0.878, "kills", color=TEXT, fontsize=_NORMAL, ha="center", va="center")
-    figure.text(0.3425, 0.857, "bright: it alone", color=FAINT, fontsize=_SMALL, ha="center", va="center")
+        figure.text(middle, 0.857, months, color=FAINT, fontsize=SMALL, ha="center", va="center")
+    figure.text(0.3425, 0.878, "kills", color=TEXT, fontsize=NORMAL, ha="center", va="center")
+    figure.text(0.3425, 0.857, "bright: it alone", color=FAINT, fontsize=SMALL, ha="center", va="center")
     for row, each in enumerate(shown):
         _label(figure, each, _BOTTOM + _HEIGHT * (1 - (row + 0.5) / len(shown)))
     _legend(figure)
     words = "\n".join(textwrap.wrap(audit.conclusion, 86))
-    figure.text(0.035, 0.068, words, color=TEXT, fontsize=_NORMAL - 1, va="top", linespacing=1.35)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", facecolor=GROUND, metadata={"Software": None})  # the same picture, same bytes
-    return buffer.getvalue()
+    figure.text(0.035, 0.068, words, color=TEXT, fontsize=NORMAL - 1, va="top", linespacing=1.35)
+    return png(figure)
 
 
-def _axes(figure: Figure, box: tuple[float, float, float, float], rows: int) -> Axes:
-    axes = figure.add_axes(box)
-    axes.set_facecolor(PANEL)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    axes.tick_params(colors=FAINT, labelsize=_SMALL, length=0, pad=6)
+def _axes(figure: Figure, box: Box, rows: int) -> Axes:
+    axes = panel(figure, box)
     axes.set_ylim(rows - 0.5, -0.5)
     axes.set_yticks([])
     for row in range(1, rows):
@@ -81,11 +81,11 @@ def _axes(figure: Figure, box: tuple[float, float, float, float], rows: int) -> 
 def _label(figure: Figure, each: FilterAudit, height: float) -> None:
     words = each.words.replace("WEAK_TRENDING", "WEAK\nTRENDING")
     figure.text(
-        0.035, height, words, color=TEXT if each.in_force else FAST, fontsize=_NORMAL, va="center", linespacing=1.1
+        0.035, height, words, color=TEXT if each.in_force else FAST, fontsize=NORMAL, va="center", linespacing=1.1
     )
     if each.verdict in ("helps", "costs"):
         color = UP if each.verdict == "helps" else DOWN
-        figure.text(0.035, height - 0.021, each.verdict, color=color, fontsize=_SMALL, fontweight="bold", va="center")
+        figure.text(0.035, height - 0.021, each.verdict, color=color, fontsize=SMALL, fontweight="bold", va="center")
 
 
 def _kills(axes: Axes, shown: list[FilterAudit], candidates: int) -> None:
@@ -98,7 +98,7 @@ def _kills(axes: Axes, shown: list[FilterAudit], candidates: int) -> None:
         axes.barh(row - 0.08, share, height=0.34, color=SLOW, alpha=0.32, linewidth=0)
         axes.barh(row - 0.08, alone, height=0.34, color=SLOW, linewidth=0)
         text = f"{each.whole.killed:,}, alone {each.whole.killed_alone:,}"
-        axes.text(0.02, row + 0.29, text, color=FAINT, fontsize=_SMALL - 1, va="center")
+        axes.text(0.02, row + 0.29, text, color=FAINT, fontsize=SMALL - 1, va="center")
 
 
 def _worths(axes: Axes, shown: list[FilterAudit], period: str) -> None:
@@ -142,7 +142,7 @@ def _legend(figure: Figure) -> None:
         bbox_to_anchor=(0.02, 0.908),
         ncols=3,
         frameon=False,
-        fontsize=_SMALL,
+        fontsize=SMALL,
         labelcolor=FAINT,
         handlelength=2.2,
         columnspacing=2.0,

@@ -1,12 +1,7 @@
-"""Pictures for a phone: dark, large letters, a PNG of 1080 x 810 points each.
-
-matplotlib is loaded when the first picture is drawn, and used through its objects: pyplot keeps global state, and
-pictures are drawn in threads.
-"""
+"""Pictures for a phone: dark, large letters, a PNG of 1080 x 810 points each."""
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,6 +11,23 @@ import numpy as np
 from core.domain.candles import HOUR_MS, Candles, FloatArray, IntArray, to_datetime
 from core.domain.trading import TARGET_R, Leg, Levels
 from core.engine.windows import rolling_mean
+from core.reports.canvas import (
+    DOWN,
+    ENTRY,
+    FAINT,
+    FAST,
+    GRID,
+    GROUND,
+    NORMAL,
+    PANEL,
+    SLOW,
+    SMALL,
+    TEXT,
+    UP,
+    empty_figure,
+    panel,
+    png,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,12 +35,7 @@ if TYPE_CHECKING:
 
     from core.ml.evaluation import Bucket
 
-GROUND, PANEL, GRID, TEXT, FAINT = "#0e1218", "#141a22", "#222b36", "#e8edf3", "#8b98a8"
-UP, DOWN, FAST, SLOW, ENTRY = "#2fbf8a", "#f0616d", "#f5b942", "#5aa9f7", "#c9d3df"
-
-_SIZE = (9.0, 6.75)  # inches at 120 dots: 1080 x 810
-_DPI = 120
-_SMALL, _NORMAL, _LARGE = 12, 14, 18
+_HEIGHT, _TITLE_AT = 6.75, 0.945  # 1080 x 810 points
 _STEPS = tuple(h * HOUR_MS for h in (1, 2, 3, 6, 12, 24, 48, 96, 168, 336))
 
 
@@ -49,11 +56,11 @@ def candle_chart(
     """
     if not len(candles):
         raise ValueError("there are no candles to draw")
-    figure = _figure(title)
+    figure = empty_figure(title, _HEIGHT, _TITLE_AT)
     first = max(0, len(candles) - (shown or len(candles)))
     view = candles.rows(first, None)
-    price_axes = _axes(figure, (0.03, 0.24, 0.80, 0.66))
-    volume_axes = _axes(figure, (0.03, 0.09, 0.80, 0.14))
+    price_axes = panel(figure, (0.03, 0.24, 0.80, 0.66))
+    volume_axes = panel(figure, (0.03, 0.09, 0.80, 0.14))
 
     _draw_candles(price_axes, view)
     _draw_volume(volume_axes, view)
@@ -65,7 +72,7 @@ def candle_chart(
         loc="center right",
         bbox_to_anchor=(0.84, 0.945),
         frameon=False,
-        fontsize=_SMALL,
+        fontsize=SMALL,
         labelcolor=FAINT,
         ncols=2,
         handlelength=1.4,
@@ -97,7 +104,7 @@ def candle_chart(
     rows, labels = _row_ticks(view.time)
     volume_axes.set_xticks(rows, labels)
     _name_zone(figure)
-    return _png(figure)
+    return png(figure)
 
 
 def equity_chart(
@@ -116,11 +123,11 @@ def equity_chart(
     moments, values = np.asarray(times, dtype=np.int64), np.asarray(equity, dtype=np.float64)
     if not len(values) or len(moments) != len(values) or len(values) != len(values if benchmark is None else benchmark):
         raise ValueError(f"{len(moments)} times do not fit {len(values)} values")
-    figure = _figure(title)
+    figure = empty_figure(title, _HEIGHT, _TITLE_AT)
     if words:
-        figure.text(0.035, 0.892, words.replace("$", r"\$"), color=FAINT, fontsize=_NORMAL, va="center")
-    curve_axes = _axes(figure, (0.03, 0.34, 0.80, 0.50 if words else 0.56))
-    fall_axes = _axes(figure, (0.03, 0.09, 0.80, 0.23))
+        figure.text(0.035, 0.892, words.replace("$", r"\$"), color=FAINT, fontsize=NORMAL, va="center")
+    curve_axes = panel(figure, (0.03, 0.34, 0.80, 0.50 if words else 0.56))
+    fall_axes = panel(figure, (0.03, 0.09, 0.80, 0.23))
     start, last = float(values[0]), float(values[-1])
     color = UP if last >= start else DOWN
 
@@ -134,7 +141,7 @@ def equity_chart(
     curve_axes.fill_between(moments, values, start, color=color, alpha=0.14, step="post", linewidth=0)
     curve_axes.axhline(start, color=FAINT, linewidth=1, linestyle=(0, (4, 4)))
     if benchmark is not None:
-        curve_axes.legend(loc="upper left", frameon=False, fontsize=_SMALL, labelcolor=FAINT, ncols=2, handlelength=1.4)
+        curve_axes.legend(loc="upper left", frameon=False, fontsize=SMALL, labelcolor=FAINT, ncols=2, handlelength=1.4)
     room = (high - low or abs(high) or 1) * 0.08
     curve_axes.set_ylim(low - room, high + room * (2 if benchmark is not None else 1))
     _draw_tags(curve_axes, tags)
@@ -145,7 +152,7 @@ def equity_chart(
     fall_axes.plot(moments, fall, color=DOWN, linewidth=1.4, drawstyle="steps-post")
     deepest = float(fall.min())
     fall_axes.set_ylim((deepest or -1) * 1.4, 0)
-    fall_axes.text(0.012, 0.06, "below the peak", transform=fall_axes.transAxes, color=FAINT, fontsize=_SMALL)
+    fall_axes.text(0.012, 0.06, "below the peak", transform=fall_axes.transAxes, color=FAINT, fontsize=SMALL)
     if deepest < 0:
         _draw_tags(fall_axes, [(deepest, f"−{-deepest:.1%}" if values.min() > 0 else _amount(deepest), DOWN)])
 
@@ -156,7 +163,7 @@ def equity_chart(
     curve_axes.set_xticks([])
     fall_axes.set_xticks(positions, labels)
     _name_zone(figure)
-    return _png(figure)
+    return png(figure)
 
 
 def calibration_chart(buckets: Sequence[Bucket], title: str, base_rate: float | None = None) -> bytes:
@@ -167,13 +174,13 @@ def calibration_chart(buckets: Sequence[Bucket], title: str, base_rate: float | 
     """
     if not buckets:
         raise ValueError("there are no predictions to draw")
-    figure = _figure(title)
-    axes = _axes(figure, (0.11, 0.13, 0.84, 0.77))
+    figure = empty_figure(title, _HEIGHT, _TITLE_AT)
+    axes = panel(figure, (0.11, 0.13, 0.84, 0.77))
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1.4, linestyle=(0, (4, 4)))
-    axes.text(0.02, 0.97, "on the line it means what it says", color=FAINT, fontsize=_SMALL, va="top")
+    axes.text(0.02, 0.97, "on the line it means what it says", color=FAINT, fontsize=SMALL, va="top")
     if base_rate is not None:
         axes.axhline(base_rate, color=FAST, linewidth=1.2)
-        axes.text(0.01, base_rate + 0.01, f"average {base_rate:.0%}", color=FAST, fontsize=_SMALL, va="bottom")
+        axes.text(0.01, base_rate + 0.01, f"average {base_rate:.0%}", color=FAST, fontsize=SMALL, va="bottom")
     most = max(b.n for b in buckets)
     for bucket in buckets:
         low, high = _wilson(bucket.won, bucket.n)
@@ -188,7 +195,7 @@ def calibration_chart(buckets: Sequence[Bucket], title: str, base_rate: float | 
             ha="center",
             va="bottom" if above else "top",
             color=FAINT,
-            fontsize=_SMALL,
+            fontsize=SMALL,
         )
     percents = np.linspace(0, 1, 6)
     axes.set_xlim(0, 1)
@@ -196,45 +203,16 @@ def calibration_chart(buckets: Sequence[Bucket], title: str, base_rate: float | 
     axes.set_xticks(percents, [f"{p:.0%}" for p in percents])
     axes.set_yticks(percents, [f"{p:.0%}" for p in percents])
     axes.grid(color=GRID, linewidth=1)
-    axes.set_xlabel("the model said", color=FAINT, fontsize=_NORMAL)
-    axes.set_ylabel("it was a win", color=FAINT, fontsize=_NORMAL)
-    return _png(figure)
-
-
-# -- canvas --
-
-
-def _figure(title: str) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=_SIZE, dpi=_DPI, facecolor=GROUND)
-    FigureCanvasAgg(figure)
-    # A dollar sign would begin a formula.
-    figure.text(0.035, 0.945, title.replace("$", r"\$"), color=TEXT, fontsize=_LARGE, fontweight="bold", va="center")
-    return figure
-
-
-def _axes(figure: Figure, box: tuple[float, float, float, float]) -> Axes:
-    axes = figure.add_axes(box)
-    axes.set_facecolor(PANEL)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    axes.tick_params(colors=FAINT, labelsize=_SMALL, length=0, pad=6)
-    return axes
-
-
-def _name_zone(figure: Figure) -> None:
-    figure.text(0.84, 0.068, "UTC", color=FAINT, fontsize=_SMALL, va="center")
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", facecolor=GROUND, metadata={"Software": None})  # the same picture, same bytes
-    return buffer.getvalue()
+    axes.set_xlabel("the model said", color=FAINT, fontsize=NORMAL)
+    axes.set_ylabel("it was a win", color=FAINT, fontsize=NORMAL)
+    return png(figure)
 
 
 # -- candles --
+
+
+def _name_zone(figure: Figure) -> None:
+    figure.text(0.84, 0.068, "UTC", color=FAINT, fontsize=SMALL, va="center")
 
 
 def _draw_candles(axes: Axes, candles: Candles) -> None:
@@ -259,7 +237,7 @@ def _draw_volume(axes: Axes, candles: Candles) -> None:
     colors = np.where(candles.close >= candles.open, UP, DOWN)
     axes.bar(np.arange(len(candles)), candles.volume, width=0.7, color=list(colors), alpha=0.55, linewidth=0)
     axes.set_ylim(0, float(candles.volume.max()) * 1.1 or 1)
-    axes.text(0.012, 0.93, "volume", transform=axes.transAxes, color=FAINT, fontsize=_SMALL, va="top")
+    axes.text(0.012, 0.93, "volume", transform=axes.transAxes, color=FAINT, fontsize=SMALL, va="top")
 
 
 def _draw_levels(axes: Axes, levels: Levels, start: int, right: float) -> list[tuple[float, str, str]]:
@@ -289,7 +267,7 @@ def _draw_fill(axes: Axes, candles: Candles, leg: Leg, entry: float) -> None:
         xytext=(-6 if late else 6, 9 if above else -9),
         textcoords="offset points",
         color=color,
-        fontsize=_SMALL,
+        fontsize=SMALL,
         fontweight="bold",
         ha="right" if late else "left",
         va="bottom" if above else "top",
@@ -307,7 +285,7 @@ def _draw_tags(axes: Axes, tags: Sequence[tuple[float, str, str]]) -> None:
     places = _spread([(value - low) / (high - low) for value, _, _ in ordered], least)
     for (_, text, color), place in zip(ordered, places, strict=True):
         axes.text(
-            1.012, place, text.replace("$", r"\$"), transform=axes.transAxes, color=color, fontsize=_SMALL, va="center"
+            1.012, place, text.replace("$", r"\$"), transform=axes.transAxes, color=color, fontsize=SMALL, va="center"
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,15 +9,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.domain.candles import FloatArray
-from core.reports.charts import DOWN, ENTRY, FAINT, FAST, GRID, GROUND, PANEL, SLOW, TEXT, UP
+from core.reports.canvas import (
+    DOWN,
+    ENTRY,
+    FAINT,
+    FAST,
+    GRID,
+    NORMAL,
+    SLOW,
+    SMALL,
+    TEXT,
+    UP,
+    Box,
+    empty_figure,
+    panel,
+    png,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_WIDTH, _BLOCK, _HEAD = 9.0, 5.1, 0.9  # inches at 120 dots: 1080 across
-_DPI = 120
-_SMALL, _NORMAL, _LARGE = 12, 14, 18
+_BLOCK, _HEAD = 5.1, 0.9  # inches: a block, the title above them
 _LEFT, _RIGHT = 0.035, 0.865
 _BINS = (8, 36)  # of a histogram, at least and at most
 
@@ -48,31 +60,22 @@ def montecarlo_chart(title: str, blocks: Sequence[Chance], limit: float) -> byte
     """
     if not blocks:
         raise ValueError("there is nothing to draw")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     height = _HEAD + _BLOCK * len(blocks)
-    figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor=GROUND)
-    FigureCanvasAgg(figure)
-    figure.text(
-        _LEFT, 1 - 0.45 / height, title, color=TEXT, fontsize=_LARGE, fontweight="bold", va="center", parse_math=False
-    )
+    figure = empty_figure(title, height, 1 - 0.45 / height)
     for number, block in enumerate(blocks):
         _draw(figure, block, limit, height - _HEAD - number * _BLOCK, height)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", facecolor=GROUND, metadata={"Software": None})  # the same picture, same bytes
-    return buffer.getvalue()
+    return png(figure)
 
 
 def _draw(figure: Figure, block: Chance, limit: float, top: float, height: float) -> None:
     """One block whose upper edge is ``top`` inches above the bottom."""
 
-    def box(left: float, right: float, upper: float, lower: float) -> tuple[float, float, float, float]:
+    def box(left: float, right: float, upper: float, lower: float) -> Box:
         return left, (top - lower) / height, right - left, (lower - upper) / height
 
-    figure.text(_LEFT, (top - 0.12) / height, block.title, color=TEXT, fontsize=_NORMAL, va="center")
-    figure.text(_RIGHT + 0.025, (top - 2.91) / height, block.along, color=FAINT, fontsize=_SMALL, va="center")
-    figure.text(_LEFT, (top - 0.40) / height, block.note, color=FAINT, fontsize=_SMALL, va="center")
+    figure.text(_LEFT, (top - 0.12) / height, block.title, color=TEXT, fontsize=NORMAL, va="center")
+    figure.text(_RIGHT + 0.025, (top - 2.91) / height, block.along, color=FAINT, fontsize=SMALL, va="center")
+    figure.text(_LEFT, (top - 0.40) / height, block.note, color=FAINT, fontsize=SMALL, va="center")
     _fan(_axes(figure, box(_LEFT, _RIGHT, 0.6, 2.75)), block)
     middle = (_LEFT + 0.97) / 2
     ends = _axes(figure, box(_LEFT, middle - 0.015, 3.42, 4.42))
@@ -87,7 +90,7 @@ def _draw(figure: Figure, block: Chance, limit: float, top: float, height: float
         (falls, middle + 0.015, f"deepest fall, %: the pause in {hit:.0%}"),
     ):
         axes.set_yticks([])
-        figure.text(left, (top - 3.25) / height, text, color=FAINT, fontsize=_SMALL, va="center")
+        figure.text(left, (top - 3.25) / height, text, color=FAINT, fontsize=SMALL, va="center")
 
 
 def _fan(axes: Axes, block: Chance) -> None:
@@ -115,7 +118,7 @@ def _fan(axes: Axes, block: Chance) -> None:
             f"{name} {_change(percent[row, -1])}",
             transform=axes.transAxes,
             color=TEXT if row == 2 else FAINT,
-            fontsize=_SMALL,
+            fontsize=SMALL,
             va="center",
         )
 
@@ -158,18 +161,14 @@ def _histogram(
             xytext=(-5 if to_the_left else 5, 0),
             textcoords="offset points",
             color=tone,
-            fontsize=_SMALL,
+            fontsize=SMALL,
             ha="right" if to_the_left else "left",
             va="top",
         )
 
 
-def _axes(figure: Figure, box: tuple[float, float, float, float]) -> Axes:
-    axes = figure.add_axes(box)
-    axes.set_facecolor(PANEL)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    axes.tick_params(colors=FAINT, labelsize=_SMALL, length=0, pad=5)
+def _axes(figure: Figure, box: Box) -> Axes:
+    axes = panel(figure, box, pad=5)
     axes.grid(color=GRID, linewidth=0.8, axis="x")
     axes.set_axisbelow(True)
     return axes

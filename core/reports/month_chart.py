@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
-from core.reports.charts import DOWN, FAINT, GROUND, PANEL, TEXT, UP
+from core.reports.canvas import DOWN, FAINT, PANEL, SMALL, TEXT, UP, empty_figure, png
 
-_DPI = 120
-_WIDTH, _HEAD, _ROW = 9.0, 0.85, 1.05  # inches: the picture, its title, half a year
+_HEAD, _ROW = 0.85, 1.05  # inches: the title, half a year
 _YEARS = 6  # more would not fit a phone
 _NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -18,8 +16,6 @@ def month_chart(months: Sequence[tuple[int, int, float, int]], title: str, *, in
 
     ``change`` is a share (0.02 = 2%), with ``in_r`` a sum of R. Gives a PNG. Raises ValueError without months.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.patches import FancyBboxPatch
 
     if not months:
@@ -28,10 +24,7 @@ def month_chart(months: Sequence[tuple[int, int, float, int]], title: str, *, in
     shown = [month for month in months if month[0] > newest - _YEARS]
     halves = sorted({(year, (month - 1) // 6) for year, month, *_ in shown})
     height = _HEAD + _ROW * len(halves) + 0.12
-    figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor=GROUND)
-    FigureCanvasAgg(figure)
-    middle = 1 - _HEAD / 2 / height
-    figure.text(0.035, middle, title.replace("$", r"\$"), color=TEXT, fontsize=18, fontweight="bold", va="center")
+    figure = empty_figure(title, height, 1 - _HEAD / 2 / height)
     axes = figure.add_axes((0.025, 0.12 / height, 0.95, _ROW * len(halves) / height))
     axes.set_axis_off()
     axes.set_xlim(0, 6)
@@ -51,11 +44,9 @@ def month_chart(months: Sequence[tuple[int, int, float, int]], title: str, *, in
         text = f"{change:+.1f} R" if in_r else f"{change:+.1%}"
         text = text if float(text.rstrip("% R")) else text[1:]
         for y, words, size, color in (
-            (0.29, f"{_NAMES[month - 1]} {year % 100:02d}", 12, faint),
+            (0.29, f"{_NAMES[month - 1]} {year % 100:02d}", SMALL, faint),
             (0.53, text.replace("-", "−"), 17, TEXT),
-            (0.76, f"{trades} trade{'' if trades == 1 else 's'}", 12, faint),
+            (0.76, f"{trades} trade{'' if trades == 1 else 's'}", SMALL, faint),
         ):
             axes.text(left + 0.5, top + y, words, color=color, fontsize=size, ha="center", va="center")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", facecolor=GROUND, metadata={"Software": None})
-    return buffer.getvalue()
+    return png(figure)

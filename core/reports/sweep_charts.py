@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core.domain.candles import FloatArray, IntArray
-from core.reports.charts import DOWN, ENTRY, FAINT, GROUND, PANEL, TEXT, UP
+from core.reports.canvas import DOWN, ENTRY, FAINT, GROUND, NORMAL, SMALL, TEXT, UP, empty_figure, panel, png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-_SIZE = (9.0, 9.0)  # inches at 120 dots
-_DPI = 120
-_SMALL, _NORMAL, _LARGE = 12, 14, 18
 _FEW = 20  # trades: below that a cell says how many
 _LEFT, _WIDTH, _BETWEEN = 0.105, 0.425, 0.025
 _BOTTOM, _HEIGHT = 0.215, 0.61
@@ -47,9 +42,9 @@ def heat_chart(heat: HeatMap, title: str, notes: tuple[str, ...] = ()) -> bytes:
     """
     if not np.isfinite(heat.in_sample).any():
         raise ValueError("nothing was traded in-sample: there is no map to draw")
-    figure = _figure(title)
+    figure = empty_figure(title, 9.0, 0.957)
     figure.text(
-        0.035, 0.917, "net R per trade; framed: the best cell in-sample", color=FAINT, fontsize=_NORMAL, va="center"
+        0.035, 0.917, "net R per trade; framed: the best cell in-sample", color=FAINT, fontsize=NORMAL, va="center"
     )
     reach = float(np.nanmax(np.abs(np.concatenate((heat.in_sample, heat.out_of_sample), axis=None)))) or 1.0
     best = np.unravel_index(int(np.nanargmax(heat.in_sample)), heat.in_sample.shape)
@@ -58,17 +53,17 @@ def heat_chart(heat: HeatMap, title: str, notes: tuple[str, ...] = ()) -> bytes:
         ("out-of-sample", heat.out_of_sample, heat.out_of_sample_trades),
     )
     for index, (name, values, trades) in enumerate(sides):
-        axes = _axes(figure, (_LEFT + index * (_WIDTH + _BETWEEN), _BOTTOM, _WIDTH, _HEIGHT))
+        axes = panel(figure, (_LEFT + index * (_WIDTH + _BETWEEN), _BOTTOM, _WIDTH, _HEIGHT))
         _draw(axes, values, trades, reach, (int(best[0]), int(best[1])))
         _ticks(axes, heat, with_rows=index == 0)
-        axes.set_title(f"{name}  ·  {values_text(values, trades)}", color=TEXT, fontsize=_NORMAL, pad=10, loc="left")
-    figure.text(_LEFT + _WIDTH + _BETWEEN / 2, 0.148, heat.x_name, color=FAINT, fontsize=_NORMAL, ha="center")
+        axes.set_title(f"{name}  ·  {values_text(values, trades)}", color=TEXT, fontsize=NORMAL, pad=10, loc="left")
+    figure.text(_LEFT + _WIDTH + _BETWEEN / 2, 0.148, heat.x_name, color=FAINT, fontsize=NORMAL, ha="center")
     figure.text(
-        0.022, _BOTTOM + _HEIGHT / 2, heat.y_name, color=FAINT, fontsize=_NORMAL, rotation=90, va="center", ha="center"
+        0.022, _BOTTOM + _HEIGHT / 2, heat.y_name, color=FAINT, fontsize=NORMAL, rotation=90, va="center", ha="center"
     )
     for index, note in enumerate(notes):
-        figure.text(0.035, 0.1 - 0.036 * index, note, color=TEXT if not index else FAINT, fontsize=_NORMAL, va="center")
-    return _png(figure)
+        figure.text(0.035, 0.1 - 0.036 * index, note, color=TEXT if not index else FAINT, fontsize=NORMAL, va="center")
+    return png(figure)
 
 
 def values_text(values: FloatArray, trades: IntArray) -> str:
@@ -85,12 +80,12 @@ def _draw(axes: Axes, values: FloatArray, trades: IntArray, reach: float, best: 
     axes.imshow(values, cmap=colors, vmin=-reach, vmax=reach, aspect="auto", origin="lower", interpolation="nearest")
     rows, columns = values.shape
     if columns <= 7 and rows <= 16:
-        size = _NORMAL if columns <= 5 and rows <= 10 else _SMALL - 1
+        size = NORMAL if columns <= 5 and rows <= 10 else SMALL - 1
         for row, column in np.argwhere(np.isfinite(values)):
             many = trades[row, column] >= _FEW
             text = f"{values[row, column]:+.2f}" + ("" if many else f"\nof {trades[row, column]}")
             # A bright cell swallows pale letters, so few trades are told by their number and smaller letters.
-            axes.text(column, row, text, color=TEXT, fontsize=size if many else _SMALL - 2, ha="center", va="center")
+            axes.text(column, row, text, color=TEXT, fontsize=size if many else SMALL - 2, ha="center", va="center")
     frame = Rectangle((best[1] - 0.5, best[0] - 0.5), 1, 1, fill=False, edgecolor=ENTRY, linewidth=3, zorder=5)
     frame.set_clip_on(False)
     axes.add_patch(frame)
@@ -106,28 +101,3 @@ def _ticks(axes: Axes, heat: HeatMap, *, with_rows: bool) -> None:
         axes.set_yticks(list(rows), [heat.y[index] for index in rows])
     else:
         axes.set_yticks([])
-
-
-def _figure(title: str) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=_SIZE, dpi=_DPI, facecolor=GROUND)
-    FigureCanvasAgg(figure)
-    figure.text(0.035, 0.957, title, color=TEXT, fontsize=_LARGE, fontweight="bold", va="center")
-    return figure
-
-
-def _axes(figure: Figure, box: tuple[float, float, float, float]) -> Axes:
-    axes = figure.add_axes(box)
-    axes.set_facecolor(PANEL)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    axes.tick_params(colors=FAINT, labelsize=_SMALL, length=0, pad=6)
-    return axes
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", facecolor=GROUND, metadata={"Software": None})  # the same picture, same bytes
-    return buffer.getvalue()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from core.reports.charts import FAINT, FAST, GRID, GROUND, PANEL, SLOW, TEXT
+from core.reports.canvas import FAINT, FAST, GRID, GROUND, PANEL, SLOW, TEXT
 from tests.bench.measure import ROOT, Line
 
 PAGE = ROOT / "docs" / "performance.md"
