@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -126,14 +125,5 @@ def _type(values: Sequence[Value]) -> pa.DataType:
 
 
 def _write(table: pa.Table, path: Path) -> None:
-    """Beside the file, then renamed: after a crash there is no half of it."""
-    beside = path.with_name(path.name + ".tmp")
-    try:
-        with beside.open("wb") as file:
-            pq.write_table(table, file, compression="zstd", write_page_checksum=True)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    with whole_file(path) as file:
+        pq.write_table(table, file.buffer, compression="zstd", write_page_checksum=True)

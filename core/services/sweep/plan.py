@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -194,8 +194,3 @@ def _content(candles: Candles) -> str:
     for name in ("time", "open", "high", "low", "close", "volume"):
         digest.update(getattr(candles, name).tobytes())
     return digest.hexdigest()
-
-
-def days_of(segments: Sequence[Segment]) -> int:
-    """How many UTC days the segments have in all."""
-    return sum(segment.days for segment in segments)
