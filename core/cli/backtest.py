@@ -42,6 +42,7 @@ def backtest_arguments(parser: argparse.ArgumentParser) -> None:
         "--html", type=Path, metavar="FILE", help="write a page there: curves, trades on candles, tables"
     )
     parser.add_argument("--png", type=Path, metavar="FILE", help="draw equity and drawdown there")
+    parser.add_argument("--png-months", type=Path, metavar="FILE", help="draw the months there")
 
 
 def backtest(args: argparse.Namespace, context: Context) -> int:
@@ -49,9 +50,9 @@ def backtest(args: argparse.Namespace, context: Context) -> int:
     from core.services.backtest import run_backtest
 
     check_range(args)
-    files = [path.absolute() for path in (args.out, args.html, args.png) if path is not None]
+    files = [path.absolute() for path in (args.out, args.html, args.png, args.png_months) if path is not None]
     if len(set(files)) < len(files):
-        raise UsageError("--out, --html and --png name the same file; give each its own")
+        raise UsageError("two of --out, --html, --png and --png-months name the same file; give each its own")
     pairs = context.pairs(args.pairs)
     settings = _settings(context.settings.with_pairs(pairs), timeframe_of(args, context.settings))
     stored = load_range(args, context, pairs, settings.frame, name_others=args.pairs is None)
@@ -64,7 +65,7 @@ def backtest(args: argparse.Namespace, context: Context) -> int:
         result.write_csv(args.out)
         say(f"{len(result)} {'candidates' if args.candidates else 'signals'} written to {args.out}")
     portfolio = None if args.signals_only else _account(context, settings, stored, result)
-    if args.html is not None or args.png is not None:
+    if any(path is not None for path in (args.html, args.png, args.png_months)):
         _write_report(args, result, portfolio)
     figures = None if portfolio is None else portfolio.figures()
     parts = [signals_text(result.summary, settings)]
@@ -90,6 +91,15 @@ def _write_report(args: argparse.Namespace, result: Backtest, portfolio: Portfol
         from core.reports.backtest_picture import backtest_picture
 
         write_picture(args.png, backtest_picture(report))
+    if args.png_months is not None:
+        from core.reports.backtest_picture import backtest_months
+
+        try:
+            picture = backtest_months(report)
+        except ValueError as error:
+            say(f"no picture: {error}")
+            return
+        write_picture(args.png_months, picture)
 
 
 def _settings(settings: Settings, timeframe: Timeframe) -> Settings:

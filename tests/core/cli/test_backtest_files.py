@@ -1,4 +1,4 @@
-"""``julaba backtest --html`` and ``--png``: the page and the picture."""
+"""``julaba backtest --html``, ``--png`` and ``--png-months``: the page and the pictures."""
 
 from __future__ import annotations
 
@@ -21,17 +21,29 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_page_and_the_picture_are_written_and_said_on_stderr(
+def test_the_page_and_the_pictures_are_written_and_said_on_stderr(
     shelf: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, err = called(capsys, "backtest", "--pairs", "LINK", "--html", "out/report.html", "--png", "out/e.png")
+    code, out, err = called(
+        capsys,
+        "backtest",
+        "--pairs",
+        "LINK",
+        "--html",
+        "out/report.html",
+        "--png",
+        "out/e.png",
+        "--png-months",
+        "out/m.png",
+    )
 
     assert code == 0
     assert "report.html" not in out
     assert "report written to out/report.html" in err.splitlines()
     assert "picture written to out/e.png" in err.splitlines()
     assert size((shelf / "out/e.png").read_bytes()) == (1080, 810)
-    assert sorted(path.name for path in (shelf / "out").iterdir()) == ["e.png", "report.html"]
+    assert size((shelf / "out/m.png").read_bytes())[0] == 1080
+    assert sorted(path.name for path in (shelf / "out").iterdir()) == ["e.png", "m.png", "report.html"]
 
 
 def test_the_page_agrees_with_the_answer(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,7 +73,17 @@ def test_a_range_without_signals_makes_a_page_that_says_so(shelf: Path, capsys: 
     assert size((shelf / "r.png").read_bytes()) == (1080, 810)
 
 
-@pytest.mark.parametrize("option", ["--html", "--png"])
+def test_without_a_signal_there_is_no_month_to_draw(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = called(
+        capsys, "backtest", "--pairs", "LINK", "--to", "2024-01-02", "--signals-only", "--png-months", "m.png"
+    )
+
+    assert code == 0
+    assert "no picture: there are no months to draw" in err.splitlines()
+    assert not (shelf / "m.png").exists()
+
+
+@pytest.mark.parametrize("option", ["--html", "--png", "--png-months"])
 def test_a_file_that_cannot_be_written_is_named_as_given(
     shelf: Path, capsys: pytest.CaptureFixture[str], option: str
 ) -> None:
