@@ -23,6 +23,7 @@ from core.engine.step import Book, Close, Proposal
 from core.engine.tracker import Tracker
 from core.engine.trader import Stance
 from core.engine.variants import variant_verdicts
+from core.errors import SettingsError
 from core.ml.prediction import RECENT, average, percentile_of
 from core.ports import Advisor, Clock, Ledger, Predictor
 from core.services.bus import Bell
@@ -63,8 +64,21 @@ class Memory:
         return Windows(self.histories)
 
 
+def _check_history(settings: Settings) -> None:
+    """Raises SettingsError for rules that look back further than a pair's candles are sure to reach."""
+    variants = {f"variants.{name}": v.strategy(settings.strategy) for name, v in settings.variants.items()}
+    kept = settings.candles.history
+    for section, rules in {"strategy": settings.strategy, **variants}.items():
+        for name in ("warmup_bars", "cooldown_bars"):
+            if (bars := getattr(rules, name)) > kept:
+                raise SettingsError(f"{section}.{name} {bars} is more than candles.history {kept}: raise that one too")
+
+
 class TradingLoop:
-    """``start`` once, then ``handle`` every batch of closed candles. All pairs' candles of one time are one step."""
+    """``start`` once, then ``handle`` every batch of closed candles. All pairs' candles of one time are one step.
+
+    Raises SettingsError where the strategy wants more candles than ``candles.history``.
+    """
 
     def __init__(
         self,
@@ -78,6 +92,7 @@ class TradingLoop:
         bell: Bell | None = None,
         layers: bool = True,
     ) -> None:
+        _check_history(settings)
         self._settings = settings
         self._clock = clock
         self._ledger = ledger
@@ -359,7 +374,7 @@ class TradingLoop:
 
     async def _facts(self, candidate: Candidate, wanted: bool, together: Sequence[Pair]) -> filters.Facts:
         """Trends and correlations; lower timeframes are fetched only for a signal that may be taken."""
-        windows, rules = self.memory.windows, self._settings.rules
+        rules = self._settings.rules
         lower: dict[str, Candles] = {}
         below = [n for n in rules.alignment_timeframes if Timeframe.parse(n).minutes < candidate.timeframe.minutes]
         for name in below if wanted else ():
@@ -367,10 +382,20 @@ class TradingLoop:
             if found is not None:
                 lower[name] = found
         near = dict.fromkeys([*(p.pair for p in self.account.positions), *together])
-        others = {pair: windows[pair] for pair in near if pair in windows}
-        btc = windows.get(self._settings.btc)
-        max_gap = self._settings.candles.max_gap
-        return filters.gather_facts(windows[candidate.pair], btc, lower, others, rules, max_gap)
+        others = {pair: c for pair in near if (c := self._recent(pair, candidate)) is not None}
+        window, btc = self._recent(candidate.pair, candidate), self._recent(self._settings.btc, candidate)
+        assert window is not None
+        return filters.gather_facts(window, btc, lower, others, rules, self._settings.candles.max_gap)
+
+    def _recent(self, pair: Pair, candidate: Candidate) -> Candles | None:
+        """A pair's last ``history`` candles by the candidate's close, None where there are none.
+
+        A history holds more, but how much more depends on the anchor, and no fact may.
+        """
+        history = self.memory.histories.get(pair)
+        if history is None:
+            return None
+        return history.candles.between(None, candidate.close_time).tail(self._settings.candles.history)
 
     async def _commit(self, effect: Effect, book: Book) -> None:
         """Stores the effect, then makes it the present. What the store has seen before is not applied twice."""
