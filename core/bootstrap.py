@@ -5,7 +5,6 @@ Adapters are imported where they are made, so that a command pays only for the l
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -226,6 +225,8 @@ def _same_timeframe(held: str | None, settings: Settings, data_dir: Path) -> Non
 
 async def _patient_clock(settings: Settings, exchange: MarketData) -> Clock:
     """The clock, waiting for an exchange whose time is wanted and that does not answer yet."""
+    import asyncio  # with ssl it takes longer to load than all else here, and most commands wait for nobody
+
     told = False
     while True:
         try:

@@ -6,8 +6,6 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from tqdm import tqdm
-
 WIDTH = 100
 
 
@@ -32,6 +30,8 @@ def wrapped(text: str, width: int = WIDTH) -> list[str]:
 @contextmanager
 def bar_of(name: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on stderr, as a function of (done, total)."""
+    from tqdm import tqdm
+
     with tqdm(desc=name, unit=unit, disable=None, leave=False) as bar:
 
         def progress(done: int, total: int) -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import csv
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -207,3 +210,19 @@ def thirds(candles: Candles) -> Candles:
     high[:, 0], low[:, 2] = candles.high, candles.low
     columns = (opened, high, low, close, np.ones_like(opened))
     return Candles(candles.pair, frame, time, *(column.ravel() for column in columns))
+
+
+def test_what_a_backtest_does_not_use_is_not_loaded(shelf: Path) -> None:
+    script = (
+        "import sys\n"
+        "from core.cli import main\n"
+        "assert main(['backtest', '--pairs', 'LINK', '--details', '--out', 'b.csv']) == 0\n"
+        "heavy = 'pandas', 'matplotlib', 'asyncio', 'tqdm', 'xgboost', 'scipy', 'ccxt', 'aiosqlite', 'joblib'\n"
+        "print('LOADED', [name for name in heavy if name in sys.modules])\n"
+    )
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=shelf, capture_output=True, text=True, check=True, env=environ
+    )
+
+    assert done.stdout.splitlines()[-1] == "LOADED []"
