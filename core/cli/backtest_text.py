@@ -10,7 +10,7 @@ from core.config import Settings
 
 Figures = Mapping[str, Any]
 
-_HEADINGS = ("pair", "signals", "wins", "win rate", "R gross", "R net", "PF gross", "PF net", "ambiguous")
+_HEADINGS = ("pair", "signals", "won gross", "share", "R gross", "R net", "PF gross", "PF net", "ambiguous")
 
 
 def signals_text(summary: Figures, settings: Settings) -> str:
@@ -24,6 +24,8 @@ def signals_text(summary: Figures, settings: Settings) -> str:
         text += ["", *table(("pair", "candidates", *_HEADINGS[2:]), rows, foot=True)]
     costs = (settings.paper.fee_rate + settings.paper.slippage_rate) * 100
     text += ["", f"Net: after {costs:g}% of the price on each side for fee and slippage. PF: won for each 1 lost."]
+    if count := summary["total"]["signals"]:
+        text += [f"Won after costs: {summary['total']['wins_net']} of {count} signals."]
     text += [_ambiguous(summary, settings)]
     if gaps := summary["total"]["gap_ended"]:
         text += [f"{gaps} more were open when candles went missing for too long: left out."]
@@ -86,7 +88,7 @@ def _account_notes(figures: Figures) -> list[str]:
 def by_text(name: str, summary: Figures, figures: Figures | None) -> str:
     """The signals by regime, hour or month, and what the account made of them."""
     account = {} if figures is None else figures["by"][name]
-    headings: tuple[str, ...] = (name, "signals", "win rate", "R gross", "R net", "PF net")
+    headings: tuple[str, ...] = (name, "signals", "won gross", "R gross", "R net", "PF net")
     headings += () if figures is None else ("trades", "R net", "P&L net, $")
     rows = []
     for group in sorted({*summary["by"][name], *account}):

@@ -27,7 +27,8 @@ def backtest_picture(report: BacktestReport) -> bytes:
     if account is not None and len(account.time):
         benchmark = account.benchmark if account.benchmark.min() > 0 else None
         return equity_chart(account.time, account.equity, title, benchmark, _words(report))
-    time = np.append(np.arange(report.start_ms, report.end_ms, HOUR_MS), report.end_ms)
+    end = report.end_ms + -report.end_ms % HOUR_MS  # a range that ends within a candle ends with that candle's close
+    time = np.append(np.arange(report.start_ms, end, HOUR_MS), end)
     return equity_chart(time, cumulated_r(report.trades, time), title, None, _words(report))
 
 

@@ -67,8 +67,10 @@ def months(trades: Sequence[ReportTrade], account: Account | None) -> list[tuple
 
 
 def cumulated_r(trades: Sequence[ReportTrade], time: IntArray) -> FloatArray:
-    """The net R of all trades whose exit candle had opened by each ``time`` (epoch ms), (n,)."""
-    closed = sorted((t.follow.exit_time, t.r_net) for t in trades if t.follow.exit_time is not None)
+    """The net R of all trades whose exit candle had closed by each ``time`` (epoch ms), (n,)."""
+    closed = sorted(
+        (t.follow.exit_time + t.candidate.timeframe.ms, t.r_net) for t in trades if t.follow.exit_time is not None
+    )
     total = np.cumsum([0.0, *(r for _, r in closed)])
     found: FloatArray = total[np.searchsorted([at for at, _ in closed], time, side="right")]
     return found

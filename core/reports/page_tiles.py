@@ -62,8 +62,8 @@ def account_tiles(
         _factor(pnl, "won for each 1 lost, in USDT"),
         _expectancy([r for _, r, _ in results], sum(pnl) / len(pnl) if pnl else None),
         _drawdown(time, equity),
-        _ratio("Sharpe", sharpe(returns), "of daily returns, a year"),
-        _ratio("Sortino", sortino(returns), "only falls count as risk"),
+        _ratio("Sharpe", sharpe(returns), "of daily returns, a year", returns),
+        _ratio("Sortino", sortino(returns), "only falls count as risk", returns),
         Tile("Exposure", _share(exposure(exposed)), "of the time something was open"),
     ]
     return (*tiles, *_r_tiles([follow for follow, _, _ in results], [r for _, r, _ in results], other))
@@ -132,8 +132,10 @@ def _drawdown(time: IntArray, equity: FloatArray) -> Tile:
     return Tile("Max drawdown", _share(worst.share), f"longest below a high: {under}", "bad")
 
 
-def _ratio(label: str, value: float | None, words: str) -> Tile:
-    return Tile(label, _number(value), words if value is not None else "too few days to say", _tone(value))
+def _ratio(label: str, value: float | None, words: str, returns: FloatArray) -> Tile:
+    if value is None:
+        words = "too few days to say" if len(returns) < 2 else "no day fell" if np.ptp(returns) > 0 else "nothing moved"
+    return Tile(label, _number(value), words, _tone(value))
 
 
 def _r_tiles(follows: Sequence[Follow], net: Sequence[float], target_first: Tile) -> tuple[Tile, ...]:

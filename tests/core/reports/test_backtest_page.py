@@ -15,7 +15,7 @@ from core.domain.trading import Verdict
 from core.reports.backtest_page import BacktestReport, backtest_page
 from core.reports.page_tables import cumulated_r
 from tests.core.reports.made import nothing, report, settings, signals_only
-from tests.markets import walk
+from tests.markets import M15, walk
 
 EVIL = "</script><script>alert(1)</script><!-- & \u2028 {{data}}"
 
@@ -169,7 +169,7 @@ def test_without_an_account_the_page_speaks_in_r() -> None:
 
 def test_net_r_is_summed_up_as_trades_close() -> None:
     trades = signals_only().trades
-    ends = np.array(sorted(t.follow.exit_time or 0 for t in trades))
+    ends = np.array(sorted(t.follow.exit_time or 0 for t in trades)) + M15.ms  # known when the exit candle closes
 
     assert cumulated_r(trades, ends[:1] - 1).tolist() == [0.0]
     assert cumulated_r(trades, ends[-1:])[0] == pytest.approx(sum(t.r_net for t in trades))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.domain.candles import Pair
+from core.domain.candles import FloatArray, Pair
 from core.engine.metrics import max_drawdown
 from core.reports.page_tables import cumulated_r
 from core.services.backtest import Backtest, run_backtest
@@ -48,6 +48,20 @@ def test_the_tiles_agree_with_the_run_s_own_figures(both: tuple[Backtest, Portfo
     assert found["Expectancy"][0].replace("−", "-").removesuffix(" R") == f"{figures['expectancy_r_net']:+.2f}"
     other = figures["target_first"]["equity"] - figures["start_balance"]
     assert found["Target first"][0].replace("−", "-") == f"{other:+,.0f} USDT"
+
+
+def test_a_ratio_that_cannot_be_had_says_why(both: tuple[Backtest, PortfolioRun]) -> None:
+    backtest, run = both
+
+    def details(equity: FloatArray) -> tuple[str, str]:
+        lived = replace(run, trades=(), time=run.time[: len(equity)], equity=equity)
+        found = tiles(backtest_report(backtest, lived))
+        return found["Sharpe"][1], found["Sortino"][1]
+
+    week = np.full(7 * 96, 10_000.0)
+    assert details(week) == ("nothing moved", "nothing moved")
+    assert details(week + np.arange(len(week))) == ("of daily returns, a year", "no day fell")
+    assert details(week[:50]) == ("too few days to say", "too few days to say")
 
 
 def test_a_refused_signal_brings_what_it_became(both: tuple[Backtest, PortfolioRun]) -> None:
