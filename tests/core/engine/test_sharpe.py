@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -58,6 +59,13 @@ def test_the_example_of_the_paper() -> None:
     assert found == pytest.approx(wanted, abs=1e-12)
     assert found == pytest.approx(0.9004, abs=5e-5)
     assert expected_best_sharpe(variance / 250, trials) == pytest.approx(0.1132, abs=5e-5)
+
+
+def test_skew_and_tails_widen_the_doubt_as_the_formula_says() -> None:
+    """By hand: 0.5 - 0.1 over 24 steps, with 1 + 0.5 (a skew of -1) + 9 / 4 * 0.25 (a kurtosis of 10) below the root."""
+    found = probabilistic_sharpe(0.5, 25, skew=-1.0, kurtosis=10.0, benchmark=0.1)
+
+    assert found == pytest.approx(NormalDist().cdf(0.4 * math.sqrt(24 / 2.0625)), rel=1e-12)
 
 
 def test_the_moments_are_those_of_another_library() -> None:

@@ -214,6 +214,52 @@ def test_the_figures_add_up_and_are_json() -> None:
     )
 
 
+def test_every_figure_of_the_trades_follows_from_their_legs() -> None:
+    config = settings()
+    fee, slip = config.paper.fee_rate, config.paper.slippage_rate
+    run = run_portfolio(moods(1100, 3), config, at(400), at(1100))
+    figures = run.figures()
+
+    gross, net = [], []
+    for trade in run.trades:
+        sign, levels, quantity = trade.candidate.direction.sign, trade.follow.levels, trade.quantity
+        bought = levels.entry * (1 + sign * slip)
+        legs = [(leg.fraction * quantity, leg.price) for leg in trade.follow.legs]
+        gross.append(sum(sign * (price - levels.entry) * part for part, price in legs))
+        sold = [(part, price * (1 - sign * slip)) for part, price in legs]
+        fees = fee * (bought * quantity + sum(price * part for part, price in sold))
+        net.append(sum(sign * (price - bought) * part for part, price in sold) - fees)
+    risked = [trade.quantity * abs(trade.follow.levels.entry - trade.follow.levels.stop) for trade in run.trades]
+    r_gross, r_net = ([money / risk for money, risk in zip(side, risked, strict=True)] for side in (gross, net))
+
+    def factor(results: list[float]) -> float:
+        return sum(r for r in results if r > 0) / -sum(r for r in results if r < 0)
+
+    wanted = {
+        "pnl": sum(net),
+        "pnl_gross": sum(gross),
+        "costs": sum(gross) - sum(net),
+        "profit_factor": factor(gross),
+        "profit_factor_net": factor(net),
+        "expectancy": np.mean(net),
+        "expectancy_r": np.mean(r_gross),
+        "expectancy_r_net": np.mean(r_net),
+        "realized_r": sum(r_gross),
+        "realized_r_net": sum(r_net),
+        "wins": sum(r > 0 for r in gross),
+        "wins_net": sum(r > 0 for r in net),
+        "win_rate": sum(r > 0 for r in gross) / len(gross),
+        "ambiguous_share": sum(t.follow.ambiguous for t in run.trades) / len(run.trades),
+    }
+    assert {name: figures[name] for name in wanted} == pytest.approx(wanted)
+    assert 0 < wanted["profit_factor_net"] < wanted["profit_factor"]
+    by_month: dict[str, float] = {}
+    for trade, money in zip(run.trades, net, strict=True):
+        month = iso(trade.candidate.open_time)[:7]
+        by_month[month] = by_month.get(month, 0.0) + money
+    assert {month: group["pnl"] for month, group in figures["by"]["month"].items()} == pytest.approx(by_month)
+
+
 def test_a_range_without_candles_has_no_figures_to_speak_of() -> None:
     run = run_portfolio(moods(500, 3), settings(), at(600), at(700))
     figures = json.loads(json.dumps(run.figures(), allow_nan=False))
@@ -233,6 +279,27 @@ def test_the_basket_is_bought_at_the_first_close_and_held() -> None:
     growth = [link[-1] / link[400], eth[-1] / eth[400], sol[-1] / sol[0]]
     assert run.benchmark[0] == pytest.approx(10_000)
     assert run.benchmark[-1] == pytest.approx(10_000 * sum(growth) / 3)
+
+
+def test_the_basket_is_worth_its_last_known_prices_at_every_close() -> None:
+    candles = holed(1100, 3)  # SOL's candles begin within the range, LINK's end within it
+    run = run_portfolio(candles, settings(), at(400), at(1100))
+
+    def growth(pair: Pair, close_time: int) -> float:
+        known = candles[pair].between(at(400), close_time)
+        return float(known.close[-1] / known.close[0]) if len(known) else 1.0
+
+    worth = [sum(growth(pair, int(time)) for pair in (LINK, ETH, SOL)) / 3 * 10_000 for time in run.time]
+    assert run.benchmark == pytest.approx(np.array(worth))
+
+
+def test_a_pair_that_ended_before_the_range_is_not_in_the_basket() -> None:
+    candles = moods(700, 3)
+    candles[ETH] = candles[ETH].rows(0, 399)
+    run = run_portfolio(candles, settings(), at(400), at(700))
+
+    link, sol = candles[LINK].close, candles[SOL].close
+    assert run.benchmark[-1] == pytest.approx(5_000 * (link[-1] / link[400] + sol[-1] / sol[400]))
 
 
 def test_targets_first_is_the_same_market_with_the_other_order() -> None:
