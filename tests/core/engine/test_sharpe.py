@@ -62,7 +62,7 @@ def test_the_example_of_the_paper() -> None:
 
 
 def test_skew_and_tails_widen_the_doubt_as_the_formula_says() -> None:
-    """By hand: 0.5 - 0.1 over 24 steps, with 1 + 0.5 (a skew of -1) + 9 / 4 * 0.25 (a kurtosis of 10) below the root."""
+    """By hand: 24 steps, and 1 + 0.5 (a skew of -1) + 9 / 4 * 0.25 (a kurtosis of 10) below the root."""
     found = probabilistic_sharpe(0.5, 25, skew=-1.0, kurtosis=10.0, benchmark=0.1)
 
     assert found == pytest.approx(NormalDist().cdf(0.4 * math.sqrt(24 / 2.0625)), rel=1e-12)
