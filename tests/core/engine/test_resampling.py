@@ -145,6 +145,12 @@ def test_shuffled_trades_end_where_they_ended_and_fall_as_one_of_the_orders_does
     assert {round(float(d), 12) for d in paths.drawdown} == possible
 
 
+def test_a_loss_right_at_the_start_is_a_fall() -> None:
+    paths = reordered(np.array([-0.1, -0.2]), np.array([1, 2]), 50, rng(), replacement=False)
+
+    np.testing.assert_allclose(paths.drawdown, 1 - 0.9 * 0.8, rtol=1e-12)
+
+
 def test_drawn_trades_come_as_whole_clusters() -> None:
     returns, cluster = np.array([0.02, -0.05, 0.03]), np.array([1, 1, 2])
 

@@ -126,6 +126,21 @@ def test_settings_that_trade_the_same_are_one_trial() -> None:
     )
 
 
+def test_the_bar_is_set_by_the_spread_of_the_distinct_trials() -> None:
+    series = noise(12, 60, seed=3, common=0.5)
+    series[:, 0] = 0.0
+    sharpe = series.mean(axis=1) / series.std(axis=1, ddof=1)
+    counter = TrialCounter()
+    counter.add(series)
+    series[:, 0] = -0.0  # the same trades: a day without any has this sign after some sums
+    counter.add(series)
+
+    found = counter.trials()
+    assert (found.count, found.distinct) == (24, 12)
+    assert found.variance == pytest.approx(np.square(sharpe - sharpe.mean()).sum() / 11)
+    assert found.expected_best == expected_best_sharpe(found.variance, 12)
+
+
 def test_batches_make_no_difference() -> None:
     series = noise(50, 80, seed=7, common=0.4)
     whole, parts = TrialCounter(), TrialCounter()
