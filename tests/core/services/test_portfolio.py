@@ -217,7 +217,9 @@ def test_the_figures_add_up_and_are_json() -> None:
 def test_every_figure_of_the_trades_follows_from_their_legs() -> None:
     config = settings()
     fee, slip = config.paper.fee_rate, config.paper.slippage_rate
-    run = run_portfolio(moods(1100, 3), config, at(400), at(1100))
+    later = 25 * 96  # so that trades are entered in January and closed in February
+    candles = {pair: replace(c, time=c.time + later * M15.ms) for pair, c in moods(1100, 3).items()}
+    run = run_portfolio(candles, config, at(400 + later), at(1100 + later))
     figures = run.figures()
 
     gross, net = [], []
@@ -258,6 +260,7 @@ def test_every_figure_of_the_trades_follows_from_their_legs() -> None:
         month = iso(trade.candidate.open_time)[:7]
         by_month[month] = by_month.get(month, 0.0) + money
     assert {month: group["pnl"] for month, group in figures["by"]["month"].items()} == pytest.approx(by_month)
+    assert any(iso(t.candidate.open_time)[:7] != iso(t.exit_time)[:7] for t in run.trades)
 
 
 def test_a_range_without_candles_has_no_figures_to_speak_of() -> None:
