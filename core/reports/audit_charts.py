@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-from core.domain.candles import iso
+from core.domain.candles import DAY_MS, iso
 from core.reports.canvas import (
     DOWN,
     FAINT,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from core.ml.audit import Audit, Figures, FilterAudit
 
 _BOTTOM, _HEIGHT = 0.135, 0.71
+_MONTHS_MS = 120 * DAY_MS  # from so long a period on its months tell enough
 _APART = 0.17  # of a row's height: the point with the filter above, the one without below
 
 
@@ -57,8 +58,9 @@ def audit_chart(audit: Audit) -> bytes:
         _worths(axes, shown, name)
         middle = left + 0.1225
         figure.text(middle, 0.878, f"{name}, net R", color=TEXT, fontsize=NORMAL, ha="center", va="center")
-        months = f"{iso(start)[:7]} to {iso(end)[:7]}"
-        figure.text(middle, 0.857, months, color=FAINT, fontsize=SMALL, ha="center", va="center")
+        length = 7 if end - start >= _MONTHS_MS else 10  # of a shorter period the days matter
+        dates = f"{iso(start)[:length]} to {iso(end)[:length]}"
+        figure.text(middle, 0.857, dates, color=FAINT, fontsize=SMALL, ha="center", va="center")
     figure.text(0.3425, 0.878, "kills", color=TEXT, fontsize=NORMAL, ha="center", va="center")
     figure.text(0.3425, 0.857, "bright: it alone", color=FAINT, fontsize=SMALL, ha="center", va="center")
     for row, each in enumerate(shown):

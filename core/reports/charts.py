@@ -162,6 +162,8 @@ def equity_chart(
         axes.set_yticks([])
     curve_axes.set_xticks([])
     fall_axes.set_xticks(positions, labels)
+    if positions and positions[0] - moments[0] < 0.03 * (moments[-1] - moments[0]):
+        fall_axes.get_xticklabels()[0].set_horizontalalignment("left")  # in the middle it would be cut off
     _name_zone(figure)
     return png(figure)
 
@@ -212,7 +214,8 @@ def calibration_chart(buckets: Sequence[Bucket], title: str, base_rate: float | 
 
 
 def _name_zone(figure: Figure) -> None:
-    figure.text(0.84, 0.068, "UTC", color=FAINT, fontsize=SMALL, va="center")
+    # At the figure's edge: the last tick's name may reach beyond the axes.
+    figure.text(0.965, 0.068, "UTC", color=FAINT, fontsize=SMALL, ha="right", va="center")
 
 
 def _draw_candles(axes: Axes, candles: Candles) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _BLOCK, _HEAD = 5.1, 0.9  # inches: a block, the title above them
 _LEFT, _RIGHT = 0.035, 0.865
 _BINS = (8, 36)  # of a histogram, at least and at most
+_NARROW = 1.0  # per cent: what lies within so little is not spread over a whole axis
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +125,8 @@ def _fan(axes: Axes, block: Chance) -> None:
 
 
 def _change(percent: float) -> str:
-    return f"{percent:+.0f}%" if abs(percent) >= 9.95 else f"{percent:+.1f}%"
+    text = f"{percent:+.0f}%" if abs(percent) >= 9.95 else f"{percent:+.1f}%"
+    return text.replace("-", "−")  # as on the axes
 
 
 def _histogram(
@@ -134,7 +136,7 @@ def _histogram(
     from matplotlib.ticker import MaxNLocator
 
     low, high = min(float(values.min()), real), max(float(values.max()), real)
-    step = (high - low or 1.0) / int(np.clip(2 * len(values) ** 0.5, *_BINS))
+    step = max(high - low, _NARROW) / int(np.clip(2 * len(values) ** 0.5, *_BINS))
     # Bars begin and end at the mark, so that each lies on one side of it.
     edges = mark + step * np.arange(np.floor((low - mark) / step), np.ceil((high - mark) / step) + 1.5)
     counts, edges = np.histogram(values, edges)
@@ -142,6 +144,7 @@ def _histogram(
     bad = centres < mark if good_above else centres >= mark
     axes.bar(centres, counts, width=width, color=[DOWN if b else color for b in bad], alpha=0.75, linewidth=0)
     room = float(edges[-1] - edges[0]) * 0.04
+    room = max(room, (_NARROW - float(edges[-1] - edges[0])) / 2)
     axes.set_xlim(float(edges[0]) - room, float(edges[-1]) + room)
     axes.set_ylim(0, float(counts.max()) * 1.42)
     left, right = axes.get_xlim()

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _FEW = 20  # trades: below that a cell says how many
-_LEFT, _WIDTH, _BETWEEN = 0.105, 0.425, 0.025
+_LEFT, _RIGHT, _BETWEEN = 0.105, 0.98, 0.025  # more to the left where the rows' names are long
+_LETTER = 0.0108  # a row's name, per letter
 _BOTTOM, _HEIGHT = 0.215, 0.61
 
 
@@ -43,21 +44,23 @@ def heat_chart(heat: HeatMap, title: str, notes: tuple[str, ...] = ()) -> bytes:
     if not np.isfinite(heat.in_sample).any():
         raise ValueError("nothing was traded in-sample: there is no map to draw")
     figure = empty_figure(title, 9.0, 0.957)
-    figure.text(
-        0.035, 0.917, "net R per trade; framed: the best cell in-sample", color=FAINT, fontsize=NORMAL, va="center"
-    )
+    few = min(t[t > 0].min(initial=_FEW) for t in (heat.in_sample_trades, heat.out_of_sample_trades)) < _FEW
+    words = "net R per trade" + (" (and of how many, where few)" if few else "") + "; framed: the best cell in-sample"
+    figure.text(0.035, 0.917, words, color=FAINT, fontsize=NORMAL, va="center")
     reach = float(np.nanmax(np.abs(np.concatenate((heat.in_sample, heat.out_of_sample), axis=None)))) or 1.0
     best = np.unravel_index(int(np.nanargmax(heat.in_sample)), heat.in_sample.shape)
     sides = (
         ("in-sample", heat.in_sample, heat.in_sample_trades),
         ("out-of-sample", heat.out_of_sample, heat.out_of_sample_trades),
     )
+    left = max(_LEFT, 0.045 + _LETTER * max(len(name) for name in heat.y))
+    width = (_RIGHT - left - _BETWEEN) / 2
     for index, (name, values, trades) in enumerate(sides):
-        axes = panel(figure, (_LEFT + index * (_WIDTH + _BETWEEN), _BOTTOM, _WIDTH, _HEIGHT))
+        axes = panel(figure, (left + index * (width + _BETWEEN), _BOTTOM, width, _HEIGHT))
         _draw(axes, values, trades, reach, (int(best[0]), int(best[1])))
         _ticks(axes, heat, with_rows=index == 0)
         axes.set_title(f"{name}  ·  {values_text(values, trades)}", color=TEXT, fontsize=NORMAL, pad=10, loc="left")
-    figure.text(_LEFT + _WIDTH + _BETWEEN / 2, 0.148, heat.x_name, color=FAINT, fontsize=NORMAL, ha="center")
+    figure.text(left + width + _BETWEEN / 2, 0.148, heat.x_name, color=FAINT, fontsize=NORMAL, ha="center")
     figure.text(
         0.022, _BOTTOM + _HEIGHT / 2, heat.y_name, color=FAINT, fontsize=NORMAL, rotation=90, va="center", ha="center"
     )
