@@ -10,7 +10,11 @@ import pytest
 
 from core.config import Settings
 from core.domain.candles import Candles, Pair
-from core.services.backtest import run_backtest
+from core.domain.trading import Direction
+from core.engine.fills import advance, begin
+from core.engine.resampling import shifts
+from core.engine.strategy import levels
+from core.services.backtest import PairBacktest, run_backtest
 from core.services.checks.significance import check_significance
 from tests.ledgers import settings
 from tests.markets import LINK, M15, START, real, times, walk
@@ -93,6 +97,72 @@ def test_the_entries_are_those_of_the_backtest() -> None:
     assert lines[3].mean == pytest.approx(part.outcomes.realized_r.mean(), rel=1e-12)
     assert lines[1].mean == pytest.approx(part.outcomes.realized_r[part.entries.is_signal].mean(), rel=1e-12)
     assert 0.9 < lines[3].kept < 1  # beside the gap some cannot live
+
+
+OTHER = {"strategy": {"stop_atr": 1.0, "max_bars": 25, "breakeven_after_tp1": True}, "fills": "pessimistic"}
+
+
+@pytest.mark.parametrize(("changes", "start"), [({}, None), (OTHER, START + 300 * M15.ms)])
+def test_every_shifted_mean_is_what_the_live_kernel_gives_entry_by_entry(
+    changes: dict[str, object], start: int | None
+) -> None:
+    """Two pairs with gaps of their own, the second beginning later and ending earlier."""
+    late = walk(800, 9, price=20, gaps={500: 30})
+    held = {LINK: walk(1100, 8, gaps={700: 20, 900: 2}), ETH: replace(late, pair=ETH, time=late.time + 70 * M15.ms)}
+    config = settings(**changes)
+    lines = check_significance(held, config, start, trials=12, seed=3)
+
+    parts = run_backtest(held, config, start, candidates=True).parts
+    rooms = [enterable(part, config, start) for part in parts]
+    low, high = min(min(room) for room in rooms), max(max(room) for room in rooms)
+    offsets = shifts(high - low + 1, 12, np.random.default_rng(3))
+    assert len(lines) == 4
+    for line in lines:
+        means, counts = [], []
+        for offset in (0, *offsets.tolist()):
+            found = []
+            for part, room in zip(parts, rooms, strict=True):
+                for index, row in enumerate(part.entries.row.tolist()):
+                    slot = low + (int(part.candles.time[row]) // M15.ms - low + offset) % (high - low + 1)
+                    if slot in room and (line.what == "candidates" or part.entries.is_signal[index]):
+                        found.append(worth(part, index, *room[slot], line.way, config))
+            lived = [value for value in found if value is not None]
+            means.append(float(np.mean(lived)) if lived else np.nan)
+            counts.append(len(lived))
+        null = np.array([mean for mean in means[1:] if not np.isnan(mean)])
+        assert line.n == counts[0]
+        assert line.mean == pytest.approx(means[0])
+        assert line.null == pytest.approx(null)
+        assert line.p == (1 + (null >= means[0]).sum()) / (1 + len(null))
+        assert line.kept == pytest.approx(np.mean(counts[1:]) / counts[0])
+
+
+def enterable(part: PairBacktest, config: Settings, start: int | None) -> dict[int, tuple[int, int]]:
+    """Slot -> the row that can be entered there, and the end of its stretch."""
+    candles, rules = part.candles, config.strategy
+    return {
+        int(candles.time[row]) // M15.ms: (row, last)
+        for first, last in candles.stretches(config.candles.max_gap)
+        for row in range(first + rules.warmup_bars, last)
+        if row < len(candles) - rules.max_bars and (start is None or candles.time[row] >= start)
+    }
+
+
+def worth(part: PairBacktest, index: int, row: int, last: int, way: str, config: Settings) -> float | None:
+    """An entry's direction and holding time at another row, None where a gap ends it; the stretch ends at ``last``."""
+    candles, rules = part.candles, config.strategy
+    sign, atr = int(part.entries.sign[index]), float(part.indicators.atr[row])
+    if way == "same holding":
+        later = row + int(part.outcomes.bars[index])
+        move = sign * (candles.close[min(later, last - 1)] - candles.close[row]) / (rules.stop_atr * atr)
+        return float(move) if later < last else None
+    direction = Direction.LONG if sign > 0 else Direction.SHORT
+    follow = begin(levels(direction, float(candles.close[row]), atr, rules.stop_atr), int(candles.time[row]))
+    for candle in candles.rows(row + 1, last):
+        follow = advance(
+            follow, candle, max_bars=rules.max_bars, fills=config.fills, breakeven=rules.breakeven_after_tp1
+        )
+    return follow.realized_r if follow.closed else None
 
 
 def test_without_gaps_no_shifted_entry_is_lost() -> None:
