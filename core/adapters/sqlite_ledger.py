@@ -205,8 +205,9 @@ class SqliteLedger:
             cursors[row["step"]][Pair.parse(row["pair"])] = row["open_time"]
         signals = await self._db.rows("SELECT pair, max(open_time) AS t FROM decisions WHERE is_signal GROUP BY pair")
         variants = await self._db.rows(
-            "SELECT v.rule, d.pair, max(d.open_time) AS t FROM verdicts v JOIN decisions d USING (decision_id) "
-            "WHERE v.layer = 'variant' AND v.number = 1 GROUP BY v.rule, d.pair"
+            "SELECT v.rule, substr(v.sentence, 1, instr(v.sentence, ']: ')) AS label, d.pair, max(d.open_time) AS t "
+            "FROM verdicts v JOIN decisions d USING (decision_id) "
+            "WHERE v.layer = 'variant' AND v.number = 1 GROUP BY v.rule, label, d.pair"
         )
         recent = await self._db.rows(
             "SELECT ml_probability AS p, model_id FROM decisions WHERE model_id = (SELECT model_id FROM decisions "
@@ -231,7 +232,7 @@ class SqliteLedger:
             recent_model=recent[0]["model_id"] if recent else None,
             timeframe=last["timeframe"] if last else None,
             outcomes=await self.outcome_count(),
-            variant_signals={(row["rule"], Pair.parse(row["pair"])): row["t"] for row in variants},
+            variant_signals={(row["rule"], row["label"], Pair.parse(row["pair"])): row["t"] for row in variants},
         )
 
     def _account(self, row: Row, follows: list[FollowRecord]) -> Account:

@@ -130,4 +130,5 @@ class LedgerState:
     recent_model: str | None
     timeframe: str | None  # of the newest decision
     outcomes: int
-    variant_signals: Mapping[tuple[str, Pair], int] = field(default_factory=dict)  # open time of each one's newest
+    variant_signals: Mapping[tuple[str, str, Pair], int] = field(default_factory=dict)
+    """Open time of each variant's newest signal, by its name, its label then and the pair."""

@@ -22,7 +22,7 @@ from core.engine.history import History, Windows
 from core.engine.step import Book, Close, Proposal
 from core.engine.tracker import Tracker
 from core.engine.trader import Stance
-from core.engine.variants import variant_verdicts
+from core.engine.variants import variant_label, variant_verdicts
 from core.errors import SettingsError
 from core.ml.prediction import RECENT, average, percentile_of
 from core.ports import Advisor, Clock, Ledger, Predictor
@@ -118,7 +118,7 @@ class TradingLoop:
             last_signals=dict(state.last_signals),
             next_decision_id=state.next_decision_id,
             next_follow_id=state.next_follow_id,
-            variant_signals=dict(state.variant_signals),
+            variant_signals=self._own_signals(state.variant_signals),
         )
         self.memory = Memory(
             book=book,
@@ -131,6 +131,11 @@ class TradingLoop:
             histories={},
             early={},
         )
+
+    def _own_signals(self, signals: Mapping[tuple[str, str, Pair], int]) -> dict[tuple[str, Pair], int]:
+        """Those of today's variants: one that was changed under its old name has had no signal yet."""
+        labels = {name: variant_label(name, self._settings) for name in self._settings.variants}
+        return {(name, pair): time for (name, label, pair), time in signals.items() if labels.get(name) == label}
 
     @property
     def account(self) -> Account:

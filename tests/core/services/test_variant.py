@@ -13,7 +13,7 @@ from core.domain.candles import Pair
 from core.domain.ledger import DecisionRecord
 from core.domain.trading import Ruling, Verdict
 from core.engine.audit import audit_part
-from core.engine.variants import LAYER, variant_label
+from core.engine.variants import LAYER, label_of, variant_label
 from core.services.variant import contests_of, ever_tried, variant_reports
 from tests.ledgers import PAIRS, Books, Stage, books, facts_of, market, settings
 from tests.markets import M15
@@ -24,13 +24,13 @@ VARIANTS = {"strict": {"adx_min": 30}, "open": {"refused_regimes": [], "cooldown
 RULES = settings(variants=VARIANTS)
 
 
-async def live(kept: Books, rules: Settings, *stops: int) -> None:
-    """The loop through rows FIRST to LAST, killed and begun again at each stop."""
-    for first, last in zip((FIRST, *stops), (*stops, LAST), strict=True):
-        stage = await Stage.begin(kept, first, rules)
+async def live(kept: Books, rules: Settings, *stops: int, first: int = FIRST, last: int = LAST) -> None:
+    """The loop through rows ``first`` to ``last``, killed and begun again at each stop."""
+    for start, end in zip((first, *stops), (*stops, last), strict=True):
+        stage = await Stage.begin(kept, start, rules)
         for candles in MARKET.values():
-            stage.loop.warm(candles.rows(0, first))
-        await stage.play(MARKET, first, last)
+            stage.loop.warm(candles.rows(0, start))
+        await stage.play(MARKET, start, end)
 
 
 def choices(decisions: list[DecisionRecord]) -> list[tuple[Any, ...]]:
@@ -65,6 +65,20 @@ async def test_a_restart_changes_no_verdict(tmp_path: Path, run: list[DecisionRe
         await live(kept, RULES, 640, 641, 803, 1_100)
 
         assert choices(await kept.ledger.decisions()) == choices(run)
+
+
+async def test_a_variant_put_back_goes_by_the_signals_of_its_own_rules_alone(tmp_path: Path) -> None:
+    """Its cooldown is 100 candles: a signal that other rules gave under its name would be felt."""
+    found, label = [], variant_label("open", RULES)
+    for name, meanwhile in (("removed", {}), ("changed", {"open": {"adx_min": 0}})):
+        (tmp_path / name).mkdir()
+        async with books(tmp_path / name) as kept:
+            await live(kept, RULES, last=800)
+            await live(kept, settings(variants=meanwhile), first=800, last=870)
+            await live(kept, RULES, first=870)
+            found.append([c for c in choices(await kept.ledger.decisions()) if label_of(c[2]) == label])
+
+    assert found[0] == found[1]
 
 
 async def test_variants_change_nothing_that_is_traded(tmp_path: Path) -> None:
