@@ -261,6 +261,10 @@ def test_every_figure_of_the_trades_follows_from_their_legs() -> None:
         by_month[month] = by_month.get(month, 0.0) + money
     assert {month: group["pnl"] for month, group in figures["by"]["month"].items()} == pytest.approx(by_month)
     assert any(iso(t.candidate.open_time)[:7] != iso(t.exit_time)[:7] for t in run.trades)
+    held = [[t.candidate.close_time <= time < t.exit_time for t in run.trades] for time in run.time]
+    assert run.open == 0
+    assert run.exposed.tolist() == [any(flags) for flags in held]
+    assert figures["exposure"] == pytest.approx(np.mean([any(flags) for flags in held]))
 
 
 def test_a_range_without_candles_has_no_figures_to_speak_of() -> None:

@@ -31,6 +31,9 @@ def test_the_orders_are_of_the_trades_that_the_account_took(found: MonteCarlo) -
     assert orders.trades == len(run.trades) > 10
     assert orders.days == len({t.candidate.close_time // 86_400_000 for t in run.trades})
     # Every share is taken of the equity at its entry, so that they chain to about what was won.
+    had = {int(time): float(equity) for time, equity in zip(run.time, run.equity, strict=True)}
+    shares = [t.pnl / had[t.candidate.close_time] for t in run.trades]
+    assert orders.real[0] == pytest.approx(float(np.prod(1 + np.array(shares))), rel=1e-12)
     assert orders.real[0] == pytest.approx(1 + sum(t.pnl for t in run.trades) / 10_000, abs=0.003)
     np.testing.assert_allclose(orders.shuffled.final, orders.real[0], rtol=1e-9)
     assert orders.shuffled.drawdown.min() <= orders.real[1] <= orders.shuffled.drawdown.max()
