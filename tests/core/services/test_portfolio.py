@@ -267,6 +267,18 @@ def test_every_figure_of_the_trades_follows_from_their_legs() -> None:
     assert figures["exposure"] == pytest.approx(np.mean([any(flags) for flags in held]))
 
 
+def test_a_signal_needs_exactly_the_least_history() -> None:
+    candles = {LINK: moody(700, 30)}
+    row = int(run_backtest(candles, settings(), at(200)).parts[0].entries.row[0])  # candles begin with row 0
+
+    def first_signal(least: int) -> int:
+        config = settings(candles={"min_history": least})
+        return min(c.open_time for c in signals_of(run_portfolio(candles, config, at(200))))
+
+    assert first_signal(row + 1) == at(row)
+    assert first_signal(row + 2) > at(row)
+
+
 def test_a_range_without_candles_has_no_figures_to_speak_of() -> None:
     run = run_portfolio(moods(500, 3), settings(), at(600), at(700))
     figures = json.loads(json.dumps(run.figures(), allow_nan=False))
