@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import yaml
 from hypothesis import given
-from hypothesis import settings as run_with
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -460,7 +459,6 @@ def numbers() -> list[tuple[str, str]]:
     ]
 
 
-@run_with(deadline=None)  # how long a busy machine takes says nothing
 @given(st.sampled_from(numbers()), st.floats())
 def test_a_number_is_taken_as_it_is_or_refused_by_its_name(place: tuple[str, str], value: float) -> None:
     section, key = place
@@ -476,7 +474,6 @@ def yaml_of(value: float) -> str:
     return str(yaml.safe_dump(value)).splitlines()[0]
 
 
-@run_with(deadline=None)  # how long a busy machine takes says nothing
 @given(
     st.dictionaries(st.text(min_size=1, max_size=12), st.none() | st.booleans() | st.integers() | st.text(), max_size=4)
 )

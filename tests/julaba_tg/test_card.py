@@ -5,7 +5,7 @@ from __future__ import annotations
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from julaba_tg.card import CAPTION_LIMIT, TEXT_LIMIT, Block, Card, card, clean, html, plain, quote, table, units
@@ -60,7 +60,6 @@ def read(markup: str) -> TelegramReader:
     return reader
 
 
-@settings(deadline=None)  # how long a busy machine takes says nothing
 @given(cards, st.sampled_from([CAPTION_LIMIT, TEXT_LIMIT]))
 def test_any_card_is_valid_html_within_the_limit(content: Card, limit: int) -> None:
     markup = html(content, limit)
@@ -70,20 +69,17 @@ def test_any_card_is_valid_html_within_the_limit(content: Card, limit: int) -> N
     assert reader.entities <= 100
 
 
-@settings(deadline=None)  # how long a busy machine takes says nothing
 @given(cards, st.sampled_from([CAPTION_LIMIT, TEXT_LIMIT]))
 def test_the_plain_form_fits_too(content: Card, limit: int) -> None:
     assert 1 <= units(plain(content, limit)) <= limit
 
 
-@settings(deadline=None)  # how long a busy machine takes says nothing
 @given(cards)
 def test_plain_and_html_say_the_same_when_nothing_is_cut(content: Card) -> None:
     markup = html(content, 1_000_000)
     assert read(markup).text == plain(content, 1_000_000)
 
 
-@settings(deadline=None)  # how long a busy machine takes says nothing
 @given(st.text(alphabet=st.characters()))
 def test_a_cleaned_line_is_one_line_that_can_be_encoded(line: str) -> None:
     assert len(clean(line).encode().splitlines()) <= 1

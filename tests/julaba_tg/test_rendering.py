@@ -7,7 +7,7 @@ from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core.domain.messages import Event, ModelTrained, Notice, PairStopped
@@ -42,7 +42,6 @@ def sendable(card: Card) -> None:
         assert units(plain(card, limit)) <= limit
 
 
-@settings(deadline=None)  # how long a busy machine takes says nothing
 @given(
     hostile, hostile, maybe, maybe, numbers, st.sampled_from(["taken", "refused", "missed", "signal_only", "waiting"])
 )
@@ -70,7 +69,6 @@ def test_any_signal(words: str, more: str, gemini: float | None, ml: float | Non
     sendable(alerts.trade([event, a_target(), a_closing()], UTC))
 
 
-@settings(deadline=None)  # how long a busy machine takes says nothing
 @given(hostile, numbers)
 def test_any_other_alert(words: str, number: float) -> None:
     target = replace(a_target(), pair=words, target=words, price=number, pnl=number, fraction=number, r=number)
@@ -87,7 +85,6 @@ def test_any_other_alert(words: str, number: float) -> None:
     sendable(alerts.digest([target, closing, a_refusal(reason=words), *others] * 20, UTC))
 
 
-@settings(deadline=None)  # how long a busy machine takes says nothing
 @given(hostile, numbers, maybe)
 def test_any_answer(words: str, number: float, perhaps: float | None) -> None:
     pair = replace(a_pair(words), price=perhaps, note=words)

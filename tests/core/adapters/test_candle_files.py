@@ -44,7 +44,7 @@ def store(tmp_path: Path) -> CandleFiles:
 
 
 @given(candle_sets())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_what_went_in_comes_out_to_the_last_bit(candles: Candles) -> None:
     with TemporaryDirectory() as folder:
         store = CandleFiles(Path(folder))
@@ -60,7 +60,7 @@ def test_merging_keeps_every_time_once_and_the_newer_row(stored: Candles, newer:
 
 
 @given(candle_sets(), st.integers(-5, 65), st.integers(-5, 65))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_range_is_what_a_filter_would_give(candles: Candles, start: int, end: int) -> None:
     start_ms, end_ms = START + start * STEP, START + end * STEP
     with TemporaryDirectory() as folder:

@@ -6,7 +6,7 @@ from dataclasses import astuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core.domain.candles import Candles
@@ -20,7 +20,6 @@ def rows(candles: Candles) -> list[tuple[float, ...]]:
     return [astuple(c) for c in candles]
 
 
-@settings(deadline=None)
 @given(begin=st.integers(0, 300), steps=st.lists(st.tuples(st.integers(0, 90), st.integers(0, 900)), max_size=8))
 def test_it_holds_what_a_list_would_hold_and_views_stay_as_they_were(begin: int, steps: list[tuple[int, int]]) -> None:
     window, wanted = Window(MARKET.rows(0, begin)), rows(MARKET.rows(0, begin))

@@ -36,7 +36,7 @@ def signals_of(candles: Candles, rules: Settings) -> BoolArray:
 
 
 @given(st.integers(0, 1_000), st.sampled_from([0, 8, 40]))
-@run_with(max_examples=15, deadline=None)
+@run_with(max_examples=15)
 def test_with_every_filter_in_force_the_signals_are_the_strategys(seed: int, cooldown: int) -> None:
     candles, rules = walk(1_500, seed, gaps={600: 20}), settings(cooldown_bars=cooldown)
 

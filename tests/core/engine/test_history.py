@@ -38,7 +38,7 @@ def unbroken() -> list[tuple[str, Candidate | None, int, int]]:
 
 
 @given(stops=st.lists(st.integers(1, 1800), min_size=1, max_size=4), ask=st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_restarts_anywhere_find_the_same_bits(
     unbroken: list[tuple[str, Candidate | None, int, int]], stops: list[int], ask: bool
 ) -> None:

@@ -91,7 +91,7 @@ def test_days_in_their_own_order_are_the_market_as_it_was() -> None:
 
 
 @given(seed=st.integers(0, 10_000), block=st.floats(1, 8))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_another_market_is_made_of_real_returns_that_pairs_share(seed: int, block: float) -> None:
     pairs = {LINK: walk(960, 1), ETH: replace(walk(960, 2, price=3.0), pair=ETH)}
     days = whole_days(list(pairs.values()))

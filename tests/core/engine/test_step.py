@@ -203,7 +203,7 @@ def lived(script: Sequence[Any], config: Settings) -> tuple[Book, list[Effect]]:
     return now, effects
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows)
 def test_cash_and_open_value_equal_the_start_and_all_profit(script: Sequence[Any]) -> None:
     now, effects = lived(script, SETTINGS)
@@ -224,7 +224,7 @@ def test_cash_and_open_value_equal_the_start_and_all_profit(script: Sequence[Any
             assert trade.r_net == pytest.approx(net, abs=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(rows)
 def test_no_event_is_missing_or_doubled(script: Sequence[Any]) -> None:
     now, effects = lived(script, SETTINGS)
@@ -246,7 +246,7 @@ def test_no_event_is_missing_or_doubled(script: Sequence[Any]) -> None:
     assert told == hit
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(rows)
 def test_never_more_open_than_the_limits_allow(script: Sequence[Any]) -> None:
     tight = Settings.model_validate({"portfolio": {"max_positions": 2, "max_open_risk": 0.03}})
@@ -260,7 +260,7 @@ def test_never_more_open_than_the_limits_allow(script: Sequence[Any]) -> None:
         assert sum(p.open_risk for p in account.positions) <= 0.03 * (account.equity + 0.01 * newest.notional) + 1e-6
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(rows)
 def test_the_same_script_gives_the_same_effects(script: Sequence[Any]) -> None:
     assert lived(script, SETTINGS) == lived(script, SETTINGS)

@@ -97,7 +97,7 @@ def assert_agree(candles: Candles) -> None:
 
 
 @given(MARKETS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_value_agrees_with_the_full_computation(market: Market) -> None:
     assert_agree(market.candles())
 
@@ -152,7 +152,7 @@ def test_real_candles_agree(symbol: str) -> None:
 
 
 @given(MARKETS, st.integers(0, 960))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_begun_at_once_or_candle_by_candle_is_the_same_to_the_last_bit(market: Market, cut: int) -> None:
     candles = market.candles()
     cut = min(cut, len(candles))
@@ -197,7 +197,7 @@ def follow(candles: Candles, rules: Strategy) -> tuple[int, int]:
 
 
 @given(MARKETS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_it_proposes_what_the_full_window_proposes(market: Market) -> None:
     follow(market.candles(), LOOSE)
 

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import pytest
 import xgboost as xgb
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core.ml.reasons import Reasons
@@ -37,7 +37,6 @@ def test_every_share_and_the_base_are_the_librarys(kind: str, rounds: int) -> No
 
 
 @given(st.sampled_from(sorted(KINDS)), st.lists(VALUES, min_size=WIDTH, max_size=WIDTH))
-@settings(deadline=None)
 def test_the_shares_of_any_row_sum_to_its_log_odds(kind: str, row: list[float]) -> None:
     asked = np.array(row)
 

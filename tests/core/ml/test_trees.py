@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xgboost as xgb
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core.domain.candles import FloatArray
@@ -69,7 +69,6 @@ VALUES = st.one_of(st.floats(-1e30, 1e30), st.just(math.nan), st.integers(-30, 3
 
 
 @given(st.sampled_from(sorted(KINDS)), st.lists(VALUES, min_size=WIDTH, max_size=WIDTH), st.integers(1, ROUNDS))
-@settings(deadline=None)
 def test_any_row_missing_values_included_gets_the_librarys_answer(kind: str, row: list[float], rounds: int) -> None:
     trees, asked = laid_out(kind, rounds), np.array([row])
     wanted = booster(kind).predict(xgb.DMatrix(asked, nthread=1), iteration_range=(0, rounds))[0]

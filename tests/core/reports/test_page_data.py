@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core.domain.candles import FloatArray, IntArray
@@ -54,7 +54,6 @@ def prices_of(packed: dict[str, Any]) -> FloatArray:
     return prices
 
 
-@settings(deadline=None)  # how long a busy machine takes says nothing
 @given(HOSTILE, HOSTILE)
 def test_no_text_ends_the_script_or_is_changed(key: str, value: str) -> None:
     packed = script_json({key: [value]})
@@ -64,7 +63,6 @@ def test_no_text_ends_the_script_or_is_changed(key: str, value: str) -> None:
     assert json.loads(packed) == {key: [value]}
 
 
-@settings(deadline=None)  # how long a busy machine takes says nothing
 @given(HOSTILE)
 def test_a_parser_of_html_finds_one_script_with_the_data_in_it(text: str) -> None:
     found: list[str] = []
@@ -129,7 +127,6 @@ def test_few_candles_are_packed_too(rows: int) -> None:
     np.testing.assert_allclose(prices_of(packed)[3], candles.close, rtol=1e-15)
 
 
-@settings(deadline=None)  # how long a busy machine takes says nothing
 @given(st.lists(st.floats(-1e9, 1e9), max_size=40))
 def test_a_curve_comes_back_to_nine_digits(values: list[float]) -> None:
     curve = np.array(values, dtype=np.float64)
@@ -141,7 +138,6 @@ def test_a_curve_comes_back_to_nine_digits(values: list[float]) -> None:
     np.testing.assert_allclose(found, curve, atol=tolerance, rtol=0)
 
 
-@settings(deadline=None)  # how long a busy machine takes says nothing
 @given(st.lists(st.integers(1, 50), max_size=60))
 def test_times_come_back_whatever_is_missing(steps: list[int]) -> None:
     times = START + np.cumsum(steps, dtype=np.int64) * M15.ms

@@ -62,7 +62,7 @@ def test_a_name_that_says_neither_is_refused(name: str) -> None:
 
 
 @given(candle_sets())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_writing_and_reading_gives_the_same_bits(candles: Candles) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / csv_name(LINK, M15, 90)

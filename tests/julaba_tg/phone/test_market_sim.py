@@ -26,7 +26,7 @@ def columns(candles: Candles) -> list[bytes]:
     return [getattr(candles, c).tobytes() for c in ("time", "open", "high", "low", "close", "volume")]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 30 * 96), st.integers(1, 400), st.sampled_from(["1m", "5m", "15m", "30m", "1h"]))
 def test_any_window_is_a_part_of_the_whole_whoever_asks(offset: int, length: int, name: str) -> None:
     frame = Timeframe.parse(name)
