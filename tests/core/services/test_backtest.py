@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.config import Settings, Strategy
+from core.config import Paper, Settings, Strategy
 from core.domain.candles import Candles, Pair, Timeframe
 from core.domain.trading import ExitReason, FollowKind
 from core.engine.fills import advance, begin, net_r
@@ -136,6 +136,40 @@ def test_the_summary_adds_up_and_is_json() -> None:
     assert {name: part["wins"] for name, part in summary["by"]["month"].items()} == months
 
 
+def test_every_figure_is_worked_out_from_the_table() -> None:
+    """Wild candles, dear trading, two months: gross and net tell different stories."""
+    reach = np.where(np.arange(3000) % 80 == 0, 0.03, 0.0) * MARKET.close
+    later = MARKET.time + 15 * 96 * M15.ms
+    wild = dataclasses.replace(MARKET, time=later, high=MARKET.high + reach, low=MARKET.low - reach)
+    dear = LOOSE.model_copy(update={"paper": Paper(fee_rate=0.001, slippage_rate=0.0015)})
+    result = run(wild, candidates=True, settings=dear)
+    table, summary = result.table(), result.summary
+
+    def figures(rows: pd.DataFrame) -> dict[str, float | None]:
+        found: dict[str, float | None] = {"win_rate": (rows.realized_r > 0).mean()}
+        found["ambiguous_share"] = rows.ambiguous.mean()
+        for name, r in (("", rows.realized_r), ("_net", rows.realized_r_net)):
+            lost = -r[r < 0].sum()
+            found |= {f"wins{name}": (r > 0).sum(), f"realized_r{name}": r.sum()}
+            found[f"profit_factor{name}"] = r[r > 0].sum() / lost if lost else None
+        return found
+
+    signals = table[table.kind == "signal"]
+    expected = figures(signals)
+    assert expected["ambiguous_share"] not in (0, 1)
+    assert {name: summary["total"][name] for name in expected} == pytest.approx(expected)
+    everything = figures(table)
+    assert everything["wins_net"] != everything["wins"]
+    assert {name: summary["total"]["candidates"][name] for name in everything} == pytest.approx(everything)
+    keys = {"regime": signals.entry_regime, "hour": signals.timestamp.str[11:13], "month": signals.timestamp.str[:7]}
+    for name, key in keys.items():
+        assert set(summary["by"][name]) == set(key)
+        assert len(set(key)) > 1
+        for group, rows in signals.groupby(key):
+            wanted = figures(rows)
+            assert {what: summary["by"][name][group][what] for what in wanted} == pytest.approx(wanted)
+
+
 def test_with_the_targets_first_only_ambiguous_trades_are_better() -> None:
     reach = np.where(np.arange(3000) % 20 == 0, 0.08, 0.0) * MARKET.close
     wild = dataclasses.replace(MARKET, high=MARKET.high + reach, low=MARKET.low - reach)
@@ -214,6 +248,7 @@ def test_a_trade_that_a_gap_ends_is_counted_and_left_out() -> None:
     result = run(gapped)
 
     assert result.summary["total"]["gap_ended"] == 1
+    assert run(gapped, candidates=True).summary["total"]["gap_ended"] == 1  # signals alone
     assert first.row not in {t.row for t in result.trades}
     assert all(t.follow.exit_reason is not ExitReason.GAP for t in result.trades)
     assert not {t.row for t in run(gapped, candidates=True).trades} & set(range(cut, cut + 50))
