@@ -62,6 +62,21 @@ def test_so_is_every_row_for_any_other_setting(sets: tuple[str, ...]) -> None:
     assert compare(small_sweep(sets=sets), every=3) > 30
 
 
+def test_a_signal_counts_when_just_enough_candles_of_its_part_are_left_and_not_with_one_fewer() -> None:
+    held = {LINK: HELD[LINK]}
+    part = small_sweep(held, windows=1).ground.segments[0]
+    last = int(np.searchsorted(HELD[LINK].time, part.end_ms))
+    all_signals = run_backtest(held, BASE, part.start_ms, part.end_ms).parts[0].entries.row
+    left = last - int(all_signals[-1])  # rows of the part from its last signal on, this one counted
+
+    sweep = small_sweep(held, (f"max_bars={left - 1},{left}",), windows=1)
+    rows = evaluate_chunk(sweep.ground, held, sweep.chunks()[0])
+    trades = [n for n, kind in zip(rows["trades"], rows["segment"], strict=True) if kind == "is"]
+
+    assert trades == [len(all_signals), len(all_signals) - 1]
+    assert compare(sweep, held=held) > 0
+
+
 def test_a_gap_that_ends_trades_is_counted_as_in_the_backtest() -> None:
     held = {LINK: walk(3000, seed=5, gaps=dict.fromkeys(range(200, 3000, 100), 30))}
     sweep = small_sweep(held, ("adx_min=0", "cooldown_bars=0", "volume_ratio_min=0", "max_bars=90"), windows=1)
