@@ -110,9 +110,9 @@ def report_text(report: FilterReport) -> str:
         "",
         *wrapped(
             "kills: crossovers that fail it; alone: that fail nothing else. w/o: with the filter left out, the "
-            "cooldown run anew. * not in force as a refusal, shown as if it were. R is the mean per signal. "
-            "Intervals hold for outcomes that overlap and pairs that move together. Holm: stands when all that was "
-            "looked at counts."
+            "cooldown run anew. win: won before costs. * not in force as a refusal, shown as if it were. R is the "
+            "mean per signal. Intervals hold for outcomes that overlap and pairs that move together. Holm: stands "
+            "when all that was looked at counts."
         ),
         *(line for note in report.notes for line in wrapped(note)),
         "",
