@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from core.domain.candles import DAY_MS, FloatArray
 from core.errors import UsageError
 from core.services.sweep import verdict as module
 from core.services.sweep.heat import heat_axes, heat_map
-from core.services.sweep.plan import Kind
+from core.services.sweep.plan import KINDS, Kind
 from core.services.sweep.pools import in_this_process
 from core.services.sweep.run import SweepRun, run_sweep
 from core.services.sweep.verdict import judge
@@ -79,6 +80,44 @@ def test_walking_forward_takes_the_best_of_each_window_and_earns_what_comes_afte
     np.testing.assert_allclose(walk.daily_net_r, np.concatenate(daily), atol=1e-12)
     assert walk.net_r == pytest.approx(walk.daily_net_r.sum())
     assert walk.everybody_net_r == pytest.approx(frame[frame.segment == "oos"].net_r.sum() / 40)
+
+
+def of_the_formula(daily: FloatArray, bar: float) -> float:
+    """The probabilistic Sharpe ratio of 2012 by another library's moments; ``bar`` is per day."""
+    sharpe = daily.mean() / daily.std(ddof=1)
+    spread = 1 - stats.skew(daily) * sharpe + (stats.kurtosis(daily, fisher=False) - 1) / 4 * sharpe**2
+    return float(stats.norm.cdf((sharpe - bar) * np.sqrt((len(daily) - 1) / spread)))
+
+
+def test_skill_and_the_deflated_ratios_follow_the_papers(run: SweepRun, frame: pd.DataFrame) -> None:
+    found = judge(run.sweep, run.table)
+
+    for kind in KINDS:
+        side = found.side(kind)
+        every = np.unique([days(run, frame, setting, kind).round(12) for setting in range(40)], axis=0)
+        every = every[every.any(axis=1)]
+        ratios = every.mean(axis=1) / every.std(axis=1, ddof=1)
+        n = len(every)
+        usual, rare = stats.norm.ppf(1 - 1 / n), stats.norm.ppf(1 - 1 / (n * np.e))
+        bar = ratios.std(ddof=1) * ((1 - np.euler_gamma) * usual + np.euler_gamma * rare)
+        assert side.trials.distinct == n > 5
+        assert side.trials.expected_best == pytest.approx(bar)
+        for setting in range(0, 40, 7):
+            assert side.deflated[setting] == pytest.approx(of_the_formula(days(run, frame, setting, kind), bar))
+    walk = found.walk_forward
+    curve = np.cumsum([0, *walk.daily_net_r])
+    assert walk.sharpe == pytest.approx(walk.daily_net_r.mean() / walk.daily_net_r.std(ddof=1) * np.sqrt(365))
+    assert walk.skill == pytest.approx(of_the_formula(walk.daily_net_r, 0.0))
+    assert walk.drawdown_r == pytest.approx((np.maximum.accumulate(curve) - curve).max())
+
+
+def test_a_walk_that_only_loses_falls_from_its_start(run: SweepRun) -> None:
+    columns = {name: run.table.column(name) for name in run.table.column_names}
+    lost = [[-1.0] * len(nets or ()) for nets in columns["day_net_r"].to_pylist()]
+    walk = judge(run.sweep, type(run.table).from_pydict(columns | {"day_net_r": lost})).walk_forward
+
+    assert walk.daily_net_r.sum() < -1
+    assert walk.drawdown_r == pytest.approx(-walk.daily_net_r.sum())
 
 
 def test_the_best_is_taken_apart_by_pair(run: SweepRun, frame: pd.DataFrame) -> None:
