@@ -16,6 +16,7 @@ from core.domain.candles import BoolArray, Candles, Pair, Timeframe
 from core.engine.audit import EARLY, FILTERS, OWN, AuditPart, audit_part
 from core.engine.indicators import indicators
 from core.engine.strategy import candidates
+from core.services.backtest import run_backtest
 from tests.markets import LINK, walk
 
 BTC = Pair.parse("BTC/USDT")
@@ -44,6 +45,50 @@ def test_with_every_filter_in_force_the_signals_are_the_strategys(seed: int, coo
 
     assert found.signals().tolist() == signals_of(candles, rules).tolist()
     assert found.signals().tolist() == np.all([found.passed(name) for name in OWN], axis=0).tolist()
+
+
+def test_a_cooldown_is_over_when_exactly_as_many_candles_have_passed() -> None:
+    candles = walk(20_000, 4)
+    apart = np.diff(candidates(candles, indicators(candles), settings(cooldown_bars=0).strategy).row)
+    between = int(apart[apart > 20].min())
+
+    for cooldown in (between, between + 1):
+        rules = settings(cooldown_bars=cooldown, adx_min=0.0, volume_ratio_min=0.0)
+        found = part(candles, rules)
+        assert found.signals().tolist() == signals_of(candles, rules).tolist()
+        assert found.signals().tolist() == np.all([found.passed(name) for name in OWN], axis=0).tolist()
+        assert (found.bars_since == between).any()
+
+
+OTHERS: tuple[dict[str, Any], ...] = (
+    {},
+    {
+        "strategy": {"stop_atr": 1.1, "max_bars": 30, "breakeven_after_tp1": True},
+        "paper": {"fee_rate": 0.002, "slippage_rate": 0.001},
+        "fills": "pessimistic",
+    },
+)
+
+
+@pytest.mark.parametrize("changes", OTHERS)
+def test_outcomes_are_the_backtests_under_any_settings(changes: dict[str, Any]) -> None:
+    candles = walk(4_000, 6, gaps={1_500: 20, 2_600: 30})
+    every = candidates(candles, indicators(candles), settings().strategy).row
+    most = Settings.model_validate(changes).strategy.max_bars
+    # The last candidate has one candle too few, the one before it more than enough.
+    candles = candles.rows(0, int(every[every < 3_900][-1]) + most)
+    rules = Settings.model_validate(changes)
+
+    found = part(candles, rules)
+    truth = run_backtest({LINK: candles}, rules, candidates=True).parts[0]
+
+    assert found.row[found.sample].tolist() == truth.entries.row.tolist()
+    assert found.gross[found.sample].tolist() == truth.outcomes.realized_r.tolist()
+    assert found.net[found.sample].tolist() == truth.net_r.tolist()
+    closes = candles.time + candles.timeframe.ms
+    assert found.decided[found.sample].tolist() == closes[truth.entries.row].tolist()
+    assert found.end[found.sample].tolist() == closes[truth.outcomes.exit_row].tolist()
+    assert not found.sample.all()
 
 
 @pytest.mark.parametrize(
