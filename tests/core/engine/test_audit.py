@@ -147,6 +147,29 @@ def test_what_comes_later_changes_no_ruling() -> None:
     assert np.array_equal(whole.net[: len(cut)], cut.net)
 
 
+def test_the_candle_that_opens_at_a_candidates_close_is_not_known_yet() -> None:
+    """BTC moves as the pair does and 5m candles fall; a leap from that close on would undo what both rules refuse."""
+    candles, five = walk(2_400, 6), Timeframe.parse("5m")
+    falling = np.linspace(200.0, 100.0, 3 * len(candles))
+    times = candles.time[0] + np.arange(len(falling)) * five.ms
+    lower = Candles(LINK, five, times, falling, falling, falling, falling, np.ones(len(falling)))
+    whole = audit_part(candles, replace(candles, pair=BTC), {"5m": lower}, settings())
+
+    def leapt(part: Candles, time: int) -> Candles:
+        factor = np.where(part.time >= time, 5.0, 1.0)
+        columns = {name: getattr(part, name) * factor for name in ("open", "high", "low", "close")}
+        return replace(part, **columns)
+
+    for name in ("btc", "alignment"):
+        refused = np.flatnonzero(whole.killed(name))[-3:]
+        assert len(refused) == 3
+        for index in refused.tolist():
+            time = int(whole.decided[index])
+            btc = leapt(replace(candles, pair=BTC), time)
+            found = audit_part(candles, btc, {"5m": leapt(lower, time)}, settings())
+            assert found.killed(name)[index]
+
+
 def test_without_btc_the_check_lets_everything_pass_unless_the_unknown_is_refused() -> None:
     candles = walk(2_000, 3)
     refusing = Settings.model_validate({"rules": {"unknown": "refuse"}})
