@@ -93,10 +93,12 @@ def test_noise_gets_a_verdict_in_few_runs() -> None:
     assert sum(map(bool, spoken)) <= 6
 
 
-def test_what_holds_in_one_half_only_cannot_be_told() -> None:
+@pytest.mark.parametrize("good_half", ["earlier", "later"])
+def test_what_holds_in_one_half_only_cannot_be_told(good_half: str) -> None:
     plain = part(3)
     early, passes = plain.decided < START + 300 * DAY, plain.passed("volume")
-    found = run(part(3, net=plain.net + np.where(early, 2.0, -0.4) * passes))
+    gain = np.where(early == (good_half == "earlier"), 2.0, -0.4)
+    found = run(part(3, net=plain.net + gain * passes))
     volume = next(f for f in found.filters if f.name == "volume")
 
     assert volume.holm
@@ -135,6 +137,20 @@ def test_a_variant_stands_beside_the_filters_and_is_counted_among_what_was_looke
     assert loud.whole.kept.n == next(f for f in found.filters if f.name == "volume").whole.free.n
     assert found.tested == plain.tested + 1
     assert f"{len(FILTERS) + 1} filters looked at, {found.tested} could be tested" in found.conclusion
+
+
+def test_what_a_variant_alone_kills_are_the_strategys_signals_that_it_refuses() -> None:
+    strict = Settings.model_validate({"variants": {"strict": {"adx_min": 40}}})
+    made = part(8, rows=400)
+    found = run(made, settings=strict).filters[-1].whole
+
+    own = made.signals()
+    refused = own & (made.adx < 40)
+    assert 0 < refused.sum() < own.sum()
+    assert (found.kept.n, found.free.n) == ((own & ~refused).sum(), own.sum())
+    assert found.killed_alone == refused.sum()
+    assert found.killed_alone_net == pytest.approx(made.net[refused].mean())
+    assert found.difference == pytest.approx(made.net[own & ~refused].mean() - made.net[own].mean())
 
 
 def test_it_is_one_json_object_without_numbers_that_json_has_not() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from core.ml.variant_gate import Contest, VariantLook, error_share, variant_looks
 from tests.markets import M15, START
@@ -34,6 +35,30 @@ def test_a_planted_better_variant_becomes_ready() -> None:
     assert 0 < looks[-1].low < (looks[-1].difference or 0.0)
 
 
+def test_all_of_a_looks_error_lies_below_its_bound() -> None:
+    """One-sided: by hand from days, whose influences are summed before they are squared (Liang and Zeger 1986)."""
+    look = variant_looks(contests(1), 0.05)[-1]
+    first = sorted(contests(1), key=lambda c: c.closed)
+    days = np.unique([c.decided // DAY for c in first])
+    theirs = [c for c in first if c.by_variant]
+    mean, own = (float(np.mean([c.r_net for c in part])) for part in (theirs, first))
+    sums = [
+        sum(
+            c.by_variant * (c.r_net - mean) / len(theirs) - (c.r_net - own) / len(first)
+            for c in first
+            if c.decided // DAY == day
+        )
+        for day in days
+    ]
+    error = np.sqrt(np.square(sums).sum() * len(days) / (len(days) - 1))
+
+    assert look.low is not None
+    assert look.difference == pytest.approx(mean - own)
+    assert look.difference is not None
+    quantile = (look.difference - look.low) / error  # some 100 degrees of freedom: a little above the normal's
+    assert stats.norm.isf(look.alpha) < quantile < stats.t.isf(look.alpha, 40)
+
+
 def test_noise_seldom_passes_however_often_one_looks() -> None:
     """A budget of a fifth of 20% is spent over five looks: 4% in all, so of 150 lines hardly 14 may pass."""
     passed = [
@@ -57,6 +82,19 @@ def test_what_a_look_says_depends_on_nothing_later() -> None:
     closed = sorted(every, key=lambda c: c.closed)
 
     assert variant_looks(closed[:160], 0.05) == variant_looks(every[::-1], 0.05)[:3]
+
+
+def test_an_outcome_counts_when_it_is_known_and_not_when_it_was_decided() -> None:
+    every = contests(3, 100)
+    slow = Contest(min(c.decided for c in every) - DAY, max(c.closed for c in every) + DAY, 500.0, True, False)
+
+    first, second = variant_looks([slow, *every[:99]], 0.05)
+
+    assert first == variant_looks(every[:99], 0.05)[0]
+    assert second.variant.mean is not None
+    assert second.variant.mean > 5
+    assert second.days == (slow.closed - slow.decided) / DAY
+    assert second.owner.per_day == pytest.approx(sum(c.r_net for c in every[:99]) / second.days)
 
 
 def test_choices_that_hardly_differ_are_blocked() -> None:
