@@ -482,6 +482,21 @@ async def test_a_signal_of_the_downtime_is_missed_and_followed_never_taken_late(
     assert {f[2] for f in ledger["follows"]} == {FollowKind.SHADOW_SIGNAL, FollowKind.SHADOW_CANDIDATE}
 
 
+async def test_after_a_long_downtime_the_reference_is_known_at_the_oldest_missed_candle_too(
+    mexc: Moody, tmp_path: Path
+) -> None:
+    short: dict[str, Any] = {"candles": {"history": 300}}
+    mexc.now = NOON + 10
+    async with running(mexc, tmp_path, **short) as scene:
+        await scene.close()
+    mexc.now += (300 + 2 * GRID) * M15.ms
+    async with running(mexc, tmp_path, **short) as scene:
+        missed = await scene.kept.ledger.decisions()
+
+    assert len(missed) > 2
+    assert [d.open_time for d in missed if d.btc_correlation is None] == []
+
+
 async def test_a_signal_of_the_candle_that_closed_while_it_was_down_is_still_taken(mexc: Moody, tmp_path: Path) -> None:
     whole = await ledger_after(mexc, tmp_path / "whole", 60, {})
     late = await ledger_after(mexc, tmp_path / "late", 60, {SIGNAL: 1})

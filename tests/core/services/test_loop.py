@@ -106,6 +106,17 @@ async def test_restarts_anywhere_leave_the_ledger_of_an_unbroken_run(tmp_path: P
         assert await facts_of(kept) == whole
 
 
+async def test_a_memory_that_is_behind_its_store_is_read_anew_and_keeps_its_candles(tmp_path: Path) -> None:
+    whole = await run_whole(tmp_path / "whole")
+    async with books(tmp_path / "behind") as kept:
+        stage = await started(kept)
+        await stage.play(market(LAST), FIRST, 600)
+        for times in stage.loop.memory.cursors.values():
+            times.clear()
+        await stage.play(market(LAST), 599, LAST)
+        assert await facts_of(kept) == whole
+
+
 LOOSE = {"adx_min": 0.0, "volume_ratio_min": 0.0, "rsi_long_max": 100.0, "rsi_short_min": 0.0}
 
 
