@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -302,6 +302,27 @@ def run_backtest(
     first = start_ms if start_ms is not None else min(starts, default=0)
     last = end_ms if end_ms is not None else max(ends, default=first)
     return Backtest(settings, parts, first, last, candidates)
+
+
+def stored_backtests(
+    store: CandleStore,
+    pairs: Iterable[Pair],
+    timeframe: Timeframe,
+    settings: Settings,
+    start_ms: int | None = None,
+    end_ms: int | None = None,
+    *,
+    history: History = "all",
+    candidates: bool = False,
+) -> Iterator[Backtest]:
+    """A backtest of each pair that has candles in the range, one after the other: only one pair's are in memory.
+
+    The arguments are those of ``stored_candles`` and ``run_backtest``. Raises DataError.
+    """
+    for pair in pairs:
+        stored = stored_candles(store, [pair], timeframe, start_ms, end_ms)
+        if stored:
+            yield run_backtest(stored, settings, start_ms, end_ms, history=history, candidates=candidates)
 
 
 def market_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from core.errors import DataError
 from core.ml.dataset import SOURCE_WEIGHTS, Dataset, Label
 from core.ml.features import FEATURES_V1, features_v1_of_rows
 from core.ports import CandleStore
-from core.services.backtest import Backtest, History, PairBacktest, run_backtest, stored_candles
+from core.services.backtest import Backtest, History, PairBacktest, stored_backtests
 
 _SOURCE = "backtest"
 
@@ -40,20 +40,15 @@ def stored_samples(
     *,
     history: History = "all",
     candidates: bool = False,
-    progress: Callable[[Pair], None] = lambda pair: None,
 ) -> Dataset:
-    """The samples of stored candles, one pair after the other, so that only one pair's candles are in memory.
+    """The samples of stored candles; the arguments are those of ``stored_backtests``.
 
-    ``progress`` is told of each pair that is done; the other arguments are those of ``run_backtest``. Raises DataError,
-    also where none of the pairs has candles.
+    Raises DataError, also where none of the pairs has candles.
     """
-    parts: list[Dataset] = []
-    for pair in pairs:
-        stored = stored_candles(store, [pair], timeframe, start_ms, end_ms)
-        if stored:
-            result = run_backtest(stored, settings, start_ms, end_ms, history=history, candidates=candidates)
-            parts.append(samples_of(result, settings.ml.label))
-        progress(pair)
+    results = stored_backtests(
+        store, pairs, timeframe, settings, start_ms, end_ms, history=history, candidates=candidates
+    )
+    parts = [samples_of(result, settings.ml.label) for result in results]
     if not parts:
         raise DataError(f"no {timeframe.name} candles of these pairs are stored; get them with `julaba fetch`")
     return parts[0].joined(*parts[1:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from core.adapters.candle_files import CandleFiles
@@ -51,6 +52,14 @@ async def test_a_lived_row_takes_the_place_of_the_backtests(stored: CandleFiles,
     assert counts["shadow_candidate"] > 0
     assert counts["backtest"] == len(alone) - counts["trade"] - counts.get("shadow_signal", 0)
     assert not table.duplicated(["symbol", "timestamp", "direction"]).any()
+
+
+def test_without_a_life_the_table_is_the_backtest_of_all_pairs_that_have_candles(stored: CandleFiles) -> None:
+    more = settings(pairs=[{"symbol": name} for name in (*map(str, PAIRS), "BNB")])
+    wanted = run_backtest(market(ROWS, PAIRS), more, to_ms(END) - more.bootstrap_ms, to_ms(END)).table()
+
+    assert len(wanted) > 5
+    pd.testing.assert_frame_equal(training_table(stored, more, (), to_ms(END)), wanted)
 
 
 async def test_a_lived_signal_has_the_outcome_the_backtest_gives_it(stored: CandleFiles, tmp_path: Path) -> None:
