@@ -196,7 +196,8 @@ def propose(window: Candles, last_signal_time: int | None, strategy: Strategy, m
 
     None where nothing crosses, or where that candle is among the first ``strategy.warmup_bars`` of its stretch.
     ``last_signal_time`` is the open time (epoch ms) of the pair's previous signal; the cooldown counts the window's
-    rows after it, so a window longer than the cooldown is enough when that signal lies before it.
+    rows after it, so a window longer than the cooldown is enough when that signal lies before it. This is the
+    definition; the live loop's ``tracker`` finds the same without going through the window again, and is held to it.
     """
     stretches = window.stretches(max_gap)
     if not stretches or stretches[-1][1] - stretches[-1][0] <= strategy.warmup_bars:
