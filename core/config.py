@@ -118,7 +118,7 @@ class Strategy(Section):
     rsi_short_min: Annotated[float, Field(ge=0, le=100)] = 30.0
     volume_ratio_min: NonNegative = 0.75
     cooldown_bars: Annotated[int, Field(ge=0)] = 8
-    stop_atr: Positive = 2.0
+    stop_atr: Annotated[float, Field(ge=0.01, le=100)] = 2.0
     max_bars: Annotated[int, Field(ge=1, le=10_000)] = 100
     warmup_bars: Annotated[int, Field(ge=50)] = 50
     breakeven_after_tp1: bool = False
@@ -190,7 +190,7 @@ class Rules(Section):
 
 
 class Paper(Section):
-    start_balance: Positive = 10_000.0
+    start_balance: Annotated[float, Field(gt=0, le=1e12)] = 10_000.0
     fee_rate: Annotated[float, Field(ge=0, lt=0.1)] = 0.0005  # of notional, per side
     slippage_rate: Annotated[float, Field(ge=0, lt=0.1)] = 0.0005  # of price, per side
     risk_per_trade: Annotated[float, Field(gt=0, le=0.1)] = 0.02

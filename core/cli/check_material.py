@@ -6,10 +6,11 @@ import argparse
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from core.cli import Context
-from core.cli.options import add_days, add_pairs, add_range, check_range, positive_int
+from core.cli.options import add_days, add_pairs, add_range, check_range, whole_number
 from core.cli.stored import load_range, with_btc
 from core.cli.text import wrapped
 from core.config import Settings
@@ -17,6 +18,7 @@ from core.domain.candles import Candles, Pair, iso
 
 SHOWN = 10
 """Leaks or differences in a text answer; --json has them all."""
+_MOST = 100_000  # of anything a check is told to make: more costs memory and hours and tells nothing new
 
 
 def common(parser: argparse.ArgumentParser, days: str = "the last N days (default: all that is stored)") -> None:
@@ -27,8 +29,9 @@ def common(parser: argparse.ArgumentParser, days: str = "the last N days (defaul
 
 
 def count(parser: argparse.ArgumentParser, name: str, default: int, help_text: str) -> None:
-    """An option for a number of things, at least 1."""
-    parser.add_argument(name, type=positive_int, default=default, metavar="N", help=f"{help_text} (default {default})")
+    """An option for a number of things, from 1 to ``_MOST``."""
+    kind = partial(whole_number, most=_MOST)
+    parser.add_argument(name, type=kind, default=default, metavar="N", help=f"{help_text} (default {default})")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from datetime import UTC, datetime
+from functools import partial
 
 from core.config import Settings
 from core.domain.candles import Timeframe, iso, to_ms
@@ -25,12 +26,23 @@ def parse_utc(text: str) -> int:
     return to_ms(moment)
 
 
-def positive_int(text: str) -> int:
-    """For ``type=``: a whole number of at least 1. Raises UsageError."""
+_MOST_DAYS = 36_500
+"""A hundred years: no candles are older, and times stay far from where they overflow."""
+
+
+def whole_number(text: str, most: int) -> int:
+    """A whole number from 1 to ``most``. Raises ArgumentTypeError, to which argparse adds the option's name."""
     number = int(text) if text.strip().isascii() and text.strip().isdigit() else 0
     if number < 1:
-        raise UsageError(f"{text!r} is not a whole number of at least 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    if number > most:
+        raise argparse.ArgumentTypeError(f"{text} is too many: at most {most:,}")
     return number
+
+
+def positive_int(text: str) -> int:
+    """For ``type=``: as ``whole_number``, up to a thousand million."""
+    return whole_number(text, 1_000_000_000)
 
 
 def add_pairs(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +82,7 @@ def timeframe_of(args: argparse.Namespace, settings: Settings) -> Timeframe:
 
 def add_days(parser: argparse.ArgumentParser, help_text: str) -> None:
     """``--days N``: ``args.days``, at least 1, or None."""
-    parser.add_argument("--days", type=positive_int, metavar="N", help=help_text)
+    parser.add_argument("--days", type=partial(whole_number, most=_MOST_DAYS), metavar="N", help=help_text)
 
 
 def add_history(parser: argparse.ArgumentParser) -> None:

@@ -24,12 +24,12 @@ def on_cluster(address: str) -> Pool:
     """A ``Pool`` on the Dask scheduler at ``address``, such as ``tcp://10.0.0.1:8786``.
 
     A worker lost in the middle costs the chunks it was at, which others do again. Raises UsageError without the extra
-    ``julaba[cluster]`` or for what is no address, JulabaError where nobody answers.
+    ``cluster`` or for what is no address, JulabaError where nobody answers.
     """
     try:
         import distributed
     except ImportError:
-        raise UsageError("--dask needs Dask: pip install 'julaba[cluster]'") from None
+        raise UsageError("--dask needs Dask: .venv/bin/pip install '.[cluster]' where Julaba lies") from None
 
     if not _ADDRESS.match(address):
         # Dask would say so too, but only after it had tried for half a minute to close what it never opened.

@@ -122,8 +122,10 @@ def _values(key: str, part: str) -> list[Value]:
         count = int((last - first) / step) + 1 if step > 0 and last >= first else 0
     except (InvalidOperation, ValueError, OverflowError):
         count = 0
-    if not 0 < count <= _MOST_VALUES:
+    if count < 1:
         raise UsageError(f"--set {key}: {part!r} is no range FROM:TO:STEP with FROM up to TO, such as 20:30:2.5")
+    if count > _MOST_VALUES:
+        raise UsageError(f"--set {key}: {part!r} are {count:,} values, more than {_MOST_VALUES:,}; take a larger step")
     # In decimal, so that 0.1:0.3:0.1 gives 0.3 and not 0.30000000000000004.
     return [_single(str(first + index * step)) for index in range(count)]
 
