@@ -99,3 +99,17 @@ def test_no_variant_takes_a_candidate_whose_regime_is_not_known() -> None:
     unknown = replace(candidate, snapshot=replace(candidate.snapshot, regime=Regime.UNKNOWN))
 
     assert {v.number for v in variant_verdicts(unknown, CANDLES.time, {}, WIDE)} == {0.0}
+
+
+def test_a_variants_cooldown_ends_at_the_candle_the_setting_names() -> None:
+    rules = settings(patient={"cooldown_bars": 30})
+    candidate = next(c for c in candidates(rules) if c.is_signal)
+    row = int(np.searchsorted(CANDLES.time, candidate.open_time))
+    known = CANDLES.time[: row + 1]
+
+    numbers = [
+        variant_verdicts(candidate, known, {("patient", LINK): int(known[row - bars])}, rules)[0].number
+        for bars in (1, 29, 30, 31)
+    ]
+
+    assert numbers == [0.0, 0.0, 1.0, 1.0]
