@@ -190,7 +190,7 @@ def _r(value: float | None) -> str:
 def variants_text(reports: Sequence[VariantReport]) -> str:
     """A paragraph per variant with the conditions of its last look."""
     if not reports:
-        return "No variants are configured: name some under `variants` in config.yaml, such as {calm: {adx_min: 20}}."
+        return "No variants are configured: name some under `variants` in config.yaml, such as calm: {adx_min: 20}."
     lines: list[str] = []
     for report in reports:
         lines += [f"{report.name}: {report.state}   {report.label}, tried as number {report.order}"]

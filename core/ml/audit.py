@@ -105,7 +105,7 @@ class Audit:
             verb = "leave out" if best.in_force else "take up"
             now, then = (worth.kept, worth.free) if best.in_force else (worth.free, worth.kept)
             return (
-                f"Best supported change: {verb} {best.words} ({gain:+.2f}R net a signal, 95% {low:+.2f} to "
+                f'Best supported change: {verb} "{best.words}" ({gain:+.2f}R net a signal, 95% {low:+.2f} to '
                 f"{high:+.2f}, still so after Holm's correction; {asked}). {_in_all(now)} would have been "
                 f"{_in_all(then)}."
             )

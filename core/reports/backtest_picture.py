@@ -12,7 +12,7 @@ from core.reports.page_tables import cumulated_r, months
 
 _TITLE = 24  # letters of pairs that fit beside the dates
 _WORDS = (
-    *(("Net P&L", ""), ("R net", "R "), ("Win rate", "won "), ("Profit factor", "PF ")),
+    *(("Net P&L", ""), ("R net", "R "), ("Win rate", "won net "), ("Profit factor", "PF ")),
     ("Max drawdown", "drawdown "),
 )
 
@@ -38,10 +38,11 @@ def backtest_months(report: BacktestReport) -> bytes:
 
 
 def _words(report: BacktestReport) -> str:
-    """``−655 USDT · 47 trades · won 46.8% · PF 0.78 · drawdown 14.6%``."""
+    """``−655 USDT · 47 trades · won net 46.8% · PF 0.78 · drawdown 14.6%``."""
     value = {tile.label: tile.value for tile in report.tiles}
     said = [prefix + value[label] for label, prefix in _WORDS if label in value]
     if report.account is not None:
         said = [words for words in said if not words.startswith("R ")]
-    what = "trades" if report.account is not None else "signals"
-    return " · ".join([*said[:1], f"{len(report.trades)} {what}", *said[1:]])
+    what = "trade" if report.account is not None else "signal"
+    count = f"{len(report.trades)} {what}{'' if len(report.trades) == 1 else 's'}"
+    return " · ".join([*said[:1], count, *said[1:]])

@@ -70,7 +70,7 @@ def test_a_filter_in_force_that_kills_the_better_half_costs_and_should_go() -> N
     found = run(shifted(1, "volume", -0.8))
 
     assert verdicts(found)["volume"] == "costs"
-    assert found.conclusion.startswith("Best supported change: leave out volume from 0.75 (+0.")
+    assert found.conclusion.startswith('Best supported change: leave out "volume from 0.75" (+0.')
     assert "would have been" in found.conclusion
 
 
@@ -78,7 +78,7 @@ def test_a_rule_that_would_help_as_a_veto_is_proposed() -> None:
     found = run(shifted(2, "alignment", 1.0))
 
     assert verdicts(found)["alignment"] == "helps"
-    assert found.conclusion.startswith("Best supported change: take up alignment veto (+0.")
+    assert found.conclusion.startswith('Best supported change: take up "alignment veto" (+0.')
 
 
 def test_a_veto_already_in_force_is_not_proposed_again() -> None:

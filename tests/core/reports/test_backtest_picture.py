@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.reports.backtest_page import BacktestReport
-from core.reports.backtest_picture import backtest_months, backtest_picture
+from core.reports.backtest_picture import _words, backtest_months, backtest_picture
 from core.reports.charts import equity_chart
 from core.reports.month_chart import month_chart
 from tests.core.reports.made import nothing, report, signals_only
@@ -75,3 +75,10 @@ def test_months_of_a_backtest_are_a_picture_and_none_are_an_error() -> None:
     empty: BacktestReport = replace(signals_only(), trades=())
     with pytest.raises(ValueError, match="no months"):
         backtest_months(empty)
+
+
+def test_the_words_say_which_wins_are_meant_and_one_trade_is_one() -> None:
+    made = report()
+
+    assert f" · {len(made.trades)} trades · won net " in _words(made)
+    assert " · 1 trade · " in _words(replace(made, trades=made.trades[:1]))
