@@ -13,6 +13,7 @@ from core.config import Paper, Settings, Strategy
 from core.domain.candles import Candles, Pair, Timeframe
 from core.domain.trading import ExitReason, FollowKind
 from core.engine.fills import advance, begin, net_r
+from core.engine.outcomes import EXITS
 from core.services.backtest import COLUMNS, MORE_COLUMNS, Backtest, History, run_backtest, stored_candles
 from tests.markets import LINK, M15, START, walk
 
@@ -248,10 +249,17 @@ def test_a_trade_that_a_gap_ends_is_counted_and_left_out() -> None:
     result = run(gapped)
 
     assert result.summary["total"]["gap_ended"] == 1
-    assert run(gapped, candidates=True).summary["total"]["gap_ended"] == 1  # signals alone
     assert first.row not in {t.row for t in result.trades}
     assert all(t.follow.exit_reason is not ExitReason.GAP for t in result.trades)
     assert not {t.row for t in run(gapped, candidates=True).trades} & set(range(cut, cut + 50))
+
+
+def test_of_candidates_that_a_gap_ends_the_signals_alone_are_counted() -> None:
+    holed = walk(3000, seed=6, gaps=dict.fromkeys(range(150, 3000, 150), 20))
+    both = run(holed, candidates=True)
+
+    assert (both.parts[0].market.outcomes.exit == EXITS.index(ExitReason.GAP)).sum() > both.parts[0].gap_ended
+    assert both.summary["total"]["gap_ended"] == run(holed).summary["total"]["gap_ended"] > 0
 
 
 def test_a_short_gap_counts_minutes_and_not_rows() -> None:

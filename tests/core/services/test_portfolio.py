@@ -215,7 +215,7 @@ def test_the_figures_add_up_and_are_json() -> None:
 
 
 def test_every_figure_of_the_trades_follows_from_their_legs() -> None:
-    config = settings()
+    config = settings(paper={"fee_rate": 0.002, "slippage_rate": 0.001})
     fee, slip = config.paper.fee_rate, config.paper.slippage_rate
     later = 25 * 96  # so that trades are entered in January and closed in February
     candles = {pair: replace(c, time=c.time + later * M15.ms) for pair, c in moods(1100, 3).items()}
@@ -254,6 +254,7 @@ def test_every_figure_of_the_trades_follows_from_their_legs() -> None:
         "ambiguous_share": sum(t.follow.ambiguous for t in run.trades) / len(run.trades),
     }
     assert {name: figures[name] for name in wanted} == pytest.approx(wanted)
+    assert 0 < wanted["wins_net"] < wanted["wins"]
     assert 0 < wanted["profit_factor_net"] < wanted["profit_factor"]
     by_month: dict[str, float] = {}
     for trade, money in zip(run.trades, net, strict=True):
