@@ -35,7 +35,7 @@ def signals_text(summary: Figures, settings: Settings) -> str:
 def _ambiguous(summary: Figures, settings: Settings) -> str:
     words = "Ambiguous: a candle touched the stop and an open target; the stop is taken"
     if settings.detail is not None:
-        words += f" unless {settings.detail.name} candles tell ({summary['total']['decided']} told)"
+        words += f"\nunless {settings.detail.name} candles tell ({summary['total']['decided']} told)"
     if not summary["ambiguous_share"]:
         return f"{words}."
     return f"{words}.\nWith the targets first: {summary['target_first']['realized_r']:+.2f} R gross."
@@ -48,7 +48,7 @@ def account_text(figures: Figures) -> str:
         _line("return", columns, lambda f: _signed_share(f["return"])),
         _line("equity, $", columns, lambda f: f"{f['equity']:,.2f}"),
         _line("deepest drawdown", columns, lambda f: _share(f["drawdown"]["share"] if f["drawdown"] else 0.0)),
-        _line("its days", columns, lambda f: f"{f['drawdown']['days'] if f['drawdown'] else 0:.1f}"),
+        _line("days it lasted", columns, lambda f: f"{f['drawdown']['days'] if f['drawdown'] else 0:.1f}"),
         _line("longest below a high, days", columns, lambda f: f"{f['underwater_days']:.1f}"),
         _line("Sharpe / Sortino", columns, lambda f: f"{_ratio(f['sharpe'])} / {_ratio(f['sortino'])}"),
         _line("trades / won gross", columns[:2], lambda f: f"{f['trades']} / {_share(f['win_rate'])}"),

@@ -34,8 +34,8 @@ def load_range(
     """Candles in the range of ``--from``, ``--to`` and, if there is one, ``--days``. Warns about pairs left out.
 
     Where no beginning is named it is ``default_days`` before the end, else the first candle; without ``--to`` the end
-    is the last candle's close. ``name_others``: also names what is stored but not among ``pairs``. Raises DataError
-    when no pair has candles there.
+    is the last candle's close. The end does not reach beyond that close, nor days beyond the first candle.
+    ``name_others``: also names what is stored but not among ``pairs``. Raises DataError when no pair has candles there.
     """
     from core.services.backtest import stored_candles
 
@@ -47,12 +47,12 @@ def load_range(
             f"no {timeframe.name} candles of {names} {_where(args.from_ms, args.to_ms)}; "
             "get them with `julaba fetch` or `julaba candles import`"
         )
-    end = args.to_ms or max(int(c.time[-1]) + timeframe.ms for c in found.values())
+    first = min(int(c.time[0]) for c in found.values())
+    last = max(int(c.time[-1]) + timeframe.ms for c in found.values())
+    end = args.to_ms or last
     days = getattr(args, "days", None) or default_days
-    if args.from_ms is not None:
-        start = args.from_ms
-    else:
-        start = end - days * DAY_MS if days else min(int(c.time[0]) for c in found.values())
+    start = max(first, end - days * DAY_MS) if days else first
+    start = start if args.from_ms is None else args.from_ms
     candles = {pair: c for pair, c in found.items() if len(c.between(start, end))}
     if not candles:
         raise DataError(f"no {timeframe.name} candles {_where(start, end)}; take another range")
@@ -66,7 +66,8 @@ def load_range(
     others = [str(p) for p in stored if p not in (*pairs, *said, context.settings.btc)]
     if name_others and others:
         say(f"warning: stored but not configured, so left out: {', '.join(others)} (--pairs takes them)")
-    return Stored(candles, start, end)
+    # What is told of a range, its days and rates, holds for candles that are there.
+    return Stored(candles, start, min(end, last))
 
 
 def with_btc(stored: Stored, context: Context, settings: Settings) -> dict[Pair, Candles]:
