@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from core.bootstrap import candle_store
 from core.cli import Context, say
-from core.cli.options import add_days, add_history, add_pairs, add_range, add_timeframe, check_range, timeframe_of
+from core.cli.options import add_history, add_last_days, add_pairs, add_range, add_timeframe, check_range, timeframe_of
 from core.cli.pictures import write_picture
 from core.cli.stored import Stored, load_range, with_btc
 from core.config import Settings
@@ -30,7 +30,7 @@ def backtest_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_pairs(parser)
     add_range(parser)
-    add_days(parser, "the last N days before --to (default: before the last stored candle's close)")
+    add_last_days(parser)
     add_history(parser)
     add_timeframe(parser)
     parser.add_argument("--candidates", action="store_true", help="follow every crossover, not only the signals")

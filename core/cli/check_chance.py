@@ -33,7 +33,7 @@ def montecarlo_arguments(parser: argparse.ArgumentParser) -> None:
         "The account's trades in other orders, and other markets made of the real days in blocks through the whole "
         "portfolio backtest: how the final equity and the drawdown are spread."
     )
-    common(parser, "the last N days (default 90)")
+    common(parser, "90")
     count(parser, "--trials", 1000, "orders of the trades")
     count(parser, "--markets", 200, "other markets")
     count(parser, "--block-days", 3, "mean length of a block of days")

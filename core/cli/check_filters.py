@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from core import bootstrap
 from core.cli import Context
-from core.cli.options import add_days, add_pairs, add_range, add_seed, check_range, seed_of
+from core.cli.options import add_last_days, add_pairs, add_range, add_seed, check_range, seed_of
 from core.cli.pictures import write_picture
 from core.cli.stored import load_range
 from core.cli.text import table, wrapped
@@ -33,7 +33,7 @@ def filters_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_pairs(parser)
     add_range(parser)
-    add_days(parser, "the last N days before --to (default: before the last stored candle's close)")
+    add_last_days(parser)
     parser.add_argument("--png", type=Path, metavar="FILE", help="draw the picture there")
     add_seed(parser, "the random walks")
 

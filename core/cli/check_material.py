@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from core.cli import Context
-from core.cli.options import add_days, add_pairs, add_range, check_range, whole_number
+from core.cli.options import add_last_days, add_pairs, add_range, check_range, whole_number
 from core.cli.stored import load_range, with_btc
 from core.cli.text import wrapped
 from core.config import Settings
@@ -21,11 +21,11 @@ SHOWN = 10
 _MOST = 100_000  # of anything a check is told to make: more costs memory and hours and tells nothing new
 
 
-def common(parser: argparse.ArgumentParser, days: str = "the last N days (default: all that is stored)") -> None:
+def common(parser: argparse.ArgumentParser, days: str = "all that is stored") -> None:
     """``--pairs``, ``--from``, ``--to`` and ``--days``; give the parsed ones to ``material_of``."""
     add_pairs(parser)
     add_range(parser)
-    add_days(parser, days)
+    add_last_days(parser, days)
 
 
 def count(parser: argparse.ArgumentParser, name: str, default: int, help_text: str) -> None:

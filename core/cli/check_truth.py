@@ -252,7 +252,7 @@ def parity_arguments(parser: argparse.ArgumentParser) -> None:
         "Replays stored candles through the live loop, once as the bare strategy and once with all layers, and holds "
         "every trade, refusal and close against the backtest and the portfolio backtest. Exit 1 where they differ."
     )
-    common(parser, "the last N days (default 30)")
+    common(parser, "30")
 
 
 def parity(args: argparse.Namespace, context: Context) -> int:

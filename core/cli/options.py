@@ -85,6 +85,11 @@ def add_days(parser: argparse.ArgumentParser, help_text: str) -> None:
     parser.add_argument("--days", type=partial(whole_number, most=_MOST_DAYS), metavar="N", help=help_text)
 
 
+def add_last_days(parser: argparse.ArgumentParser, default: str = "all that is stored") -> None:
+    """``--days N`` as ``stored.load_range`` reads it: back from ``--to`` or from where the candles end."""
+    add_days(parser, f"the last N days before --to, or before the candles end (default: {default})")
+
+
 def add_history(parser: argparse.ArgumentParser) -> None:
     """``--history all|none``: ``args.history``."""
     parser.add_argument(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from core import bootstrap
 from core.cli import Context, say
-from core.cli.options import add_days, add_pairs, add_range, check_range
+from core.cli.options import add_last_days, add_pairs, add_range, check_range
 from core.cli.stored import load_range, with_btc
 from core.cli.text import bar_of
 from core.config import Settings
@@ -26,7 +26,7 @@ def replay_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_pairs(parser)
     add_range(parser)
-    add_days(parser, "the last N days of the stored candles (default 90)")
+    add_last_days(parser, "90")
     parser.add_argument(
         "--layers", choices=("all", "none"), default="all", help="none: the bare strategy, as the backtest has it"
     )

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from core import bootstrap
 from core.cli import Context, say
 from core.cli.options import (
-    add_days,
+    add_last_days,
     add_pairs,
     add_range,
     add_seed,
@@ -56,7 +56,7 @@ def sweep_arguments(parser: argparse.ArgumentParser) -> None:
     add_seed(parser, "the lot")
     add_pairs(parser)
     add_range(parser)
-    add_days(parser, "the last N days before --to (default: before the last stored candle's close)")
+    add_last_days(parser)
     add_timeframe(parser)
     parser.add_argument("--windows", type=positive_int, default=4, metavar="K", help="walk-forward windows (4)")
     parser.add_argument(
