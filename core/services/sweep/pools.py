@@ -11,6 +11,7 @@ import signal
 import threading
 import warnings
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from core.errors import JulabaError
@@ -56,7 +57,8 @@ def _in_processes(processes: int, ground: Ground, source: Source, chunks: Sequen
 
     try:
         # One thread each: the processes are as many as the cores already.
-        with parallel_config("loky", n_jobs=processes, inner_max_num_threads=1, initializer=_begin_worker):
+        begin = partial(_begin_worker, os.getpid())
+        with parallel_config("loky", n_jobs=processes, inner_max_num_threads=1, initializer=begin):
             parallel = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs", max_nbytes=None)
             before = _deaf()
             try:
@@ -92,9 +94,10 @@ def _deaf() -> set[signal.Signals]:
     return {signal.Signals(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})}
 
 
-def _begin_worker() -> None:
+def _begin_worker(parent: int) -> None:
+    """``parent`` is told, not asked for: it may have been killed while the worker was starting."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
 def _end_with(parent: int) -> None:

@@ -12,6 +12,13 @@ _deaf()
 blocked = get_reusable_executor(max_workers=1).submit(signal.pthread_sigmask, signal.SIG_BLOCK, ()).result()
 print(signal.SIGINT in blocked)
 """
+LATE = """
+import sys, threading
+from core.services.sweep.pools import _begin_worker
+
+_begin_worker(int(sys.argv[1]))
+threading.Event().wait(30)
+"""
 
 
 def test_a_worker_is_deaf_to_ctrl_c_before_its_first_import() -> None:
@@ -19,3 +26,12 @@ def test_a_worker_is_deaf_to_ctrl_c_before_its_first_import() -> None:
     done = subprocess.run([sys.executable, "-c", ASKED], capture_output=True, text=True, check=True)
 
     assert done.stdout == "True\n"
+
+
+def test_a_worker_whose_master_was_killed_while_it_started_ends_too() -> None:
+    with subprocess.Popen([sys.executable, "-c", "pass"]) as master:
+        master.wait()
+
+    done = subprocess.run([sys.executable, "-c", LATE, str(master.pid)], timeout=25, check=False)
+
+    assert done.returncode == 1
