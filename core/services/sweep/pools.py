@@ -9,20 +9,25 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import warnings
 from collections.abc import Callable, Generator, Sequence
-from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from core.errors import JulabaError
 from core.services.sweep.plan import Chunk, Ground
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from core.services.sweep.evaluate import Rows, Source
 
 Done = Generator[tuple[Chunk, "Rows"], None, None]
 Pool = Callable[[Ground, "Source", Sequence[Chunk]], Done]
 """Works chunks off and gives each with its rows, in whatever order they are done."""
+
+# The processes are as many as the cores already.
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_ONE_THREAD = dict.fromkeys(_THREADS, "1")
 
 _LOOK_S = 1.0  # how often a worker looks whether anybody waits for it
 
@@ -51,33 +56,37 @@ def on_cores(jobs: int | None = None) -> Pool:
 
 
 def _in_processes(processes: int, ground: Ground, source: Source, chunks: Sequence[Chunk]) -> Done:
-    from joblib import Parallel, delayed, parallel_config
-    from joblib.externals.loky import get_reusable_executor
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
+    # joblib's own executor, without `Parallel` around it: that shares large arrays through a folder, of which there
+    # are none here, and a Ctrl-C while it is being cleared away is told by a traceback.
+    from concurrent.futures import FIRST_COMPLETED, wait
+
+    from joblib.externals.loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
+
+    pool = ProcessPoolExecutor(processes, initializer=_begin_worker, initargs=(os.getpid(),), env=_ONE_THREAD)
+    coming = iter(chunks)
+
+    def ask(count: int) -> set[Future[tuple[Chunk, Rows]]]:
+        return {pool.submit(_work, ground, source, chunk) for chunk in islice(coming, count)}
 
     try:
-        # One thread each: the processes are as many as the cores already.
-        begin = partial(_begin_worker, os.getpid())
-        with parallel_config("loky", n_jobs=processes, inner_max_num_threads=1, initializer=begin):
-            parallel = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs", max_nbytes=None)
-            before = _deaf()
-            try:
-                done = parallel(delayed(_work)(ground, source, chunk) for chunk in chunks)
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            try:
-                for result in done:  # noqa: UP028 - `yield from` would close it before the warning is silenced
-                    yield result
-            finally:
-                with warnings.catch_warnings(action="ignore", category=UserWarning):
-                    done.close()  # it warns of work given up, which is what was asked for
+        before = _deaf()
+        try:
+            # No more than its queue holds: what waits outside of it would be looked for when all is ended.
+            asked = ask(2 * processes)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        while asked:
+            done, asked = wait(asked, return_when=FIRST_COMPLETED)
+            asked |= ask(len(done))
+            for future in done:
+                yield future.result()
     except TerminatedWorkerError:
         raise JulabaError(
             "a worker process died (killed, or out of memory); what is done is kept: "
             "call it again to go on, with fewer --jobs where memory is short"
         ) from None
     finally:
-        get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
+        pool.shutdown(wait=True, kill_workers=True)
 
 
 def _deaf() -> set[signal.Signals]:
