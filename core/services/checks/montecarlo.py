@@ -23,7 +23,7 @@ from core.services.portfolio import PortfolioRun, run_portfolio
 
 @dataclass(frozen=True, eq=False)
 class OtherOrders:
-    """The trades in other orders; ``real`` is (final equity as a multiple of the start, deepest fall) in their own order.
+    """The trades in other orders; ``real`` is (final equity over the start, deepest fall) in their own order.
 
     ``real`` is compounded like the others, one trade after the other: where trades overlapped it is a little off what
     the account had (real years: by 0.05% of the start).
