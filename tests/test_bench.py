@@ -76,10 +76,16 @@ def test_a_line_survives_the_way_out_of_its_process() -> None:
 
 
 def test_a_process_gives_what_it_said_and_how_much_memory_it_took() -> None:
-    ran = process([sys.executable, "-c", "import sys; print('found'); sys.stderr.write('x' * 300_000)"])
+    """Its own memory, however large the process is that asks."""
+    held = b"x" * 300_000_000
+    code = "import sys; kept = bytearray({}); print('found'); sys.stderr.write('x' * 300_000)"
 
-    assert (ran.text, len(ran.remarks)) == ("found\n", 300_000)
-    assert 1 < ran.peak_mb < 500
+    small, large = (process([sys.executable, "-c", code.format(size)]) for size in (0, 100_000_000))
+
+    assert (small.text, len(small.remarks)) == ("found\n", 300_000)
+    assert 1 < small.peak_mb < 60
+    assert large.peak_mb - small.peak_mb == pytest.approx(95, abs=10)
+    assert len(held) == 300_000_000
 
 
 def test_a_process_that_fails_is_told_with_its_complaint() -> None:

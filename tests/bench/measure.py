@@ -109,33 +109,37 @@ class Ran:
     remarks: str
 
 
+# A process begins as a copy of the one that starts it, whose memory then counts as its own greatest: a small one in
+# between starts and times it, and waits for this one child (getrusage would tell the greatest of all children so far).
+_LAUNCHER = """
+import os, sys, time
+note, *arguments = sys.argv[1:]
+began = time.perf_counter()
+_, status, usage = os.wait4(os.posix_spawnp(arguments[0], arguments, os.environ), 0)
+taken = time.perf_counter() - began
+with open(note, "w") as file:
+    file.write(f"{taken} {usage.ru_maxrss}")
+sys.exit(min(abs(os.waitstatus_to_exitcode(status)), 255))
+"""
+
+
 def process(arguments: Sequence[str | Path], extra: Mapping[str, str] | None = None) -> Ran:
     """Runs a process to its end. Raises RuntimeError with what it complained of where it fails."""
-    began = time.perf_counter()
-    # stderr goes to a file: two pipes read one after the other could wait for each other for ever.
-    with (
-        tempfile.TemporaryFile("w+") as stderr,
-        subprocess.Popen(
-            [str(a) for a in arguments],
+    with tempfile.TemporaryDirectory() as folder:
+        note = Path(folder) / "note"
+        ran = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", _LAUNCHER, note, *(str(a) for a in arguments)],
             cwd=ROOT,
             env=environment() | dict(extra or {}),
-            stdout=subprocess.PIPE,
-            stderr=stderr,
+            capture_output=True,
             text=True,
-        ) as child,
-    ):
-        assert child.stdout is not None
-        text = child.stdout.read()
-        # wait4 tells the memory of this one child; getrusage would tell the greatest of all so far.
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        taken = time.perf_counter() - began
-        stderr.seek(0)
-        remarks = stderr.read()
-    if child.returncode:
-        raise RuntimeError(f"{arguments[0]} failed: {remarks[-2000:]}")
+            check=False,
+        )
+        if ran.returncode:
+            raise RuntimeError(f"{arguments[0]} failed: {ran.stderr[-2000:]}")
+        seconds, peak = note.read_text().split()
     scale = 1 / 2**20 if sys.platform == "darwin" else 1 / 1024
-    return Ran(taken, usage.ru_maxrss * scale, text, remarks)
+    return Ran(float(seconds), float(peak) * scale, ran.stdout, ran.stderr)
 
 
 def python(module: str, *arguments: str | Path, extra: Mapping[str, str] | None = None) -> Ran:
