@@ -29,6 +29,8 @@ def signals_text(summary: Figures, settings: Settings) -> str:
     text += [_ambiguous(summary, settings)]
     if gaps := summary["total"]["gap_ended"]:
         text += [f"{gaps} more were open when candles went missing for too long: left out."]
+    if new := summary["total"]["too_new"]:
+        text += [f"{new} more came in the last {settings.strategy.max_bars} candles: too near the end for this table."]
     return "\n".join(text)
 
 

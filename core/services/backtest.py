@@ -71,7 +71,7 @@ class BacktestTrade:
 
 @dataclass(frozen=True, eq=False)
 class PairBacktest:
-    """A pair's closed trades as arrays, oldest first; those that a gap ended are only counted.
+    """A pair's closed trades as arrays, oldest first; those that a gap ended or that are ``too_new`` are only counted.
 
     ``market`` has them too, and those without all their candles or an outcome; ``chosen`` are its entries kept here.
     """
@@ -82,6 +82,7 @@ class PairBacktest:
     outcomes: Outcomes
     net_r: FloatArray
     gap_ended: int
+    too_new: int  # signals with fewer than ``strategy.max_bars`` candles behind them
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -253,6 +254,7 @@ class Backtest:
         chosen = [part.entries.is_signal for part in parts]
         figures = {"signals": int(sum(c.sum() for c in chosen)), **_results(parts, chosen)}
         figures["gap_ended"] = sum(part.gap_ended for part in parts)
+        figures["too_new"] = sum(part.too_new for part in parts)
         if self.with_candidates:
             everything = [np.ones(len(part), dtype=np.bool_) for part in parts]
             figures["candidates"] = {"count": sum(len(part) for part in parts), **_results(parts, everything)}
@@ -373,8 +375,16 @@ def _closed(market: Market, settings: Settings) -> PairBacktest:
     at_gap = market.outcomes.exit == _GAP
     chosen: BoolArray = whole & ~at_gap
     outcomes = market.outcomes.only(chosen)
-    gap_ended = int((whole & at_gap & market.entries.is_signal).sum())
-    return PairBacktest(market, chosen, market.entries.only(chosen), outcomes, _net_r(outcomes, settings), gap_ended)
+    signal = market.entries.is_signal
+    return PairBacktest(
+        market=market,
+        chosen=chosen,
+        entries=market.entries.only(chosen),
+        outcomes=outcomes,
+        net_r=_net_r(outcomes, settings),
+        gap_ended=int((whole & at_gap & signal).sum()),
+        too_new=int((~whole & signal).sum()),
+    )
 
 
 def _net_r(outcomes: Outcomes, settings: Settings) -> FloatArray:

@@ -262,6 +262,20 @@ def test_of_candidates_that_a_gap_ends_the_signals_alone_are_counted() -> None:
     assert both.summary["total"]["gap_ended"] == run(holed).summary["total"]["gap_ended"] > 0
 
 
+def test_signals_too_near_the_end_are_counted_and_left_out() -> None:
+    whole = run(MARKET)
+    last = whole.trades[-1]
+    cut = MARKET.rows(0, last.row + 100)
+
+    shorter = run(cut)
+
+    assert [t.row for t in shorter.trades] == [t.row for t in whole.trades[:-1]]
+    assert (shorter.summary["total"]["too_new"], run(MARKET.rows(0, last.row + 101)).summary["total"]["too_new"]) == (
+        1,
+        0,
+    )
+
+
 def test_a_short_gap_counts_minutes_and_not_rows() -> None:
     first = next(t for t in run(MARKET).trades if t.follow.bars > 5)
     cut = first.row + 3
