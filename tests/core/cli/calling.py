@@ -24,3 +24,13 @@ def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any
     assert out.count("\n") == 1
     found: dict[str, Any] = json.loads(out)
     return found
+
+
+def refused(capsys: pytest.CaptureFixture[str], code: int, words: str, *arguments: str) -> None:
+    """Holds that a command ends with ``code`` and says why in one line, with ``words`` in it, and nothing else."""
+    found, out, err = called(capsys, *arguments)
+    assert found == code
+    assert out == ""
+    assert err.startswith("error: ")
+    assert words in err
+    assert err.count("\n") == 1

@@ -12,7 +12,7 @@ import pytest
 
 from core.bootstrap import candle_store
 from core.domain.candles import Candles, Pair, Timeframe
-from tests.core.cli.calling import answer, called
+from tests.core.cli.calling import answer, called, refused
 from tests.markets import M15, walk
 
 ETH = Pair.parse("ETH/USDT")
@@ -125,13 +125,7 @@ def test_a_file_that_cannot_be_written_is_named_as_given(shelf: Path, capsys: py
 def test_wrong_use_is_one_line(
     shelf: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], code: int, words: str
 ) -> None:
-    found, out, err = called(capsys, *arguments)
-
-    assert found == code
-    assert out == ""
-    assert err.startswith("error: ")
-    assert words in err
-    assert err.count("\n") == 1
+    refused(capsys, code, words, *arguments)
 
 
 def test_the_account_stands_below_the_signals(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from core.cli import main
 from core.domain.candles import Pair
 from core.ml.dataset import from_table
 from core.services.records import LEDGER_COLUMNS
-from tests.core.cli.calling import answer, called
+from tests.core.cli.calling import answer, called, refused
 from tests.markets import walk
 
 LOOSE = """
@@ -151,10 +151,5 @@ def test_wrong_use_is_one_line_and_leaves_the_last_ledger(
     ledger = shelf / "data/replay/julaba.sqlite"
     ledger.parent.mkdir()
     ledger.write_bytes(b"the last one")
-    found, out, err = called(capsys, "replay", *arguments)
-
-    assert (found, out) == (code, "")
-    assert err.startswith("error: ")
-    assert words in err
-    assert err.count("\n") == 1
+    refused(capsys, code, words, "replay", *arguments)
     assert ledger.read_bytes() == b"the last one"

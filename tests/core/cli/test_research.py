@@ -7,7 +7,7 @@ import pytest
 
 from core.bootstrap import candle_store
 from core.domain.candles import Candles, Pair
-from tests.core.cli.calling import answer, called
+from tests.core.cli.calling import answer, called, refused
 from tests.markets import LINK, M15, START, walk
 
 ETH = Pair.parse("ETH/USDT")
@@ -59,13 +59,7 @@ def test_a_file_that_cannot_be_written_is_named_as_given(shelf: Path, capsys: py
 def test_wrong_use_is_one_line(
     shelf: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], code: int, words: str
 ) -> None:
-    found, out, err = called(capsys, *arguments)
-
-    assert found == code
-    assert out == ""
-    assert err.startswith("error: ")
-    assert words in err
-    assert err.count("\n") == 1
+    refused(capsys, code, words, *arguments)
 
 
 def test_indicators_without_history_are_empty_at_first(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from core.bootstrap import candle_store
 from core.cli import main
-from tests.core.cli.calling import answer, called
+from tests.core.cli.calling import answer, called, refused
 from tests.core.services.sweep.shelf import candles
 from tests.markets import real_folder
 
@@ -165,12 +165,7 @@ def test_nobody_trades_and_it_says_so(shelf: Path, capsys: pytest.CaptureFixture
 def test_wrong_use_is_one_line_and_nothing_is_begun(
     shelf: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], code: int, words: str
 ) -> None:
-    found, out, err = called(capsys, "sweep", *arguments)
-
-    assert (found, out) == (code, "")
-    assert err.startswith("error: ")
-    assert words in err
-    assert err.count("\n") == 1
+    refused(capsys, code, words, "sweep", *arguments)
     assert not (shelf / "data/sweeps").exists()
 
 
