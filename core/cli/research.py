@@ -56,8 +56,14 @@ def _plain(snapshot: Snapshot) -> dict[str, object]:
     return {"time": iso(snapshot.open_time), **values}
 
 
+def _shown(value: object) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return "-" if math.isnan(value) else f"{value:.6g}"
+
+
 def _snapshot_text(pair: Pair, timeframe: Timeframe, snapshot: Snapshot) -> str:
     lines = [f"{pair} {timeframe.name}, candle of {iso(snapshot.open_time)}"]
     for name, value in list(asdict(snapshot).items())[1:]:
-        lines.append(f"  {name:<22}{f'{value:.6g}' if isinstance(value, float) else value!s:>14}")
+        lines.append(f"  {name:<22}{_shown(value):>14}")
     return "\n".join(lines)

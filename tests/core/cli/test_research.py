@@ -81,3 +81,13 @@ def test_indicators_for_a_person_show_the_last_candle(shelf: Path, capsys: pytes
     assert code == 0
     assert out.startswith(f"{LINK} 15m, candle of 2024-02-01T05:45:00Z")
     assert "sma_distance_percent" in out
+
+
+def test_what_is_not_known_yet_is_a_dash(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = called(
+        capsys, *("indicators", "LINK/USDT", "--from", "2024-01-01", "--to", "2024-01-01T02:00", "--history", "none")
+    )
+
+    assert code == 0
+    assert "nan" not in out
+    assert [line.split() for line in out.splitlines() if "hurst" in line] == [["hurst", "-"]]
