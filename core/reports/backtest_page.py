@@ -10,16 +10,14 @@ import base64
 import hashlib
 import html
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
 from core.config import Settings
-from core.domain.candles import BoolArray, Candles, FloatArray, IntArray, Pair, iso
-from core.domain.trading import Candidate, Follow, Verdict
+from core.domain.candles import Candles, Pair, iso
+from core.reports.backtest_report import BacktestReport, ReportRefusal, ReportTrade
 from core.reports.page_data import packed_candles, packed_curve, packed_times, script_json, thinned
 from core.reports.page_tables import cumulated_r, groups, months, refusals
 from core.reports.page_tiles import Tile
@@ -29,54 +27,6 @@ MOST_CANDLES = 400_000
 
 _WARMUP, _BEFORE, _AFTER = 60, 150, 60  # candles ahead of the range for SMA 40; around a trade where thinned out
 _SCRIPTS = ("format.js", "data.js", "view.js", "equity.js", "candles.js", "tables.js", "main.js")  # imported ones first
-
-
-@dataclass(frozen=True, slots=True)
-class ReportTrade:
-    """A closed trade. ``pnl`` in USDT after costs, None where no account took it; ``r_net`` after costs."""
-
-    candidate: Candidate
-    follow: Follow
-    r_net: float
-    pnl: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ReportRefusal:
-    """A signal that was not taken, by the first verdict against it; what it became, where that is known."""
-
-    candidate: Candidate
-    verdict: Verdict
-    r_gross: float | None = None
-    r_net: float | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Account:
-    """The account over time: USDT at the closes ``time`` (epoch ms), costs paid, with holding the basket beside it."""
-
-    time: IntArray
-    equity: FloatArray
-    benchmark: FloatArray
-    exposed: BoolArray
-
-
-@dataclass(frozen=True, eq=False)
-class BacktestReport:
-    """What the page shows. ``trades`` and ``refused`` in time order; ``candles`` may begin before ``start_ms``.
-
-    Without ``account`` the trades are the signals, each followed by itself.
-    """
-
-    settings: Settings
-    start_ms: int
-    end_ms: int
-    candles: Mapping[Pair, Candles]
-    trades: tuple[ReportTrade, ...]
-    tiles: tuple[Tile, ...]
-    refused: tuple[ReportRefusal, ...] = ()
-    account: Account | None = None
-    notes: tuple[str, ...] = ()
 
 
 def backtest_page(report: BacktestReport, most_candles: int = MOST_CANDLES) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from core.domain.candles import HOUR_MS, iso
-from core.reports.backtest_page import BacktestReport
+from core.reports.backtest_report import BacktestReport
 from core.reports.charts import equity_chart
 from core.reports.month_chart import month_chart
 from core.reports.page_tables import cumulated_r, months

@@ -11,7 +11,7 @@ from core.domain.candles import FloatArray, IntArray
 from core.engine.metrics import profit_factor
 
 if TYPE_CHECKING:
-    from core.reports.backtest_page import Account, ReportRefusal, ReportTrade
+    from core.reports.backtest_report import Account, ReportRefusal, ReportTrade
 
 T = TypeVar("T")
 

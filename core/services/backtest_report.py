@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from core.domain.candles import Pair, to_datetime
-from core.reports.backtest_page import Account, BacktestReport, ReportRefusal, ReportTrade
+from core.reports.backtest_report import Account, BacktestReport, ReportRefusal, ReportTrade
 from core.reports.page_tiles import account_tiles, signal_tiles
 from core.services.backtest import Backtest, BacktestTrade
 from core.services.portfolio import PortfolioRun, Refusal

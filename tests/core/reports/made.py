@@ -7,7 +7,7 @@ from functools import cache
 
 from core.config import PairSettings, Portfolio, Settings
 from core.domain.candles import Candles, Pair
-from core.reports.backtest_page import BacktestReport
+from core.reports.backtest_report import BacktestReport
 from core.services.backtest import run_backtest
 from core.services.backtest_report import backtest_report
 from core.services.portfolio import run_portfolio

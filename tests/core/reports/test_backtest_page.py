@@ -12,7 +12,8 @@ import pytest
 
 from core.domain.candles import Candles, Pair
 from core.domain.trading import Verdict
-from core.reports.backtest_page import BacktestReport, backtest_page
+from core.reports.backtest_page import backtest_page
+from core.reports.backtest_report import BacktestReport
 from core.reports.page_tables import cumulated_r
 from tests.core.reports.made import nothing, report, settings, signals_only
 from tests.markets import M15, walk

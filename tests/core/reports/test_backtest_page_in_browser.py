@@ -13,7 +13,8 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
 
 from core.domain.candles import Pair
-from core.reports.backtest_page import BacktestReport, backtest_page
+from core.reports.backtest_page import backtest_page
+from core.reports.backtest_report import BacktestReport
 from tests.core.reports.made import nothing, report, signals_only
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

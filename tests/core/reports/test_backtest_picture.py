@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.reports.backtest_page import BacktestReport
 from core.reports.backtest_picture import _words, backtest_months, backtest_picture
+from core.reports.backtest_report import BacktestReport
 from core.reports.charts import equity_chart
 from core.reports.month_chart import month_chart
 from tests.core.reports.made import nothing, report, signals_only
