@@ -26,7 +26,7 @@ KEPT, NEW = 500, 2000
 def candle() -> Iterator[Line]:
     """What the live loop does at a close: every indicator moved on and read, the candidate with its verdicts if any.
 
-    Once a day of candles a history begins anew (a millisecond); the mean has its share of it.
+    Every 384 candles a history begins anew (a millisecond); the mean has its share of it.
     """
     settings, candles = Settings(), walk(KEPT + NEW, 3)
     newer = list(candles.rows(KEPT, None))
@@ -56,8 +56,8 @@ def candle() -> Iterator[Line]:
         goal="ours",
         must=100,
         aim=20,
-        note=f"processor time, mean over {NEW} candles with the daily new beginning; by the clock {_spread(every)}, "
-        f"at a crossover {np.median(crossing) * 1e6:.0f} us",
+        note=f"processor time, mean over {NEW} candles with their share of new beginnings, one in 384; "
+        f"by the clock {_spread(every)}, at a crossover {np.median(crossing) * 1e6:.0f} us",
     )
 
 
