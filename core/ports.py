@@ -11,7 +11,7 @@ from core.domain.account import Account
 from core.domain.candles import Candles, Pair, Timeframe
 from core.domain.ledger import Controls, DecisionRecord, Effect, FollowRecord, LedgerState, Switch
 from core.domain.messages import Event
-from core.domain.trading import Candidate, Direction, GeminiOpinion
+from core.domain.trading import Candidate, Direction, GeminiOpinion, Neighbour, Reason
 
 
 class Clock(Protocol):
@@ -90,11 +90,16 @@ class Advisor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One probability with the exact inputs it came from. ``contributions``: (feature, value, log-odds), sorted."""
+    """One probability with the exact inputs it came from. ``contributions``: (feature, value, log-odds), sorted.
+
+    ``size_rank`` and ``neighbours`` as in ``ModelOpinion``.
+    """
 
     model_id: str
     probability: float
-    contributions: Sequence[tuple[str, float | None, float]]
+    contributions: Sequence[Reason]
+    size_rank: float | None = None
+    neighbours: tuple[Neighbour, ...] = ()
 
 
 class Predictor(Protocol):
@@ -103,8 +108,10 @@ class Predictor(Protocol):
     @property
     def model_id(self) -> str | None: ...
 
-    async def predict(self, candidate: Candidate) -> Prediction | str:
-        """A prediction, or a short sentence saying why there is none ("learning 31/50"). Never raises."""
+    async def predict(self, features: Mapping[str, float]) -> Prediction | str:
+        """What it says of a candidate with these features (of every feature set, NaN = missing).
+
+        A prediction, or a short sentence saying why there is none ("learning 31/50"). Never raises."""
         ...
 
 
@@ -187,7 +194,10 @@ class OutboxItem:
 
 @dataclass(frozen=True, slots=True)
 class StoredApproval:
-    """An approval as kept: evidence frozen in ``lines`` with their hash. Times in epoch ms."""
+    """An approval as kept: evidence frozen in ``lines`` with their hash. Times in epoch ms.
+
+    ``kind`` is weight, promote (a challenger) or rule (a changed setting); ``body`` is JSON that says what a yes does.
+    """
 
     approval_id: int
     kind: str
@@ -203,6 +213,7 @@ class StoredApproval:
     answered_by: str | None = None
     answered_at: int | None = None
     answer_note: str = ""
+    body: str = ""
 
 
 class ChatStore(Protocol):

@@ -78,12 +78,37 @@ CREATE TABLE audit (
 
 
 def ledger_first_form(db: sqlite3.Connection) -> None:
-    for statement in _LEDGER.split(";\n"):
+    _run(db, _LEDGER)
+
+
+def _run(db: sqlite3.Connection, script: str) -> None:
+    for statement in script.split(";\n"):
         if statement.strip():
             db.execute(statement)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (ledger_first_form,)
+_LEARNING = """
+ALTER TABLE decisions ADD COLUMN gemini_prompt_tokens INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE decisions ADD COLUMN gemini_output_tokens INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE decisions ADD COLUMN ml_rank REAL;
+ALTER TABLE decisions ADD COLUMN ml_size_rank REAL;
+ALTER TABLE decisions ADD COLUMN features TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE decisions ADD COLUMN reasons TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE decisions ADD COLUMN neighbours TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE approvals ADD COLUMN body TEXT NOT NULL DEFAULT '';
+CREATE TABLE champions (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, line TEXT NOT NULL, model_id TEXT NOT NULL, since INTEGER NOT NULL,
+    chosen_by TEXT NOT NULL, reason TEXT NOT NULL
+) STRICT;
+"""
+
+
+def what_models_saw(db: sqlite3.Connection) -> None:
+    """Features, reasons and neighbours beside each decision, what Gemini cost, and the line of champions."""
+    _run(db, _LEARNING)
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (ledger_first_form, what_models_saw)
 """Applied in order; ``PRAGMA user_version`` holds how many have been."""
 
 

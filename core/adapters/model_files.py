@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ EXPORT = "julaba_ml_v1.json"
 
 _POINTER = "champion.json"
 _ID = re.compile(r"^[a-z0-9][a-z0-9.-]{0,80}$")
+_EXTRA = re.compile(r"^[a-z0-9]+(\.[a-z0-9]+)+$")
 _ADVICE = "restore it from a backup or train again (`julaba train`)"
 
 
@@ -31,18 +33,35 @@ class ModelFiles:
 
     root: Path
 
-    def save(self, payload: bytes, manifest: Manifest) -> None:
-        """Writes a model and its manifest; saving the same model twice changes nothing.
+    def save(self, payload: bytes, manifest: Manifest, extras: Mapping[str, bytes] | None = None) -> None:
+        """Writes a model, its manifest and the files beside it; saving the same model twice changes nothing.
 
-        Raises ModelError where the two do not belong together or the disk refuses.
+        ``extras``: further files by name (``sizing.json``), kept as ``<model_id>.<name>``. Raises ModelError where they
+        do not belong together or the disk refuses.
         """
+        extras = extras or {}
         if hashlib.sha256(payload).hexdigest() != manifest.model_sha256:
             raise ModelError(f"the model {manifest.model_id} and its manifest do not belong together")
+        if {name: hashlib.sha256(content).hexdigest() for name, content in extras.items()} != dict(manifest.extras):
+            raise ModelError(f"the files beside {manifest.model_id} are not those that its manifest names")
         Champion.of(payload, manifest)
         if self._is_whole(manifest):
             return
         self._write(self._model(manifest.model_id), payload)
+        for name, content in extras.items():
+            self._write(self._extra(manifest.model_id, name), content)
         self._write(self._manifest(manifest.model_id), manifest.to_json())
+
+    def beside(self, model_id: str, name: str) -> bytes | None:
+        """A file beside a saved model, checked; None where the model has none of that name. Raises ModelError."""
+        wanted = self.manifest(model_id).extras.get(name)
+        if wanted is None:
+            return None
+        path = self._extra(model_id, name)
+        content = self._read(path)
+        if hashlib.sha256(content).hexdigest() != wanted:
+            raise ModelError(f"{path} is not the file its manifest describes (cut, changed or foreign); {_ADVICE}")
+        return content
 
     def promote(self, model_id: str) -> None:
         """Makes a saved model the champion. Raises ModelError, the old champion untouched, where it is not whole."""
@@ -111,8 +130,12 @@ class ModelFiles:
         )
 
     def _is_whole(self, manifest: Manifest) -> bool:
+        """Whether all files of this model are there; the same model may come again with other files beside it."""
         try:
-            return self.load(manifest.model_id).manifest.model_sha256 == manifest.model_sha256
+            saved = self.load(manifest.model_id).manifest
+            if saved.model_sha256 != manifest.model_sha256 or dict(saved.extras) != dict(manifest.extras):
+                return False
+            return all(self.beside(manifest.model_id, name) is not None for name in saved.extras)
         except ModelError:
             return False
 
@@ -121,6 +144,11 @@ class ModelFiles:
 
     def _manifest(self, model_id: str) -> Path:
         return self._path(model_id, ".manifest.json")
+
+    def _extra(self, model_id: str, name: str) -> Path:
+        if not _EXTRA.match(name) or name == "manifest.json":
+            raise ModelError(f"{name!r} is no name of a file beside a model")
+        return self._path(model_id, f".{name}")
 
     def _path(self, model_id: str, suffix: str) -> Path:
         if not _ID.match(model_id):

@@ -17,7 +17,7 @@ from core.ports import MessageRef, OutboxItem, StoredApproval
 
 _APPROVAL = (
     "approval_id", "kind", "state", "title", "weight", "line", "model_id", "asked_by", "created_at", "expires_at",
-    "answered_by", "answered_at", "answer_note",
+    "answered_by", "answered_at", "answer_note", "body",
 )  # fmt: skip
 
 

@@ -30,6 +30,7 @@ from core.domain.trading import (
     FollowKind,
     Leg,
     Levels,
+    Neighbour,
     Regime,
     Ruling,
     Snapshot,
@@ -41,7 +42,8 @@ _DECISION = (
     "decision_id", "pair", "timeframe", "open_time", "direction", "is_signal", "status", "reason", "snapshot",
     "decided_at", "quantity", "risk_amount", "gemini_approve", "gemini_confidence", "gemini_reasoning",
     "gemini_source", "ml_probability", "ml_average", "model_id", "influence_weight", "combined_confidence",
-    "btc_correlation", "timeframe_alignment",
+    "btc_correlation", "timeframe_alignment", "gemini_prompt_tokens", "gemini_output_tokens", "ml_rank",
+    "ml_size_rank", "features", "reasons", "neighbours",
 )  # fmt: skip
 _FOLLOW = (
     "follow_id", "decision_id", "kind", "pair", "direction", "entry_time", "last_time", "entry", "stop", "tp1", "tp2",
@@ -62,9 +64,18 @@ _LIVE_OUTCOME = (
 
 def _decision_values(record: DecisionRecord) -> tuple[Any, ...]:
     values = {name: getattr(record, name) for name in _DECISION}
-    snapshot = {k: None if isinstance(v, float) and v != v else v for k, v in asdict(record.snapshot).items()}
-    values |= {"pair": str(record.pair), "snapshot": json.dumps(snapshot)}
+    values |= {
+        "pair": str(record.pair),
+        "snapshot": json.dumps(_without_nan(asdict(record.snapshot))),
+        "features": json.dumps(_without_nan(record.features)),
+        "reasons": json.dumps(record.reasons),
+        "neighbours": json.dumps([asdict(n) for n in record.neighbours]),
+    }
     return tuple(values.values())
+
+
+def _without_nan(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: None if isinstance(v, float) and v != v else v for k, v in values.items()}
 
 
 def _follow_values(record: FollowRecord) -> tuple[Any, ...]:
@@ -398,5 +409,10 @@ def _decision_from_row(row: Row, verdicts: tuple[Verdict, ...]) -> DecisionRecor
         "snapshot": snapshot_from_json(row["snapshot"]),
         "gemini_approve": None if approve is None else bool(approve),
         "verdicts": verdicts,
+        "features": {k: float("nan") if v is None else v for k, v in json.loads(row["features"]).items()},
+        "reasons": tuple((name, value, share) for name, value, share in json.loads(row["reasons"])),
+        "neighbours": tuple(
+            Neighbour(**(n | {"direction": Direction(n["direction"])})) for n in json.loads(row["neighbours"])
+        ),
     }
     return DecisionRecord(**values)

@@ -9,7 +9,7 @@ from typing import Literal
 from core.domain.account import Account
 from core.domain.candles import Pair
 from core.domain.messages import Event
-from core.domain.trading import Direction, Follow, FollowKind, Leg, Snapshot, Verdict
+from core.domain.trading import Direction, Follow, FollowKind, Leg, Neighbour, Reason, Snapshot, Verdict
 
 Step = Literal["exits", "entries"]
 DecisionStatus = Literal["candidate", "taken", "refused", "missed", "signal_only"]
@@ -43,6 +43,13 @@ class DecisionRecord:
     combined_confidence: float | None = None
     btc_correlation: float | None = None
     timeframe_alignment: float | None = None
+    gemini_prompt_tokens: int = 0
+    gemini_output_tokens: int = 0
+    ml_rank: float | None = None  # of the probability among those before it: what entered the combined confidence
+    ml_size_rank: float | None = None
+    features: Mapping[str, float] = field(default_factory=dict)  # what a model could see at the close; NaN = missing
+    reasons: tuple[Reason, ...] = ()
+    neighbours: tuple[Neighbour, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +105,16 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Controls:
-    """What people have set from the chat; survives restarts. ``paused`` is the reason, empty when running."""
+    """What people have set from the chat; survives restarts. ``paused`` is the reason, empty when running.
+
+    ``changes`` are settings that an approver changed, by dotted name (``rules.btc``), in JSON's types.
+    """
 
     paused: str = ""
     approved_weight: float = 0.0
     approved_model: str | None = None
     line: str = "main"
+    changes: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

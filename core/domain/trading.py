@@ -137,14 +137,39 @@ class GeminiOpinion:
     output_tokens: int = 0
 
 
+Reason = tuple[str, float | None, float]
+"""A feature, its value (None = missing) and its share of the log-odds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A past signal like the one at hand, with what became of it. ``decided_at`` is epoch ms, ``realized_r`` gross.
+
+    ``distance`` is the mean squared difference of the standardised features both have, square-rooted.
+    """
+
+    pair: str
+    direction: Direction
+    decided_at: int
+    realized_r: float
+    distance: float
+
+
 @dataclass(frozen=True, slots=True)
 class ModelOpinion:
-    """The champion's stored prediction: P(win), its rank among the last 200 (0..1) and their average."""
+    """The champion's stored prediction: P(win), its rank among the last 200 (0..1) and their average.
+
+    ``reasons`` are the exact shares of the log-odds, the strongest first. ``size_rank`` is the rank (0..1) of the
+    predicted R among out-of-fold predictions, None where that counts for nothing. ``neighbours``: the nearest first.
+    """
 
     model_id: str
     probability: float
     average: float
     percentile: float
+    reasons: tuple[Reason, ...] = ()
+    size_rank: float | None = None
+    neighbours: tuple[Neighbour, ...] = ()
 
     @property
     def confidence(self) -> str:

@@ -47,7 +47,8 @@ class Close:
 class Proposal:
     """A candidate with everything gathered about it. ``stale``: it came too late to be taken.
 
-    ``variants``: what each variant of the filters says, stored with the decision and deciding nothing.
+    ``variants``: what each variant of the filters says; ``features``: all that a model can see of the candidate. Both
+    are stored with the decision and decide nothing.
     """
 
     candidate: Candidate
@@ -56,6 +57,7 @@ class Proposal:
     stance: Stance
     stale: bool = False
     variants: tuple[Verdict, ...] = ()
+    features: Mapping[str, float] = field(default_factory=dict)
 
 
 def run_exits(book: Book, open_time: int, closes: Mapping[Pair, Close], settings: Settings) -> tuple[Book, Effect]:
@@ -337,6 +339,13 @@ def _record(
         combined_confidence=decision.combined_confidence,
         btc_correlation=proposal.facts.btc_correlation,
         timeframe_alignment=alignment_of(candidate.direction, proposal.facts),
+        gemini_prompt_tokens=gemini.prompt_tokens if gemini else 0,
+        gemini_output_tokens=gemini.output_tokens if gemini else 0,
+        ml_rank=model.percentile if model else None,
+        ml_size_rank=model.size_rank if model else None,
+        features=proposal.features,
+        reasons=model.reasons if model else (),
+        neighbours=model.neighbours if model else (),
     )
 
 

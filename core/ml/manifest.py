@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, get_args
 
 from core.errors import ModelError
@@ -18,7 +18,8 @@ class Manifest:
     """A model's paper. ``created`` is ISO UTC, ``trained_until`` the newest outcome learned from (epoch ms).
 
     ``parent`` is the champion it was compared with, ``line`` the name of the model line that evidence belongs to (its
-    first champion's id). ``sources`` counts the rows by source; ``metrics`` holds the evaluations.
+    first champion's id). ``sources`` counts the rows by source; ``metrics`` holds the evaluations. ``extras`` are the
+    files that belong to the model beside its own, by name, with their SHA-256.
     """
 
     model_id: str
@@ -38,6 +39,7 @@ class Manifest:
     trained_until: int
     parent: str | None
     line: str
+    extras: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
         return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True, allow_nan=False).encode()

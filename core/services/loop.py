@@ -24,6 +24,7 @@ from core.engine.tracker import Tracker
 from core.engine.trader import Stance
 from core.engine.variants import variant_label, variant_verdicts
 from core.errors import SettingsError
+from core.ml.features import features_v1
 from core.ml.prediction import RECENT, average, percentile_of
 from core.ports import Advisor, Clock, Ledger, Predictor
 from core.services.bus import Bell
@@ -317,8 +318,9 @@ class TradingLoop:
         if not self._layers:
             return Proposal(candidate, Opinions(), filters.Facts(), stance)
         wanted = candidate.is_signal and not stale and stance.enabled
+        features = self._features(candidate)
         model, gemini, facts = await asyncio.gather(
-            self._ask_model(candidate, stale),
+            self._ask_model(features, stale),
             self._ask_gemini(candidate, wanted),
             self._facts(candidate, wanted, together),
         )
@@ -329,9 +331,13 @@ class TradingLoop:
             model=model if isinstance(model, ModelOpinion) else None,
             model_note=model if isinstance(model, str) else "",
         )
-        return Proposal(candidate, opinions, facts, stance, stale)
+        return Proposal(candidate, opinions, facts, stance, stale, features=features)
 
-    async def _ask_model(self, candidate: Candidate, stale: bool) -> ModelOpinion | str:
+    def _features(self, candidate: Candidate) -> dict[str, float]:
+        """All that a model can see of a candidate at its close."""
+        return features_v1(candidate.snapshot)
+
+    async def _ask_model(self, features: Mapping[str, float], stale: bool) -> ModelOpinion | str:
         """Asked for every candidate in time: a prediction is evidence only when it is older than its outcome."""
         if self._predictor is None:
             return "no model"
@@ -339,7 +345,7 @@ class TradingLoop:
             return "found too late to predict"
         try:
             async with asyncio.timeout(MODEL_PATIENCE):
-                prediction = await self._predictor.predict(candidate)
+                prediction = await self._predictor.predict(features)
         except TimeoutError:
             return f"no answer within {MODEL_PATIENCE:g} s"
         if isinstance(prediction, str):
@@ -351,6 +357,9 @@ class TradingLoop:
             probability=prediction.probability,
             average=prediction.probability if mean is None else mean,
             percentile=percentile_of(prediction.probability, recent),
+            reasons=tuple(prediction.contributions),
+            size_rank=prediction.size_rank,
+            neighbours=prediction.neighbours,
         )
 
     async def _ask_gemini(self, candidate: Candidate, wanted: bool) -> GeminiOpinion | str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 
-from core.domain.trading import Candidate
 from core.errors import JulabaError, ModelError
-from core.ml.features import features_v1
 from core.ml.prediction import Champion
 from core.ports import Prediction
 from core.services.train import Models
@@ -37,10 +35,10 @@ class ChampionPredictor:
         except ModelError:
             return None
 
-    async def predict(self, candidate: Candidate) -> Prediction | str:
+    async def predict(self, features: Mapping[str, float]) -> Prediction | str:
         """A prediction, or a short sentence saying why there is none. Never raises."""
         try:
-            found = await self._worker.run(predict_with, self._models, features_v1(candidate.snapshot))
+            found = await self._worker.run(predict_with, self._models, dict(features))
         except JulabaError as error:
             return str(error)
         except Exception as error:  # a decision never waits for, nor fails with, the model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -161,3 +162,37 @@ def test_nothing_is_unpickled() -> None:
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
 
     assert not names & {"pickle", "joblib", "shelve", "marshal", "dill"}
+
+
+def _beside(content: bytes = b'{"r": 1}') -> tuple[bytes, Manifest, dict[str, bytes]]:
+    fitted, manifest = model()
+    digest = hashlib.sha256(content).hexdigest()
+    return fitted.payload, replace(manifest, extras={"sizing.json": digest}), {"sizing.json": content}
+
+
+def test_files_beside_a_model_come_back_and_are_checked(tmp_path: Path) -> None:
+    files = ModelFiles(tmp_path / "models")
+    payload, manifest, extras = _beside()
+    files.save(payload, manifest, extras)
+
+    assert files.beside(manifest.model_id, "sizing.json") == extras["sizing.json"]
+    assert files.beside(manifest.model_id, "samples.json") is None
+    assert files.ids() == (manifest.model_id,)
+
+    (files.root / f"{manifest.model_id}.sizing.json").write_bytes(b"{")
+    with pytest.raises(ModelError, match="is not the file its manifest describes"):
+        files.beside(manifest.model_id, "sizing.json")
+    files.save(payload, manifest, extras)  # the same model again mends it
+    assert files.beside(manifest.model_id, "sizing.json") == extras["sizing.json"]
+
+
+def test_a_file_beside_a_model_that_its_manifest_does_not_name_is_refused(tmp_path: Path) -> None:
+    files = ModelFiles(tmp_path / "models")
+    payload, manifest, extras = _beside()
+
+    with pytest.raises(ModelError, match="not those that its manifest names"):
+        files.save(payload, manifest, {"sizing.json": b"another"})
+    with pytest.raises(ModelError, match="no name of a file"):
+        odd = replace(manifest, extras={"../x.json": manifest.extras["sizing.json"]})
+        files.save(payload, odd, {"../x.json": extras["sizing.json"]})
+    assert files.ids() == ()

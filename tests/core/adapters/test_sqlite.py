@@ -215,3 +215,19 @@ def test_a_migration_that_fails_leaves_the_version_before(monkeypatch: pytest.Mo
     assert db.execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS)
     assert not db.execute("SELECT name FROM sqlite_master WHERE name = 'half_done'").fetchall()
     db.close()
+
+
+def test_a_ledger_of_the_first_form_becomes_one_of_today_with_all_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    with monkeypatch.context() as before:
+        before.setattr("core.adapters.migrations.MIGRATIONS", MIGRATIONS[:1])
+        migrate(db)
+    db.execute(
+        "INSERT INTO decisions VALUES (1, 'LINK/USDT', '15m', 0, 'LONG', 1, 'taken', '', '{}', 0, 1.0, 1.0, NULL, NULL,"
+        " '', '', 0.4, 0.4, 'm', 0.0, NULL, NULL, NULL)"
+    )
+
+    assert migrate(db) == len(MIGRATIONS) - 1
+    found = db.execute("SELECT ml_probability, features, reasons, neighbours, ml_rank FROM decisions").fetchall()
+    assert found == [(0.4, "{}", "[]", "[]", None)]
+    db.close()

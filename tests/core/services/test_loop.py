@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,7 +42,7 @@ class Says:
         await asyncio.sleep(self.seconds)
         return self.gemini
 
-    async def predict(self, candidate: Candidate) -> Prediction | str:
+    async def predict(self, features: Mapping[str, float]) -> Prediction | str:
         return Prediction(self.model_id, self.probability, ())
 
     async def close(self) -> None:

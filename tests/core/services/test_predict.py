@@ -38,18 +38,18 @@ def models(tmp_path: Path) -> ModelFiles:
 async def test_it_says_why_there_is_no_opinion_answers_with_one_and_follows_the_files(models: ModelFiles) -> None:
     async with Worker() as worker:
         predictor = ChampionPredictor(worker, models, lambda: "learning 31/50")
-        assert await predictor.predict(CANDIDATE) == "learning 31/50"
+        assert await predictor.predict(features_v1(CANDIDATE.snapshot)) == "learning 31/50"
         assert predictor.model_id is None
 
         first = train_from_table(table(120), Ml(), models, NOW)
-        found = await predictor.predict(CANDIDATE)
+        found = await predictor.predict(features_v1(CANDIDATE.snapshot))
         assert isinstance(found, Prediction)
         assert found.model_id == first.model_id == predictor.model_id
         assert found == predict_with(models, features_v1(CANDIDATE.snapshot))
 
         (models.root / f"{first.model_id}.json").write_bytes(b"hello")
         models.root.joinpath("champion.json").touch()
-        damaged = await predictor.predict(CANDIDATE)
+        damaged = await predictor.predict(features_v1(CANDIDATE.snapshot))
         assert isinstance(damaged, str)
         assert "train again" in damaged
 
@@ -57,7 +57,7 @@ async def test_it_says_why_there_is_no_opinion_answers_with_one_and_follows_the_
 async def test_a_closed_worker_is_started_again(models: ModelFiles) -> None:
     worker = Worker()
     predictor = ChampionPredictor(worker, models)
-    assert await predictor.predict(CANDIDATE) == "no model yet"
+    assert await predictor.predict(features_v1(CANDIDATE.snapshot)) == "no model yet"
     await worker.close()
-    assert await predictor.predict(CANDIDATE) == "no model yet"
+    assert await predictor.predict(features_v1(CANDIDATE.snapshot)) == "no model yet"
     await worker.close()
