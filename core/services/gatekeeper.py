@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from core.config import Settings
 from core.domain.candles import Timeframe, to_datetime, to_ms
-from core.domain.ledger import Controls, DecisionRecord
+from core.domain.ledger import Controls
 from core.domain.messages import ApprovalAsked, ApprovalEnded, Notice
-from core.domain.trading import GeminiOpinion, ModelOpinion, Opinions
-from core.engine.filters import combined_confidence, effective_weight
+from core.engine.filters import effective_weight
 from core.errors import UsageError
 from core.ml.gate import Condition, Look, ScoredPrediction, examine, floors, look_due, next_look
-from core.ml.prediction import percentile_of
+from core.ml.preview import PREVIEW_SIGNALS, Preview, preview, title
 from core.ports import ChatStore, Clock, Ledger, Outcome, StoredApproval
 from core.services.bus import Bell
 from core.services.loop import TradingLoop
 from core.services.views import Actor, ApprovalView, ConditionView, WeightAnswer
 
 RED_FLAG_ACCURACY = 0.50
-PREVIEW_SIGNALS = 30
 
 
 class Gatekeeper:
@@ -163,13 +161,13 @@ class Gatekeeper:
 
     async def _ask(self, weight: float, model_id: str, look: Look, actor: Actor) -> int:
         now = self._clock.now()
-        preview = await self._preview(weight)
+        shown = await self._preview(weight)
         approval = StoredApproval(
             approval_id=0,
             kind="weight",
             state="pending",
-            title=_title(weight, preview),
-            lines=(*(c.sentence for c in look.conditions), preview.sentence),
+            title=title(weight, shown),
+            lines=(*(c.sentence for c in look.conditions), shown.sentence),
             weight=weight,
             line=self._controls.line,
             model_id=model_id,
@@ -248,62 +246,6 @@ class Gatekeeper:
         for stored in await self._chat.open_approvals():
             if to_ms(now) >= stored.expires_at:
                 await self._end(stored, "expired", "nobody", now, "")
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What a weight would have done to the last signals: how many flip, how many are still taken."""
-
-    signals: int
-    taken_before: int
-    taken_after: int
-    flips: int
-
-    @property
-    def halves_trading(self) -> bool:
-        return self.taken_after * 2 < self.taken_before
-
-    @property
-    def sentence(self) -> str:
-        if not self.signals:
-            return "no past signal has both opinions, so nothing can be previewed"
-        return (
-            f"with it, {self.flips} of the last {self.signals} signals flip: "
-            f"{self.taken_after} instead of {self.taken_before} pass the confidence test"
-        )
-
-
-def preview(signals: list[DecisionRecord], weight: float, settings: Settings, recent: list[float]) -> Preview:
-    """Runs the combined confidence of past signals with weight 0 and with ``weight``; pure."""
-    before = after = flips = seen = 0
-    for signal in signals:
-        if signal.ml_probability is None or not recent:
-            continue
-        seen += 1
-        passes = [_passes(signal, w, settings, recent) for w in (0.0, weight)]
-        before, after = before + passes[0], after + passes[1]
-        flips += passes[0] != passes[1]
-    return Preview(seen, before, after, flips)
-
-
-def _passes(signal: DecisionRecord, weight: float, settings: Settings, recent: list[float]) -> bool:
-    assert signal.ml_probability is not None
-    rank = percentile_of(signal.ml_probability, recent)
-    gemini = (
-        GeminiOpinion(bool(signal.gemini_approve), signal.gemini_confidence, "", (), "")
-        if signal.gemini_confidence is not None
-        else None
-    )
-    model = ModelOpinion(signal.model_id or "", signal.ml_probability, signal.ml_average or 0.0, rank)
-    confidence = combined_confidence(Opinions(gemini=gemini, model=model), weight, settings.gemini, settings.ml)
-    return (confidence is None or confidence >= settings.ml.threshold) and signal.gemini_approve is not False
-
-
-def _title(weight: float, shown: Preview) -> str:
-    title = f"May the model count {weight:g} beside Gemini?"
-    if shown.halves_trading:
-        return f"{title} It would take fewer than half of today's trades ({shown.taken_after} of {shown.taken_before})."
-    return title
 
 
 def _already(stored: StoredApproval) -> str:

@@ -19,7 +19,7 @@ from core.domain.messages import ApprovalAsked, ApprovalEnded, Notice
 from core.domain.trading import Direction, ExitReason, Follow, FollowKind, Levels, Regime, Snapshot
 from core.errors import UsageError
 from core.services.bus import Bell
-from core.services.gatekeeper import Gatekeeper, preview
+from core.services.gatekeeper import Gatekeeper
 from core.services.views import Actor
 from tests.ledgers import Books, Stage, books, settings
 from tests.markets import M15, START
@@ -307,17 +307,3 @@ async def test_the_shadow_of_a_missed_signal_is_no_live_outcome(tmp_path: Path) 
         await at.kept.ledger.commit(replace(effect, decisions=(missed,)))
         assert await at.kept.ledger.outcome_count() == 0
         assert await at.keeper.evidence() == []
-
-
-def test_the_preview_counts_flips_and_says_when_trading_would_halve() -> None:
-    decision = outcome_effect(0, 0.3, won=True, trade=True).decisions[0]
-    signals = [replace(decision, ml_probability=p) for p in (0.1, 0.2, 0.3, 0.9)]
-    probability = settings(ml={"scale": "probability"})
-
-    mild = preview(signals, 0.25, settings(), [0.1, 0.2, 0.3, 0.9])
-    harsh = preview(signals, 0.5, probability, [0.1, 0.2, 0.3, 0.9])
-
-    assert (mild.signals, mild.taken_before) == (4, 4)
-    assert mild.flips == mild.taken_before - mild.taken_after
-    assert harsh.taken_after == 1
-    assert harsh.halves_trading
