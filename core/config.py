@@ -216,7 +216,10 @@ class Portfolio(Section):
 class Ml(Section):
     scale: Literal["percentile", "probability"] = "percentile"
     label: Literal["gross", "net"] = "gross"
-    features: Literal["v1"] = "v1"
+    features: Literal["v1", "v2"] = "v2"
+    model: Literal["xgb", "forest", "logistic"] = "xgb"
+    augment: bool = False  # noisy copies of training rows, in training only
+    tune_trials: Annotated[int, Field(ge=0, le=500)] = 0  # searched settings per fit; 0: the plain ones
     threshold: Fraction = 0.70  # combined confidence that takes a signal
     min_rows: Annotated[int, Field(ge=20)] = 50
     half_life_days: Positive = 180.0

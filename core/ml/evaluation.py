@@ -100,7 +100,7 @@ class Evaluation:
 def walk_forward(
     dataset: Dataset,
     settings: Ml,
-    kind: Kind = "xgb",
+    kind: Kind | None = None,
     *,
     folds: int = 5,
     purge_ms: int = PURGE_MS,
@@ -109,7 +109,8 @@ def walk_forward(
     """Predictions for the newer part of the rows in ``folds`` slices, each from a model of what came before it.
 
     Weights, early stopping and base rate come from the training part alone. Slices whose past is too short or one-sided
-    are left out, so ``metrics.n`` may be 0. Raises ModelError as ``training.check`` does.
+    are left out, so ``metrics.n`` may be 0. ``kind`` None: that of ``ml.model``. Raises ModelError as
+    ``training.check`` does.
     """
     check(dataset)
     first = max(_FEWEST_TRAINING, int(np.ceil(len(dataset) * _FIRST_TRAINING)))
@@ -130,7 +131,7 @@ def known_before(dataset: Dataset, row: int, purge_ms: int = PURGE_MS) -> BoolAr
     return np.asarray((dataset.time <= now - purge_ms) & (dataset.end_time <= now), dtype=np.bool_)
 
 
-def random_split(dataset: Dataset, settings: Ml, kind: Kind = "xgb") -> Evaluation:
+def random_split(dataset: Dataset, settings: Ml, kind: Kind | None = None) -> Evaluation:
     """The labelled random 80/20 split, seeded: what others print, for comparison. Never a proof."""
     check(dataset)
     order = np.random.default_rng(settings.seed).permutation(len(dataset))
@@ -212,7 +213,7 @@ def _calibration(probability: FloatArray, outcome: IntArray) -> tuple[Bucket, ..
 
 
 def _predict(
-    dataset: Dataset, known: BoolArray, rows: IntArray, settings: Ml, kind: Kind
+    dataset: Dataset, known: BoolArray, rows: IntArray, settings: Ml, kind: Kind | None
 ) -> tuple[FloatArray, FloatArray] | None:
     """(probability, base rate) for ``rows`` from a model of the ``known`` rows; None where those cannot teach."""
     past = dataset.take(known)
@@ -223,7 +224,7 @@ def _predict(
     except ModelError:
         return None
     weight = weights(past, int(past.time.max()), settings.half_life_days)
-    model = fit(past, weight, settings.seed, kind)
+    model = fit(past, weight, settings, kind or settings.model)
     base = float(np.average(past.y, weights=weight))
     return model.predict(dataset.X[rows]), np.full(len(rows), base)
 

@@ -11,10 +11,11 @@ import numpy as np
 
 from core.domain.candles import FloatArray
 from core.errors import ModelError
+from core.ml.boosting import booster_from
 from core.ml.features import row_of
+from core.ml.logistic import Logistic
 from core.ml.manifest import Manifest
 from core.ml.reasons import Reasons
-from core.ml.training import Logistic, booster_from
 from core.ml.trees import Trees
 from core.ports import Prediction
 

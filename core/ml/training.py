@@ -1,4 +1,6 @@
-"""Fitting: XGBoost, and a logistic regression as the honest baseline. The same data gives the same bytes.
+"""Fitting: XGBoost, a random forest, or a logistic regression as the honest baseline, all behind one call.
+
+The same data, settings and seed give the same bytes.
 
 The learning libraries are imported inside the functions, for only the worker process may load them.
 """
@@ -8,40 +10,27 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from core.config import Ml
-from core.domain.candles import FloatArray, IntArray
+from core.domain.candles import FloatArray
 from core.errors import ModelError, TooFewSamples
+from core.ml.boosting import booster_from, fit_boosted, fit_forest
 from core.ml.dataset import Dataset, weights
+from core.ml.logistic import Logistic
 
-Kind = Literal["xgb", "logistic"]
-
-TREES = 100
-PARAMETERS: dict[str, object] = {
-    "objective": "binary:logistic",
-    "eval_metric": "logloss",
-    "max_depth": 4,
-    "learning_rate": 0.1,
-    "tree_method": "exact",  # a few thousand rows at most: no histogram, so no binning to explain
-    "nthread": 1,  # one row takes 0.2 ms on one thread and 25 ms on too many
-    "verbosity": 0,
-}
-
-_STOPPING_SHARE = 0.2  # the newest slice, on which early stopping looks
-_STOPPING_ROUNDS = 15
-_STOPPING_MIN_ROWS = 20  # a smaller slice stops by luck; then all trees are grown
-_RIDGE = 1.0
+Kind = Literal["xgb", "forest", "logistic"]
 
 
 @dataclass(frozen=True)
 class TrainedModel:
     """A fitted model as bytes with what is needed to name and judge it.
 
-    ``payload`` is the model file (XGBoost's JSON, or JSON coefficients), ``trees`` how many trees predict (0 for the
-    logistic), ``stopping_rows`` how many of the newest rows only served early stopping.
+    ``payload`` is the model file (XGBoost's JSON, or JSON coefficients), ``trees`` how many boosting rounds predict (1
+    for a forest, whose trees all grow in one; 0 for the logistic), ``stopping_rows`` how many of the newest rows only
+    served early stopping.
     """
 
     model_id: str
@@ -56,8 +45,8 @@ class TrainedModel:
     base_rate: float
 
 
-def train(dataset: Dataset, settings: Ml, now_ms: int, kind: Kind = "xgb") -> TrainedModel:
-    """A model of the whole dataset, weighted by source and recency with a mean of 1.
+def train(dataset: Dataset, settings: Ml, now_ms: int, kind: Kind | None = None) -> TrainedModel:
+    """A model of the whole dataset, weighted by source and recency with a mean of 1; ``kind`` None: ``ml.model``.
 
     Raises TooFewSamples where there are fewer than ``settings.min_rows`` rows, ModelError for one outcome only, no
     values at all, or infinite ones. ``now_ms`` is the moment of training; it changes nothing for rows before it.
@@ -67,8 +56,9 @@ def train(dataset: Dataset, settings: Ml, now_ms: int, kind: Kind = "xgb") -> Tr
     check(dataset)
     weight = weights(dataset, now_ms, settings.half_life_days)
     digest = data_hash(dataset, weight)
-    fitted = fit(dataset, weight, settings.seed, kind)
-    name = hashlib.sha256(f"{kind} {settings.seed} {digest} {sorted(PARAMETERS.items())}".encode()).hexdigest()[:8]
+    kind = kind or settings.model
+    fitted = fit(dataset, weight, settings, kind)
+    name = hashlib.sha256(f"{digest} {settings.seed}".encode() + fitted.payload).hexdigest()[:8]
     return TrainedModel(
         model_id=f"{kind}-{settings.features}-{name}",
         kind=kind,
@@ -126,126 +116,13 @@ class Fitted:
         return np.asarray(booster.predict(matrix, iteration_range=(0, self.trees)), dtype=np.float64)
 
 
-def fit(dataset: Dataset, weight: FloatArray, seed: int, kind: Kind = "xgb") -> Fitted:
-    """One fit without the floor on rows; for folds of an evaluation. ``dataset`` must have passed ``check``."""
+def fit(dataset: Dataset, weight: FloatArray, settings: Ml, kind: Kind) -> Fitted:
+    """One fit without the floor on rows; for folds of an evaluation. ``dataset`` must have passed ``check``.
+
+    It sees the rows it is given and nothing else, whatever ``settings`` ask it to do with them.
+    """
     if kind == "logistic":
         return Fitted(kind, dataset.features, Logistic.fit(dataset.X, dataset.y, weight).to_json(), 0, 0)
-    return _fit_trees(dataset, weight, seed)
-
-
-def booster_from(payload: bytes) -> Any:
-    """The XGBoost model in a payload. Raises ModelError where it is none, or is cut."""
-    import xgboost as xgb
-
-    try:
-        # Looked at before XGBoost is: it aborts the whole process on some files that are JSON but not its own.
-        learner = json.loads(payload)["learner"]
-        trees, objective = learner["gradient_booster"]["model"]["trees"], learner["objective"]["name"]
-        if not isinstance(trees, list) or objective != PARAMETERS["objective"]:
-            raise ModelError("it is an XGBoost model of another kind")
-        booster = xgb.Booster({"nthread": 1})
-        booster.load_model(bytearray(payload))
-    except (xgb.core.XGBoostError, ValueError, KeyError, TypeError) as error:
-        raise ModelError("it is no XGBoost model, or a part of it is missing") from error
-    return booster
-
-
-def _fit_trees(dataset: Dataset, weight: FloatArray, seed: int) -> Fitted:
-    import xgboost as xgb
-
-    newest = _stopping_rows(dataset)
-    older = np.ones(len(dataset), dtype=np.bool_)
-    if newest:
-        # The slice is purged as an evaluation is: an outcome still open at its start must not be learned from.
-        older = dataset.end_time <= dataset.time[-newest]
-        older[-newest:] = False
-
-    def matrix(rows: Any) -> Any:
-        return xgb.DMatrix(
-            dataset.X[rows],
-            label=dataset.y[rows],
-            weight=weight[rows],
-            feature_names=list(dataset.features),
-            nthread=1,
-        )
-
-    stops: dict[str, Any] = {}
-    if newest and len(np.unique(dataset.y[older])) == 2:
-        stops = {"evals": [(matrix(slice(-newest, None)), "newest")], "early_stopping_rounds": _STOPPING_ROUNDS}
-    else:
-        newest, older = 0, np.ones(len(dataset), dtype=np.bool_)
-    booster = xgb.train({**PARAMETERS, "seed": seed}, matrix(older), num_boost_round=TREES, verbose_eval=False, **stops)
-    trees = booster.best_iteration + 1 if newest else TREES
-    return Fitted("xgb", dataset.features, bytes(booster.save_raw("json")), trees, newest)
-
-
-def _stopping_rows(dataset: Dataset) -> int:
-    """How many of the newest rows early stopping may look at; 0 where they are too few or all the same."""
-    rows = int(len(dataset) * _STOPPING_SHARE)
-    return rows if rows >= _STOPPING_MIN_ROWS and len(np.unique(dataset.y[-rows:])) == 2 else 0
-
-
-@dataclass(frozen=True)
-class Logistic:
-    """Ridge-penalised logistic regression on standardised columns; a missing value counts as the column's mean."""
-
-    mean: FloatArray
-    scale: FloatArray
-    coefficients: FloatArray
-    intercept: float
-
-    @classmethod
-    def fit(cls, rows: FloatArray, outcome: IntArray, weight: FloatArray) -> Logistic:
-        """Newton's method (iteratively reweighted least squares); the intercept is not penalised."""
-        known = ~np.isnan(rows)
-        counts = np.maximum(known.sum(axis=0), 1)
-        mean = np.where(known, rows, 0.0).sum(axis=0) / counts
-        centred = np.where(known, rows - mean, 0.0)
-        scale = np.sqrt(np.square(centred).sum(axis=0) / counts)
-        scale[scale < 1e-12] = 1.0  # a constant column says nothing: its standardised values are all 0
-        design = np.column_stack((np.ones(len(rows)), centred / scale))
-        penalty = np.diag([1e-9, *([_RIDGE] * rows.shape[1])])
-        beta = np.zeros(design.shape[1])
-        for _ in range(100):
-            chance = _sigmoid(design @ beta)
-            gradient = design.T @ (weight * (outcome - chance)) - penalty @ beta
-            curvature = (design * (weight * chance * (1 - chance))[:, None]).T @ design + penalty
-            step = np.linalg.solve(curvature, gradient)
-            beta = beta + step
-            if float(np.abs(step).max()) < 1e-10:
-                break
-        return cls(mean, scale, beta[1:], float(beta[0]))
-
-    def log_odds(self, rows: FloatArray) -> FloatArray:
-        """Each column's share of the log-odds, ``[n, k]``; with ``intercept`` added they sum to the whole."""
-        centred = np.where(np.isnan(rows), 0.0, rows - self.mean)
-        return np.asarray(centred / self.scale * self.coefficients, dtype=np.float64)
-
-    def predict(self, rows: FloatArray) -> FloatArray:
-        return _sigmoid(self.log_odds(rows).sum(axis=1) + self.intercept)
-
-    def to_json(self) -> bytes:
-        content = {
-            "format": "julaba-logistic-1",
-            "mean": self.mean.tolist(),
-            "scale": self.scale.tolist(),
-            "coefficients": self.coefficients.tolist(),
-            "intercept": self.intercept,
-        }
-        return json.dumps(content, indent=1).encode()
-
-    @classmethod
-    def from_json(cls, payload: bytes) -> Logistic:
-        """Raises ModelError where the payload is something else, or is cut."""
-        try:
-            content = json.loads(payload)
-            mean, scale, coefficients = (
-                np.array(content[name], dtype=np.float64) for name in ("mean", "scale", "coefficients")
-            )
-            return cls(mean, scale, coefficients, float(content["intercept"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise ModelError("it is no logistic model, or a part of it is missing") from error
-
-
-def _sigmoid(x: FloatArray) -> FloatArray:
-    return np.asarray(1 / (1 + np.exp(-np.clip(x, -500, 500))), dtype=np.float64)
+    if kind == "forest":
+        return Fitted(kind, dataset.features, fit_forest(dataset, weight, settings.seed), 1, 0)
+    return Fitted(kind, dataset.features, *fit_boosted(dataset, weight, settings.seed))

@@ -19,7 +19,7 @@ from core.ml.evaluation import PURGE_MS, Evaluation, random_split, walk_forward
 from core.ml.intervals import clusterings, mean_low
 from core.ml.manifest import Manifest, describe
 from core.ml.prediction import Champion
-from core.ml.training import train
+from core.ml.training import TrainedModel, train
 from core.services.views import Progress
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ def train_from_table(
     )
     tell("random split, for comparison", 0.85)
     split = random_split(dataset, settings)
+    extras = _files_beside(Trained(model, dataset, walked, split, settings))
     champion, damage = _current(models)
     manifest = describe(
         model,
@@ -126,9 +127,10 @@ def train_from_table(
         trained_until=int(dataset.end_time.max()),
         parent=champion.model_id if champion else None,
         line=champion.manifest.line if champion else model.model_id,
+        extras={name: hashlib.sha256(content).hexdigest() for name, content in extras.items()},
     )
     tell("saving", 0.95)
-    models.save(model.payload, manifest)
+    models.save(model.payload, manifest, extras)
     wins, why = takeover(champion, model.model_id, dataset, walked, max_bars * frame.ms)
     if wins and promote and (champion is None or champion.model_id != model.model_id):
         models.promote(model.model_id)
@@ -146,6 +148,23 @@ def train_from_table(
         sentence=plain_words(len(dataset), walked),
         takeover=f"{damage}; {why}" if damage else why,
     )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training has found, for those who write files beside the model."""
+
+    model: TrainedModel
+    dataset: Dataset
+    walk_forward: Evaluation
+    random_split: Evaluation
+    settings: Ml
+
+
+def _files_beside(trained: Trained) -> dict[str, bytes]:
+    """The files that belong to a model beside its own, by name; a line for each. The same training, the same bytes."""
+    files: dict[str, bytes] = {}
+    return files
 
 
 def takeover(

@@ -20,7 +20,7 @@ from core.ml.prediction import BASE, Champion, average, percentile_of
 from core.ml.training import Kind, TrainedModel, train
 from tests.core.ml.planted import table
 
-KINDS: tuple[Kind, ...] = ("xgb", "logistic")
+KINDS: tuple[Kind, ...] = ("xgb", "forest", "logistic")
 
 
 def trained(kind: Kind = "xgb", n: int = 300) -> tuple[TrainedModel, Manifest]:

@@ -12,12 +12,14 @@ import pytest
 
 from core.config import Ml
 from core.errors import ModelError
+from core.ml.boosting import booster_from
 from core.ml.dataset import Dataset, from_table, weights
-from core.ml.training import Fitted, Kind, Logistic, booster_from, fit, train
+from core.ml.logistic import Logistic
+from core.ml.training import Fitted, Kind, fit, train
 from tests.core.ml.planted import table
 
 NOW = 2 * 10**12
-KINDS: tuple[Kind, ...] = ("xgb", "logistic")
+KINDS: tuple[Kind, ...] = ("xgb", "forest", "logistic")
 
 
 def data(n: int = 120, effect: float = 1.5, seed: int = 1) -> Dataset:
@@ -33,8 +35,8 @@ def test_a_bare_weight_forbids_every_split_on_24_rows_and_a_scaled_one_does_not(
     rows = data(24, effect=4.0)
     bare = np.full(24, 0.3)
 
-    assert splits(fit(rows, bare, seed=7)) == 0
-    assert splits(fit(rows, weights(rows, NOW, 180), seed=7)) > 0
+    assert splits(fit(rows, bare, Ml(), "xgb")) == 0
+    assert splits(fit(rows, weights(rows, NOW, 180), Ml(), "xgb")) > 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -83,7 +85,7 @@ def test_values_that_are_all_missing_or_infinite_are_refused(kind: Kind) -> None
 def test_constant_features_teach_nothing_and_break_nothing(kind: Kind) -> None:
     rows = data(80)
     flat = replace(rows, X=np.ones_like(rows.X))
-    fitted = fit(flat, weights(flat, NOW, 180), 7, kind)
+    fitted = fit(flat, weights(flat, NOW, 180), Ml(), kind)
 
     assert np.ptp(fitted.predict(flat.X)) < 1e-6
     assert fitted.predict(flat.X)[0] == pytest.approx(np.average(rows.y, weights=weights(rows, NOW, 180)), abs=0.02)
@@ -91,7 +93,7 @@ def test_constant_features_teach_nothing_and_break_nothing(kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_planted_effect_is_learned(kind: Kind) -> None:
-    fitted = fit(data(400), np.ones(400), 7, kind)
+    fitted = fit(data(400), np.ones(400), Ml(), kind)
     new = data(400, seed=9)
     p = fitted.predict(new.X)
 
@@ -99,9 +101,9 @@ def test_a_planted_effect_is_learned(kind: Kind) -> None:
 
 
 def test_early_stopping_looks_at_the_newest_rows_and_keeps_few_trees_of_noise() -> None:
-    assert fit(data(60), np.ones(60), 7).stopping_rows == 0
+    assert fit(data(60), np.ones(60), Ml(), "xgb").stopping_rows == 0
 
-    noise = fit(data(400, effect=0.0), np.ones(400), 7)
+    noise = fit(data(400, effect=0.0), np.ones(400), Ml(), "xgb")
     assert noise.stopping_rows == 80
     assert noise.trees < 40
 
@@ -123,7 +125,7 @@ def test_the_logistic_agrees_with_a_general_optimiser() -> None:
 
 
 def test_the_logistic_survives_its_json() -> None:
-    found = fit(data(100), np.ones(100), 7, "logistic")
+    found = fit(data(100), np.ones(100), Ml(), "logistic")
 
     assert Logistic.from_json(found.payload).to_json() == found.payload
 
@@ -137,7 +139,7 @@ def test_what_is_no_model_is_refused(payload: bytes) -> None:
 
 
 def test_a_model_cut_in_half_is_refused() -> None:
-    whole = fit(data(60), np.ones(60), 7).payload
+    whole = fit(data(60), np.ones(60), Ml(), "xgb").payload
 
     with pytest.raises(ModelError, match="a part of it is missing"):
         booster_from(whole[: len(whole) // 2])
