@@ -110,6 +110,8 @@ class Gemini(Section):
     neutral: Fraction = 0.80  # holds Gemini's place in the combined confidence when rules decide
     grounding: bool = False  # Google search for news; models from Gemini 3 on
     daily_tokens: Annotated[int, Field(ge=0)] = 400_000
+    price_in: NonNegative = 0.30  # USD per million tokens asked with
+    price_out: NonNegative = 2.50  # USD per million tokens answered with, thinking included
 
 
 class Strategy(Section):
