@@ -95,16 +95,12 @@ def auc(probability: FloatArray, outcome: IntArray, clusters: tuple[IntArray, ..
     independent rows without any signal would have (Mann and Whitney 1947, with ties): DeLong's own shrinks just when
     the AUC is large by luck, which lets noise pass too often on few rows.
     """
-    won = outcome == 1
-    wins, losses = np.sort(probability[won]), np.sort(probability[~won])
-    if not len(wins) or not len(losses):
+    found = auc_influence(probability, outcome)
+    if found is None:
         return None
-    influence = np.empty(len(probability))
-    over_losses = _mid_position(losses, probability[won])
-    value = float(over_losses.mean())
-    influence[won] = (over_losses - value) / len(wins)
-    influence[~won] = (1 - _mid_position(wins, probability[~won]) - value) / len(losses)
-    floor = _null_variance(probability, len(wins), len(losses))
+    value, influence = found
+    wins = int(outcome.sum())
+    floor = _null_variance(probability, wins, len(outcome) - wins)
     spreads = []
     for labels in clusters:
         _, label = np.unique(labels, return_inverse=True)
@@ -116,6 +112,23 @@ def auc(probability: FloatArray, outcome: IntArray, clusters: tuple[IntArray, ..
             spreads.append((math.sqrt(max(variance, floor)), df))
     # Where one way of clustering has too few clusters there is no telling how wide it would be: no interval at all.
     return Auc(value, tuple(spreads) if len(spreads) == len(clusters) else ())
+
+
+def auc_influence(probability: FloatArray, outcome: IntArray) -> tuple[float, FloatArray] | None:
+    """The AUC and each row's influence on it (DeLong, DeLong and Clarke-Pearson 1988), which sum to 0.
+
+    None where only one class is there.
+    """
+    won = outcome == 1
+    wins, losses = np.sort(probability[won]), np.sort(probability[~won])
+    if not len(wins) or not len(losses):
+        return None
+    influence = np.empty(len(probability))
+    over_losses = _mid_position(losses, probability[won])
+    value = float(over_losses.mean())
+    influence[won] = (over_losses - value) / len(wins)
+    influence[~won] = (1 - _mid_position(wins, probability[~won]) - value) / len(losses)
+    return value, influence
 
 
 def mean_low(values: FloatArray, clusters: tuple[IntArray, ...], alpha: float) -> float | None:

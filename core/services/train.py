@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
 from core import __version__
 from core.config import Ml
 from core.domain.candles import Timeframe, iso, to_ms
 from core.errors import ModelError
+from core.ml.challenge import Comparison, compare
 from core.ml.dataset import Dataset, from_table
-from core.ml.evaluation import PURGE_MS, Evaluation, random_split, walk_forward
-from core.ml.intervals import clusterings, mean_low
+from core.ml.evaluation import Evaluation, random_split, walk_forward
 from core.ml.manifest import Manifest, describe
 from core.ml.prediction import Champion
 from core.ml.training import TrainedModel, train
@@ -24,9 +22,6 @@ from core.services.views import Progress
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_FEWEST_NEW = 30  # rows the champion has not learned from, before two models can be compared
-_TAKEOVER_ERROR = 0.05
 
 
 class Models(Protocol):
@@ -42,7 +37,10 @@ class Models(Protocol):
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """How a training ended. ``champion``: whether ``model_id`` is the champion now; ``takeover`` says why (not)."""
+    """How a training ended. ``champion``: whether ``model_id`` is the champion now; ``takeover`` says why (not).
+
+    ``comparison`` is with the champion there was before.
+    """
 
     model_id: str
     champion: bool
@@ -52,6 +50,7 @@ class TrainingReport:
     random_split: Evaluation
     sentence: str
     takeover: str
+    comparison: Comparison
 
     def to_json(self) -> dict[str, object]:
         """DESIGN 9's object: ``n`` counts the samples, the figures beside it are walk-forward on ``evaluated`` rows."""
@@ -71,6 +70,7 @@ class TrainingReport:
             "sources": dict(self.sources),
             "sentence": self.sentence,
             "takeover": self.takeover,
+            "comparison": self.comparison.to_json(),
             "walk_forward": self.walk_forward.to_json(),
             "random_split": self.random_split.to_json(),
         }
@@ -96,13 +96,13 @@ def train_from_table(
 ) -> TrainingReport:
     """Trains on the rows, evaluates the same recipe honestly, saves the model, and decides on the takeover.
 
-    The first model becomes champion; a later one only where it is clearly better on rows the champion has not seen, and
-    only with ``promote`` (which must be False once the model has influence: then an approver decides). Takes seconds
-    of CPU: run it in a Worker. Raises DataError for a bad table and ModelError for data that cannot teach; the
+    The first model becomes champion, and so does one in the place of a champion whose files are damaged. A later one
+    only with ``promote``, and where it is clearly better on rows the champion has not seen. Takes seconds of CPU: run
+    it in a Worker. Raises DataError for a bad table and ModelError for data that cannot teach; the
     champion is then untouched.
     """
     frame = timeframe or Timeframe.parse("15m")
-    dataset = data if isinstance(data, Dataset) else from_table(data, frame, settings.label)
+    dataset = data if isinstance(data, Dataset) else from_table(data, frame, settings.label, settings.features)
     tell = progress or _silent
     tell(f"training on {len(dataset)} samples", 0.05)
     model = train(dataset, settings, to_ms(now))
@@ -116,12 +116,13 @@ def train_from_table(
     split = random_split(dataset, settings)
     extras = _files_beside(Trained(model, dataset, walked, split, settings))
     champion, damage = _current(models)
+    found = compare(champion, model.model_id, dataset, walked, label=settings.label, purge_ms=max_bars * frame.ms)
     manifest = describe(
         model,
         hashlib.sha256(model.payload).hexdigest(),
         label=settings.label,
         sources=dataset.counts(),
-        metrics={"walk_forward": walked.to_json(), "random_split": split.to_json()},
+        metrics={"walk_forward": walked.to_json(), "random_split": split.to_json(), "challenge": found.to_json()},
         version=__version__,
         created=iso(to_ms(now)),
         trained_until=int(dataset.end_time.max()),
@@ -131,22 +132,20 @@ def train_from_table(
     )
     tell("saving", 0.95)
     models.save(model.payload, manifest, extras)
-    wins, why = takeover(champion, model.model_id, dataset, walked, max_bars * frame.ms)
-    if wins and promote and (champion is None or champion.model_id != model.model_id):
+    takes_over = found.better and (promote or champion is None)
+    if takes_over:
         models.promote(model.model_id)
-    if wins and not promote:
-        why = why.replace("it takes over", "it would take over", 1)
-        why = f"{why}; the champion has a weight, so it stays: /ml 0 first"
-    is_champion = (wins and promote) or (champion is not None and champion.model_id == model.model_id)
+    why = f"it takes over: {found.sentence}" if takes_over and champion else found.sentence
     return TrainingReport(
         model_id=model.model_id,
-        champion=is_champion,
+        champion=takes_over or found.same,
         rows=len(dataset),
         sources=dataset.counts(),
         walk_forward=walked,
         random_split=split,
         sentence=plain_words(len(dataset), walked),
         takeover=f"{damage}; {why}" if damage else why,
+        comparison=found,
     )
 
 
@@ -165,38 +164,6 @@ def _files_beside(trained: Trained) -> dict[str, bytes]:
     """The files that belong to a model beside its own, by name; a line for each. The same training, the same bytes."""
     files: dict[str, bytes] = {}
     return files
-
-
-def takeover(
-    champion: Champion | None, model_id: str, dataset: Dataset, walked: Evaluation, purge_ms: int = PURGE_MS
-) -> tuple[bool, str]:
-    """Whether a challenger should become champion, and a sentence why.
-
-    Both are scored on the same rows: the signals of the walk-forward that were decided a purge after the last outcome
-    the champion learned from. The challenger wins where the lower 95% bound of its gain in squared error, clustered in
-    time, lies above 0.
-    """
-    if champion is None:
-        return True, "it is the first model and becomes champion"
-    if champion.model_id == model_id:
-        return False, "nothing is new: the same samples give the champion again"
-    if champion.features != dataset.features:
-        return False, f"the champion {champion.model_id} uses other features and stays until an approver decides"
-    new = (dataset.time[walked.rows] > champion.manifest.trained_until + purge_ms) & dataset.is_signal[walked.rows]
-    rows = walked.rows[new]
-    if len(rows) < _FEWEST_NEW:
-        return False, (
-            f"the champion {champion.model_id} stays: {len(rows)} signals are new to it, {_FEWEST_NEW} are needed to "
-            "compare"
-        )
-    outcome = dataset.y[rows]
-    before = np.square(champion.predict_rows(dataset.X[rows]) - outcome)
-    gain = before - np.square(walked.probability[new] - outcome)
-    low = mean_low(gain, clusterings(dataset.time[rows], dataset.end_time[rows]), _TAKEOVER_ERROR)
-    figures = f"squared error lower by {gain.mean():.4f} on {len(rows)} signals new to both"
-    if low is not None and low > 0:
-        return True, f"it takes over from {champion.model_id}: {figures}, surely by {low:.4f}"
-    return False, f"the champion {champion.model_id} stays: {figures}, which may be chance"
 
 
 def plain_words(rows: int, evaluation: Evaluation) -> str:
