@@ -108,10 +108,14 @@ class Predictor(Protocol):
     @property
     def model_id(self) -> str | None: ...
 
-    async def predict(self, features: Mapping[str, float]) -> Prediction | str:
+    async def predict(
+        self, features: Mapping[str, float], direction: Direction | None = None, at: int | None = None
+    ) -> Prediction | str:
         """What it says of a candidate with these features (of every feature set, NaN = missing).
 
-        A prediction, or a short sentence saying why there is none ("learning 31/50"). Never raises."""
+        A prediction, or a short sentence saying why there is none ("learning 31/50"). Never raises. Neighbours are of
+        the same ``direction`` and had ended by ``at`` (epoch ms, the decision): without both there are none.
+        """
         ...
 
 

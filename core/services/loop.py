@@ -320,7 +320,7 @@ class TradingLoop:
         wanted = candidate.is_signal and not stale and stance.enabled
         features = self._features(candidate)
         model, gemini, facts = await asyncio.gather(
-            self._ask_model(features, stale),
+            self._ask_model(candidate, features, stale),
             self._ask_gemini(candidate, wanted),
             self._facts(candidate, wanted, together),
         )
@@ -337,7 +337,7 @@ class TradingLoop:
         """All that a model can see of a candidate at its close."""
         return features_v1(candidate.snapshot)
 
-    async def _ask_model(self, features: Mapping[str, float], stale: bool) -> ModelOpinion | str:
+    async def _ask_model(self, candidate: Candidate, features: Mapping[str, float], stale: bool) -> ModelOpinion | str:
         """Asked for every candidate in time: a prediction is evidence only when it is older than its outcome."""
         if self._predictor is None:
             return "no model"
@@ -345,7 +345,7 @@ class TradingLoop:
             return "found too late to predict"
         try:
             async with asyncio.timeout(MODEL_PATIENCE):
-                prediction = await self._predictor.predict(features)
+                prediction = await self._predictor.predict(features, candidate.direction, candidate.close_time)
         except TimeoutError:
             return f"no answer within {MODEL_PATIENCE:g} s"
         if isinstance(prediction, str):

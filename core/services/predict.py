@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
+from core.domain.trading import Direction
 from core.errors import JulabaError, ModelError
+from core.ml.neighbours import SAMPLES, PastSignals
 from core.ml.prediction import Champion
 from core.ports import Prediction
 from core.services.train import Models
@@ -13,7 +16,25 @@ from core.services.worker import Worker
 
 _LOG = logging.getLogger(__name__)
 
-_loaded: dict[object, tuple[tuple[int, ...], Champion | None]] = {}  # in the worker: by where the models lie
+
+@dataclass(frozen=True)
+class Loaded:
+    """A champion with the signals it learned from, where they are there."""
+
+    champion: Champion
+    past: PastSignals | None
+
+    def predict(
+        self, features: Mapping[str, float], direction: Direction | None = None, at: int | None = None
+    ) -> Prediction:
+        """As ``core.ports.Predictor``. Raises ModelError."""
+        found = self.champion.predict(features)
+        if self.past is None or direction is None or at is None:
+            return found
+        return replace(found, neighbours=self.past.nearest(features, direction, at))
+
+
+_loaded: dict[object, tuple[tuple[int, ...], Loaded | None]] = {}  # in the worker: by where the models lie
 
 
 class ChampionPredictor:
@@ -35,10 +56,12 @@ class ChampionPredictor:
         except ModelError:
             return None
 
-    async def predict(self, features: Mapping[str, float]) -> Prediction | str:
+    async def predict(
+        self, features: Mapping[str, float], direction: Direction | None = None, at: int | None = None
+    ) -> Prediction | str:
         """A prediction, or a short sentence saying why there is none. Never raises."""
         try:
-            found = await self._worker.run(predict_with, self._models, dict(features))
+            found = await self._worker.run(predict_with, self._models, dict(features), direction, at)
         except JulabaError as error:
             return str(error)
         except Exception as error:  # a decision never waits for, nor fails with, the model
@@ -47,13 +70,31 @@ class ChampionPredictor:
         return found if found is not None else self._reason()
 
 
-def predict_with(models: Models, features: Mapping[str, float]) -> Prediction | None:
+def predict_with(
+    models: Models, features: Mapping[str, float], direction: Direction | None = None, at: int | None = None
+) -> Prediction | None:
     """The champion's prediction, None where there is none; it stays in memory until its files change.
 
     Loads the learning libraries: call it in a worker. Raises ModelError.
     """
-    stamp, (known, champion) = models.stamp(), _loaded.get(models, ((), None))
+    stamp, (known, loaded) = models.stamp(), _loaded.get(models, ((), None))
     if stamp != known or models not in _loaded:
-        champion = models.champion()
-        _loaded[models] = (stamp, champion)
-    return champion.predict(features) if champion else None
+        loaded = load(models)
+        _loaded[models] = (stamp, loaded)
+    return loaded.predict(features, direction, at) if loaded else None
+
+
+def load(models: Models) -> Loaded | None:
+    """The champion and its past signals, None where there is no champion. Raises ModelError for a damaged champion."""
+    champion = models.champion()
+    return None if champion is None else Loaded(champion, past_signals(models, champion.model_id))
+
+
+def past_signals(models: Models, model_id: str) -> PastSignals | None:
+    """The signals a model learned from; None where it has none beside it, or they are damaged: it answers without."""
+    try:
+        content = models.beside(model_id, SAMPLES)
+        return None if content is None else PastSignals.from_json(content)
+    except ModelError as error:
+        _LOG.warning("no past signals are shown: %s", error)
+        return None

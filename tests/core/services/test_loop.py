@@ -42,7 +42,7 @@ class Says:
         await asyncio.sleep(self.seconds)
         return self.gemini
 
-    async def predict(self, features: Mapping[str, float]) -> Prediction | str:
+    async def predict(self, features: Mapping[str, float], *asked: object) -> Prediction | str:
         return Prediction(self.model_id, self.probability, ())
 
     async def close(self) -> None:

@@ -29,7 +29,7 @@ LINK, ETH, BTC = (Pair.parse(n) for n in ("LINK", "ETH", "BTC"))
 class Coin:
     model_id = "coin"
 
-    async def predict(self, features: Mapping[str, float]) -> Prediction | str:
+    async def predict(self, features: Mapping[str, float], *asked: object) -> Prediction | str:
         return Prediction("coin", 0.5, ())
 
 
