@@ -15,7 +15,7 @@ from core.domain.messages import ApprovalAsked, ApprovalEnded, Notice
 from core.engine.filters import effective_weight
 from core.errors import UsageError
 from core.ml.gate import Condition, Look, ScoredPrediction, examine, floors, look_due, next_look
-from core.ml.preview import PREVIEW_SIGNALS, Preview, preview, title
+from core.ml.preview import WeightCard, past_signals, weight_card
 from core.ports import ChatStore, Clock, Ledger, Outcome, StoredApproval
 from core.services.bus import Bell
 from core.services.loop import TradingLoop
@@ -166,8 +166,8 @@ class Gatekeeper:
             approval_id=0,
             kind="weight",
             state="pending",
-            title=title(weight, shown),
-            lines=(*(c.sentence for c in look.conditions), shown.sentence),
+            title=shown.title,
+            lines=(*(c.sentence for c in look.conditions), *shown.lines),
             weight=weight,
             line=self._controls.line,
             model_id=model_id,
@@ -181,9 +181,9 @@ class Gatekeeper:
         self._bell.ring()
         return approval_id
 
-    async def _preview(self, weight: float) -> Preview:
-        signals = [d for d in await self._ledger.decisions(signals_only=True) if d.status in ("taken", "refused")]
-        return preview(signals[-PREVIEW_SIGNALS:], weight, self._settings, self._loop.memory.recent)
+    async def _preview(self, weight: float) -> WeightCard:
+        signals = past_signals(await self._ledger.trade_rows())
+        return weight_card(signals, weight, self._settings, self._loop.memory.outcomes, self.weight())
 
     async def view(self, approval_id: int) -> ApprovalView | None:
         stored = await self._chat.approval(approval_id)
