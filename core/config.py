@@ -226,6 +226,8 @@ class Ml(Section):
     min_rows: Annotated[int, Field(ge=20)] = 50
     half_life_days: Positive = 180.0
     retrain_after: Annotated[int, Field(ge=1)] = 10  # new live outcomes
+    auto_takeover: bool = True  # with weight 0 a clearly better challenger becomes champion unasked
+    max_age_days: Annotated[int, Field(ge=1)] = 90  # a champion trained longer ago loses its weight
     bootstrap_days: Annotated[int, Field(ge=30)] = 730
     seed: int = 7
 
