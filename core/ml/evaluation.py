@@ -8,7 +8,7 @@ look at; it lets rows of the same hours sit on both sides and so flatters.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -17,7 +17,10 @@ from core.config import Ml
 from core.domain.candles import BoolArray, FloatArray, IntArray
 from core.errors import ModelError
 from core.ml.dataset import Dataset, weights
-from core.ml.intervals import auc, brier, brier_skill, clusterings
+from core.ml.importance import Importance, Looked, importance, look
+from core.ml.intervals import clusterings
+from core.ml.measures import NOTHING, Metrics, metrics
+from core.ml.slices import Slices, slices
 from core.ml.training import Kind, check, fit
 
 Progress = Callable[[str, float], None]
@@ -29,49 +32,11 @@ PURGE_MS = 100 * 15 * 60_000
 _FIRST_TRAINING = 0.4  # of the rows, before the first slice
 _FEWEST_TRAINING = 20  # rows; a fold that would learn from fewer is left out
 _TEST_SHARE = 0.2
-_SHIFTS = 999
-_CONFIDENCE_TAIL = 0.025
 
 NOTES: dict[Method, str] = {
     "walk_forward": "trained on the past, tested on what followed",
     "random_split": "random 80/20 split: optimistic, rows of the same hours lie on both sides",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """Predictions in ``[low, high)``: how many, what they said on average, how often it was a win."""
-
-    low: float
-    high: float
-    n: int
-    predicted: float
-    won: float
-
-
-@dataclass(frozen=True, slots=True)
-class Metrics:
-    """Figures on unseen rows; None where one is not defined (one class only, too few rows or days).
-
-    ``accuracy`` is at 0.5, ``majority`` what always saying the commoner outcome would have. ``auc_low`` and
-    ``auc_high`` bound a 95% interval clustered in time. ``brier_skill`` is against the base rate of the training part.
-    ``better_r`` and ``worse_r`` are the mean gross R of the rows above and below the median prediction.
-    ``permutation_p`` is the share of shifts in time of the outcomes against the predictions that do as well.
-    """
-
-    n: int
-    base_rate: float | None
-    accuracy: float | None
-    majority: float | None
-    auc: float | None
-    auc_low: float | None
-    auc_high: float | None
-    brier: float | None
-    brier_skill: float | None
-    better_r: float | None
-    worse_r: float | None
-    permutation_p: float | None
-    calibration: tuple[Bucket, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +45,8 @@ class Evaluation:
     ``probability`` and ``base`` (the training part's base rate) belong to them.
 
     ``metrics`` are of the signals among them. Where there are candidates too, ``candidates`` are the figures of all
-    rows together: an early hint, never a proof.
+    rows together: an early hint, never a proof. ``fold`` says which slice each row was predicted in. ``slices`` are of
+    the signals, of a walk-forward only; ``importance`` is of all rows, where it was asked for.
     """
 
     method: Method
@@ -90,11 +56,19 @@ class Evaluation:
     rows: IntArray
     probability: FloatArray
     base: FloatArray
+    fold: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    slices: Slices | None = None
+    importance: tuple[Importance, ...] | None = None
 
     def to_json(self) -> dict[str, object]:
         """A plain mapping for manifests and the command line."""
-        hint = asdict(self.candidates) if self.candidates else None
-        return {"method": NOTES[self.method], "folds": self.folds, **asdict(self.metrics), "with_candidates": hint}
+        found: dict[str, object] = {"method": NOTES[self.method], "folds": self.folds, **asdict(self.metrics)}
+        found["with_candidates"] = asdict(self.candidates) if self.candidates else None
+        if self.slices is not None:
+            found["slices"] = {"note": self.slices.note, "all": [asdict(each) for each in self.slices.slices]}
+        if self.importance is not None:
+            found["importance"] = [asdict(each) for each in self.importance]
+        return found
 
 
 def walk_forward(
@@ -104,24 +78,25 @@ def walk_forward(
     *,
     folds: int = 5,
     purge_ms: int = PURGE_MS,
+    looking: bool = False,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Predictions for the newer part of the rows in ``folds`` slices, each from a model of what came before it.
 
     Weights, early stopping and base rate come from the training part alone. Slices whose past is too short or one-sided
-    are left out, so ``metrics.n`` may be 0. ``kind`` None: that of ``ml.model``. Raises ModelError as
-    ``training.check`` does.
+    are left out, so ``metrics.n`` may be 0. ``kind`` None: that of ``ml.model``. ``looking``: also
+    find what the models look at (``importance``). Raises ModelError as ``training.check`` does.
     """
     check(dataset)
     first = max(_FEWEST_TRAINING, int(np.ceil(len(dataset) * _FIRST_TRAINING)))
-    slices = [s for s in np.array_split(np.arange(first, max(first, len(dataset))), folds) if len(s)]
+    wanted = [s for s in np.array_split(np.arange(first, max(first, len(dataset))), folds) if len(s)]
     parts = []
-    for done, rows in enumerate(slices):
+    for done, rows in enumerate(wanted):
         if progress:
-            progress(f"evaluating, slice {done + 1} of {len(slices)}", done / len(slices))
+            progress(f"evaluating, slice {done + 1} of {len(wanted)}", done / len(wanted))
         known = known_before(dataset, int(rows[0]), purge_ms)
-        if (predicted := _predict(dataset, known, rows, settings, kind)) is not None:
-            parts.append((rows, *predicted))
+        if (part := _predict(dataset, known, rows, settings, kind, looking)) is not None:
+            parts.append(part)
     return _collect("walk_forward", dataset, parts)
 
 
@@ -138,84 +113,24 @@ def random_split(dataset: Dataset, settings: Ml, kind: Kind | None = None) -> Ev
     rows = np.sort(order[: max(1, round(len(dataset) * _TEST_SHARE))])
     known = np.ones(len(dataset), dtype=np.bool_)
     known[rows] = False
-    predicted = _predict(dataset, known, rows, settings, kind)
-    return _collect("random_split", dataset, [] if predicted is None else [(rows, *predicted)])
+    part = _predict(dataset, known, rows, settings, kind)
+    return _collect("random_split", dataset, [] if part is None else [part])
 
 
-def metrics(
-    probability: FloatArray,
-    outcome: IntArray,
-    base: FloatArray,
-    r: FloatArray,
-    time: IntArray,
-    end_time: IntArray,
-) -> Metrics:
-    """All figures from arrays of one length, sorted by time; see Metrics for what is None when."""
-    n = len(outcome)
-    if not n:
-        return Metrics(0, None, None, None, None, None, None, None, None, None, None, None, ())
-    won = float(outcome.mean())
-    area = auc(probability, outcome, clusterings(time, end_time))
-    bounded = area is not None and bool(area.spreads)
-    better, worse = _halves(probability, r)
-    return Metrics(
-        n=n,
-        base_rate=won,
-        accuracy=float(((probability >= 0.5) == (outcome == 1)).mean()),
-        majority=max(won, 1 - won),
-        auc=area.value if area else None,
-        auc_low=max(0.0, area.low(_CONFIDENCE_TAIL)) if area and bounded else None,
-        auc_high=min(1.0, area.high(_CONFIDENCE_TAIL)) if area and bounded else None,
-        brier=brier(probability, outcome),
-        brier_skill=brier_skill(probability, outcome, base),
-        better_r=better,
-        worse_r=worse,
-        permutation_p=shift_p(probability, outcome),
-        calibration=_calibration(probability, outcome),
-    )
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """The predictions of one slice. ``looked``: what the model did with it, where that was asked for."""
 
-
-def shift_p(probability: FloatArray, outcome: IntArray) -> float | None:
-    """A permutation p that keeps both series' own rhythm: the outcomes are shifted in a circle against the predictions.
-
-    Rows must be in time order. Plain shuffling would break the runs that neighbours share and call them evidence.
-    All shifts are tried up to 999, evenly spaced beyond. None with one class or fewer than 20 rows.
-    """
-    n, wins = len(outcome), int(outcome.sum())
-    if n < 20 or wins in (0, n):
-        return None
-    _, position, counts = np.unique(probability, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(counts) - (counts - 1) / 2)[position]
-    shifts = np.unique(np.linspace(1, n - 1, min(n - 1, _SHIFTS)).astype(np.int64))
-    won = np.flatnonzero(outcome)
-    sums = rank[(won[None, :] + shifts[:, None]) % n].sum(axis=1)
-    return float((1 + (sums >= rank[won].sum()).sum()) / (1 + len(shifts)))
-
-
-def _halves(probability: FloatArray, r: FloatArray) -> tuple[float | None, float | None]:
-    middle = float(np.median(probability))
-    above, below = r[probability > middle], r[probability < middle]
-    return (float(above.mean()), float(below.mean())) if len(above) and len(below) else (None, None)
-
-
-def _calibration(probability: FloatArray, outcome: IntArray) -> tuple[Bucket, ...]:
-    tenth = np.minimum((probability * 10).astype(np.int64), 9)
-    return tuple(
-        Bucket(
-            low=int(b) / 10,
-            high=(int(b) + 1) / 10,
-            n=int((tenth == b).sum()),
-            predicted=float(probability[tenth == b].mean()),
-            won=float(outcome[tenth == b].mean()),
-        )
-        for b in np.unique(tenth)
-    )
+    rows: IntArray
+    probability: FloatArray
+    base: float
+    looked: Looked | None
 
 
 def _predict(
-    dataset: Dataset, known: BoolArray, rows: IntArray, settings: Ml, kind: Kind | None
-) -> tuple[FloatArray, FloatArray] | None:
-    """(probability, base rate) for ``rows`` from a model of the ``known`` rows; None where those cannot teach."""
+    dataset: Dataset, known: BoolArray, rows: IntArray, settings: Ml, kind: Kind | None, looking: bool = False
+) -> _Part | None:
+    """Predictions of ``rows`` from a model of the ``known`` rows; None where those cannot teach."""
     past = dataset.take(known)
     if len(past) < _FEWEST_TRAINING:
         return None
@@ -225,21 +140,35 @@ def _predict(
         return None
     weight = weights(past, int(past.time.max()), settings.half_life_days)
     model = fit(past, weight, settings, kind or settings.model)
-    base = float(np.average(past.y, weights=weight))
-    return model.predict(dataset.X[rows]), np.full(len(rows), base)
+    looked = look(model, dataset.X[rows], dataset.y[rows], settings.seed) if looking else None
+    return _Part(rows, model.predict(dataset.X[rows]), float(np.average(past.y, weights=weight)), looked)
 
 
-def _collect(method: Method, dataset: Dataset, parts: list[tuple[IntArray, FloatArray, FloatArray]]) -> Evaluation:
-    empty = np.empty(0, dtype=np.float64)
-    rows = np.concatenate([p[0] for p in parts]) if parts else np.empty(0, dtype=np.int64)
-    probability = np.concatenate([p[1] for p in parts]) if parts else empty
-    base = np.concatenate([p[2] for p in parts]) if parts else empty
+def _collect(method: Method, dataset: Dataset, parts: list[_Part]) -> Evaluation:
+    if not parts:
+        nothing = np.empty(0, dtype=np.float64)
+        return Evaluation(method, 0, NOTHING, None, np.empty(0, dtype=np.int64), nothing, nothing)
+    rows = np.concatenate([part.rows for part in parts])
+    probability = np.concatenate([part.probability for part in parts])
+    base = np.concatenate([np.full(len(part.rows), part.base) for part in parts])
     signal = dataset.is_signal[rows]
 
-    def figures(chosen: BoolArray) -> Metrics:
+    def columns(chosen: BoolArray) -> tuple[FloatArray, IntArray, FloatArray, FloatArray, IntArray, IntArray]:
         of = rows[chosen]
-        columns = (dataset.y[of], base[chosen], dataset.r[of], dataset.time[of], dataset.end_time[of])
-        return metrics(probability[chosen], *columns)
+        known = (dataset.r[of], dataset.time[of], dataset.end_time[of])
+        return probability[chosen], dataset.y[of], base[chosen], *known
 
-    everything = None if signal.all() else figures(np.ones(len(rows), dtype=np.bool_))
-    return Evaluation(method, len(parts), figures(signal), everything, rows, probability, base)
+    everything = None if signal.all() else metrics(*columns(np.ones(len(rows), dtype=np.bool_)))
+    places = None
+    if method == "walk_forward" and signal.any():
+        of = rows[signal]
+        places = slices(*columns(signal), dataset.pair[of], dataset.regime[of])
+    looked = [part.looked for part in parts if part.looked is not None]
+    worth = None
+    if looked:
+        worth = importance(dataset.features, looked, clusterings(dataset.time[rows], dataset.end_time[rows]))
+    fold = np.concatenate([np.full(len(part.rows), number) for number, part in enumerate(parts)])
+    figures = metrics(*columns(signal))
+    return Evaluation(
+        method, len(parts), figures, everything, rows, probability, base, fold.astype(np.int64), places, worth
+    )

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from core.ml.evaluation import Bucket
+    from core.ml.measures import Bucket
 
 _HEIGHT, _TITLE_AT = 6.75, 0.945  # 1080 x 810 points
 _STEPS = tuple(h * HOUR_MS for h in (1, 2, 3, 6, 12, 24, 48, 96, 168, 336))

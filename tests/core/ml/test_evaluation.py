@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from core.config import Ml
 from core.errors import ModelError
 from core.ml.dataset import Dataset, from_table
-from core.ml.evaluation import PURGE_MS, Evaluation, known_before, metrics, random_split, shift_p, walk_forward
+from core.ml.evaluation import PURGE_MS, Evaluation, known_before, random_split, walk_forward
+from core.ml.measures import metrics, shift_p
 from tests.core.ml.planted import table
 
 

@@ -11,7 +11,7 @@ from core.domain.candles import Candles
 from core.domain.trading import Direction, Follow
 from core.engine.fills import advance, begin
 from core.engine.strategy import levels
-from core.ml.evaluation import Bucket
+from core.ml.measures import Bucket
 from core.reports.charts import calibration_chart, candle_chart, equity_chart
 from tests.markets import LINK, M15, flat, walk
 
