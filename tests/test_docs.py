@@ -16,6 +16,7 @@ from core import __version__
 from core.cli import COMMANDS, build_parser
 from core.config import Settings
 from core.config_file import read_yaml
+from core.ml.features import FEATURES_V1, FEATURES_V2
 from julaba_tg.cli_table import CHAT_COMMANDS
 from julaba_tg.commands import COMMANDS as CHAT
 from julaba_tg.commands import table_markdown
@@ -214,3 +215,12 @@ def test_no_file_names_a_machine_or_a_registry() -> None:
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
 def test_the_locks_hold_no_addresses(name: str) -> None:
     assert "://" not in (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_the_features_table_has_every_feature_of_every_set() -> None:
+    rows = [line.split("|") for line in (ROOT / "docs/features.md").read_text().splitlines() if line.startswith("| `")]
+    listed = {row[1].strip().strip("`"): row[2].strip() for row in rows}
+
+    assert tuple(listed) == FEATURES_V2
+    assert {name for name, group in listed.items() if group == "v1"} == set(FEATURES_V1)
+    assert all(cell.strip() for row in rows for cell in row[1:6])

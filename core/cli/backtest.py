@@ -11,7 +11,7 @@ from core.bootstrap import candle_store
 from core.cli import Context, say
 from core.cli.options import add_history, add_last_days, add_pairs, add_range, add_timeframe, check_range, timeframe_of
 from core.cli.pictures import write_picture
-from core.cli.stored import Stored, load_range, with_btc
+from core.cli.stored import Stored, beside, load_range, with_btc
 from core.config import Settings
 from core.domain.candles import Candles, Pair, Timeframe
 from core.errors import UsageError
@@ -59,7 +59,14 @@ def backtest(args: argparse.Namespace, context: Context) -> int:
     candles, start, end = stored.candles, stored.start, stored.end
     detail = _smaller(context, settings.detail, candles, start, end)
     result = run_backtest(
-        candles, settings, start, end, history=args.history, candidates=args.candidates, detail=detail
+        candles,
+        settings,
+        start,
+        end,
+        history=args.history,
+        candidates=args.candidates,
+        detail=detail,
+        beside=beside(stored, context, settings) if args.out is not None else None,
     )
     if args.out is not None:
         result.write_csv(args.out)

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from core import bootstrap
 from core.cli import Context, say
 from core.cli.options import add_days, add_pairs, add_range, add_timeframe, check_range, timeframe_of
-from core.cli.stored import load_range
+from core.cli.stored import beside, load_range
 from core.config import Ml
 from core.domain.candles import DAY_MS, Candles, Pair, iso
-from core.domain.trading import ModelOpinion
+from core.domain.trading import Direction, ModelOpinion
 from core.errors import DataError, MarketError, ModelError, TooFewSamples
 from core.ports import Prediction
 
@@ -140,22 +140,29 @@ def predict_arguments(parser: argparse.ArgumentParser) -> None:
 def predict(args: argparse.Namespace, context: Context) -> int:
     """What the champion would say of a signal at the pair's last stored candle."""
     from core.engine.strategy import last_snapshot
-    from core.ml.features import features_v1
+    from core.ml.features import features_of
+    from core.ml.surroundings import scene_of
 
     frame = timeframe_of(args, context.settings)
-    candles = bootstrap.candle_store(context.data_dir).load(args.pair, frame)
+    store, settings = bootstrap.candle_store(context.data_dir), context.settings
+    candles = store.load(args.pair, frame)
     snapshot = last_snapshot(candles, context.settings.candles.max_gap)
     if snapshot is None:
         raise DataError(f"no {frame.name} candles of {args.pair} are stored; get them with `julaba fetch`")
     champion = bootstrap.model_files(context.data_dir).champion()
     if champion is None:
         raise ModelError("there is no model yet; train one with `julaba train` or `julaba pipeline`")
-    features = features_v1(snapshot)
+    # Without a crossover there is no direction: the one that the averages would give.
+    direction = Direction.LONG if snapshot.sma_15 > snapshot.sma_40 else Direction.SHORT
+    others = [store.load(pair, frame) for pair in dict.fromkeys((*settings.traded, settings.btc))]
+    scene = scene_of(others, [args.pair], settings)
+    features = {n: v for n, v in features_of(snapshot, candles, direction, scene).items() if n in champion.features}
     found = champion.predict(features)
     opinion = ModelOpinion(found.model_id, found.probability, champion.manifest.base_rate, 0.5)
     data = {
         "pair": str(args.pair),
         "time": iso(snapshot.open_time),
+        "direction": direction.value,
         "model_id": found.model_id,
         "features": {name: None if math.isnan(value) else value for name, value in features.items()},
         "ml_win_probability": found.probability,
@@ -163,13 +170,13 @@ def predict(args: argparse.Namespace, context: Context) -> int:
         "ml_recommendation": opinion.recommendation,
         "reasons": [{"feature": n, "value": v, "log_odds": share} for n, v, share in found.contributions],
     }
-    context.result(data, _prediction_text(args.pair, snapshot.open_time, found, opinion))
+    context.result(data, _prediction_text(f"{args.pair} {direction.value}", snapshot.open_time, found, opinion))
     return 0
 
 
-def _prediction_text(pair: Pair, open_time: int, found: Prediction, opinion: ModelOpinion) -> str:
+def _prediction_text(signal: str, open_time: int, found: Prediction, opinion: ModelOpinion) -> str:
     lines = [
-        f"{pair}, candle of {iso(open_time)}: win probability {found.probability:.0%} "
+        f"{signal}, candle of {iso(open_time)}: win probability {found.probability:.0%} "
         f"(wins among its samples: {opinion.average:.0%}), {opinion.confidence}, {opinion.recommendation}",
         f"model {found.model_id}; what moved it most, in log-odds:",
     ]
@@ -206,7 +213,8 @@ def pipeline(args: argparse.Namespace, context: Context) -> int:
     files = _write_candle_files(candles, start, end, args, context)
 
     say("3/4 backtest")
-    result = run_backtest(candles, context.settings, start, end, candidates=args.candidates)
+    others = beside(stored, context, context.settings)
+    result = run_backtest(candles, context.settings, start, end, candidates=args.candidates, beside=others)
     table = context.data_dir / "historical" / TRAINING_CSV
     result.write_csv(table)
     files.append(table)

@@ -83,6 +83,15 @@ def with_btc(stored: Stored, context: Context, settings: Settings) -> dict[Pair,
     return stored.candles | btc
 
 
+def beside(stored: Stored, context: Context, settings: Settings) -> dict[Pair, Candles]:
+    """Stored candles of BTC and of the settings' other pairs, for the features that look there."""
+    store = candle_store(context.data_dir)
+    others = dict.fromkeys(p for p in (*settings.traded, settings.btc) if p not in stored.candles)
+    frame = next(iter(stored.candles.values())).timeframe
+    loaded = {pair: store.load(pair, frame, None, stored.end) for pair in others}
+    return {pair: candles for pair, candles in loaded.items() if len(candles)}
+
+
 def _warn_missing(missing: Mapping[Pair, str], stored: Iterable[Pair], renames: Mapping[str, str]) -> tuple[Pair, ...]:
     """A line for each pair left out, with its former name where that one is stored; the former names said.
 

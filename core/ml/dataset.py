@@ -12,7 +12,7 @@ from core.domain.candles import DAY_MS, BoolArray, FloatArray, IntArray, Timefra
 from core.domain.trading import Direction, ExitReason, Regime
 from core.engine.candle_faults import EARLIEST_MS, LATEST_MS
 from core.errors import DataError
-from core.ml.features import COLUMNS_V1, FEATURES_V1, features_v1_of_table
+from core.ml.features import COLUMNS_V1, FEATURES_V1, FEATURES_V2, MORE_V2, features_v1_of_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,16 +93,20 @@ def weights(dataset: Dataset, now_ms: int, half_life_days: float) -> FloatArray:
     return np.asarray(raw / raw.mean(), dtype=np.float64)
 
 
-def from_table(table: pd.DataFrame, timeframe: Timeframe | None = None, label: Label = "gross") -> Dataset:
+def from_table(
+    table: pd.DataFrame, timeframe: Timeframe | None = None, label: Label = "gross", features: str = "v2"
+) -> Dataset:
     """The samples of a training CSV (DESIGN 3's columns; ``timestamp`` is the signal candle's open time).
 
-    ``timeframe`` (15m) is the candles' length; ``label`` says which profit decides a win. Rows that ended at a gap are
+    ``timeframe`` (15m) is the candles' length; ``label`` says which profit decides a win. ``features``: the set that is
+    wanted; a table that has none of the columns that ``v2`` adds gives ``v1``. Rows that ended at a gap are
     no samples and rows without an outcome are not closed: both are left out. Raises DataError naming the column and
     the line (the header being line 1) for what is missing or is not what it should be.
     """
     frame = timeframe or Timeframe.parse("15m")
     outcome = "outcome" if label == "gross" else "outcome_net"
-    needed = dict.fromkeys((*_NEEDED, outcome, *(("realized_r_net",) if label == "net" else ())))
+    more = MORE_V2 if features == "v2" and any(name in table.columns for name in MORE_V2) else ()
+    needed = dict.fromkeys((*_NEEDED, outcome, *(("realized_r_net",) if label == "net" else ()), *more))
     if missing := [c for c in needed if c not in table.columns]:
         raise DataError(f"the training data has no column {missing[0]}; it needs {', '.join(needed)}")
     numbered = table.set_axis(np.arange(2, len(table) + 2), axis=0)
@@ -119,9 +123,10 @@ def from_table(table: pd.DataFrame, timeframe: Timeframe | None = None, label: L
     _refuse(rows, (wins != 0) & (wins != 1), outcome, "0 or 1")
     decided = _times(rows) + frame.ms
     source = rows["source"].to_numpy(dtype=np.str_)
+    bootstrap = features_v1_of_table(rows.assign(**{c: _numbers(rows, c) for c in COLUMNS_V1 if c != "entry_regime"}))
     dataset = Dataset(
-        features=FEATURES_V1,
-        X=features_v1_of_table(rows.assign(**{c: _numbers(rows, c) for c in COLUMNS_V1 if c != "entry_regime"})),
+        features=FEATURES_V2 if more else FEATURES_V1,
+        X=np.column_stack([bootstrap, *(_numbers(rows, name) for name in more)]),
         y=wins.astype(np.int64),
         r=_required(rows, "realized_r"),
         r_net=_numbers(rows, "realized_r_net") if "realized_r_net" in rows.columns else np.full(len(rows), np.nan),

@@ -1,6 +1,7 @@
 """What a model sees of a signal. A feature set is a tuple of names; missing stays NaN and is never filled.
 
-``entry_*`` are the training CSV's own columns; ``regime_*`` are 1 or 0, and NaN where the regime is UNKNOWN.
+``entry_*`` are the training CSV's own columns; ``regime_*`` are 1 or 0, and NaN where the regime is UNKNOWN. What is
+``signed_*`` is positive where it speaks for the trade's direction. docs/features.md has all of them in a table.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.domain.candles import BoolArray, FloatArray
-from core.domain.trading import Regime, Snapshot
+from core.domain.candles import BoolArray, Candles, FloatArray, IntArray
+from core.domain.trading import Direction, Regime, Snapshot
 from core.engine.indicators import REGIMES, Indicators
 from core.errors import ModelError
+from core.ml.surroundings import SURROUNDINGS, Scene, surroundings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +35,15 @@ FEATURES_V1: tuple[str, ...] = (
     "regime_weak_trending",
 )
 
-FEATURE_SETS: Mapping[str, tuple[str, ...]] = {"v1": FEATURES_V1}
+MORE_V2: tuple[str, ...] = (
+    *("regime_volatile", "direction_sign", "signed_rsi", "signed_di", "signed_sma_distance"),
+    *SURROUNDINGS,
+)
+"""What ``v2`` adds: the training CSV has a column of that name for each."""
+
+FEATURES_V2: tuple[str, ...] = (*FEATURES_V1, *MORE_V2)
+
+FEATURE_SETS: Mapping[str, tuple[str, ...]] = {"v1": FEATURES_V1, "v2": FEATURES_V2}
 
 _REGIMES = {
     "regime_trending": Regime.TRENDING,
@@ -87,6 +97,55 @@ def _column_of_rows(ind: Indicators, name: str, unknown: BoolArray) -> FloatArra
     if name not in _REGIMES:
         return np.asarray(getattr(ind, name.removeprefix("entry_")), dtype=np.float64)
     return np.where(unknown, np.nan, (ind.regime == REGIMES.index(_REGIMES[name])).astype(np.float64))
+
+
+def features_of_rows(
+    ind: Indicators, candles: Candles, sign: IntArray, scene: Scene, names: tuple[str, ...] = FEATURES_V2
+) -> FloatArray:
+    """A feature set at some candidates of one pair: float64 ``[n, len(names)]``.
+
+    ``ind`` are the indicators at their candles, ``candles`` the pair's own, ``sign`` +1 for LONG and -1 for SHORT.
+    """
+    first = features_v1_of_rows(ind)
+    if names == FEATURES_V1:
+        return first
+    unknown = ind.regime == REGIMES.index(Regime.UNKNOWN)
+    volatile = np.where(unknown, np.nan, (ind.regime == REGIMES.index(Regime.VOLATILE)).astype(np.float64))
+    signed = _signed(sign, ind.rsi, ind.di_plus, ind.di_minus, ind.sma_distance_percent)
+    around = surroundings(candles, ind.time, sign, ind.atr, scene)
+    return np.column_stack([first, volatile, *signed, around])
+
+
+def features_of(snapshot: Snapshot, candles: Candles, direction: Direction, scene: Scene) -> dict[str, float]:
+    """Every feature of every set at one candle's close; the same numbers as ``features_of_rows`` gives for its row."""
+    sign = np.array([direction.sign])
+    columns = (
+        np.array([v]) for v in (snapshot.rsi, snapshot.di_plus, snapshot.di_minus, snapshot.sma_distance_percent)
+    )
+    around = surroundings(candles, np.array([snapshot.open_time]), sign, np.array([snapshot.atr]), scene)
+    known = snapshot.regime is not Regime.UNKNOWN
+    more = (
+        float(snapshot.regime is Regime.VOLATILE) if known else math.nan,
+        *(float(column[0]) for column in _signed(sign, *columns)),
+        *around[0].tolist(),
+    )
+    return features_v1(snapshot) | dict(zip(MORE_V2, more, strict=True))
+
+
+def _signed(
+    sign: IntArray, rsi: FloatArray, di_plus: FloatArray, di_minus: FloatArray, sma_distance: FloatArray
+) -> tuple[FloatArray, ...]:
+    """``direction_sign``, ``signed_rsi``, ``signed_di`` and ``signed_sma_distance``."""
+    way = sign.astype(np.float64)
+    return way, way * (rsi - 50), way * (di_plus - di_minus), way * sma_distance
+
+
+def set_name(features: tuple[str, ...]) -> str:
+    """The name of a feature set. Raises ModelError for names that are none."""
+    for name, names in FEATURE_SETS.items():
+        if names == features:
+            return name
+    raise ModelError("these features are no set that this version knows")
 
 
 def row_of(features: Mapping[str, float], names: tuple[str, ...]) -> FloatArray:

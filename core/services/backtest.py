@@ -21,6 +21,8 @@ from core.engine.outcomes import EXITS, Outcomes, outcomes_of
 from core.engine.portfolio import Market
 from core.engine.strategy import Entries, candidate_at
 from core.engine.strategy import candidates as find_candidates
+from core.ml.features import FEATURES_V2, MORE_V2, features_of_rows
+from core.ml.surroundings import Scene, scene_of
 from core.services.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -45,6 +47,9 @@ MORE_COLUMNS = (
     *("kind", "exit_time", "bars", "mfe_r", "mae_r", "ambiguous", "realized_r_net", "outcome_net"),
     *("entry_di_plus", "entry_di_minus", "bars_since_signal"),
 )
+
+TABLE_COLUMNS = (*COLUMNS, *MORE_COLUMNS, *MORE_V2)
+"""All of the training CSV's columns: the features of ``v2`` stand last."""
 
 GROUPS = ("regime", "hour", "month")
 """What the figures are also told by: the signal candle's regime, hour (UTC) and month."""
@@ -81,6 +86,7 @@ class PairBacktest:
     entries: Entries
     outcomes: Outcomes
     net_r: FloatArray
+    scene: Scene
     gap_ended: int
     too_new: int  # signals with fewer than ``strategy.max_bars`` candles behind them
 
@@ -103,6 +109,10 @@ class PairBacktest:
     def at_entry(self) -> Indicators:
         """The indicators at the entries alone."""
         return self.market.at_entry.at(np.flatnonzero(self.chosen))
+
+    def features(self, names: tuple[str, ...]) -> FloatArray:
+        """A feature set at each trade's candle: float64 ``[n, len(names)]``."""
+        return features_of_rows(self.at_entry, self.candles, self.entries.sign.astype(np.int64), self.scene, names)
 
     def trade(self, index: int, settings: Settings) -> BacktestTrade:
         """One trade in full."""
@@ -133,7 +143,7 @@ class PairBacktest:
         return replace(self, outcomes=outcomes, net_r=_net_r(outcomes, settings))
 
     def columns(self) -> dict[str, list[Any]]:
-        """``COLUMNS`` and ``MORE_COLUMNS`` by name, one value per trade; NaN = missing, times as ISO text."""
+        """``TABLE_COLUMNS`` by name, one value per trade; NaN = missing, times as ISO text."""
         out, row = self.outcomes, self.entries.row
         ind = self.indicators.at(row)
         exit_time = self.candles.time[out.exit_row]
@@ -167,7 +177,9 @@ class PairBacktest:
             "outcome_net": (self.net_r > 0).astype(int).tolist(),
             "bars_since_signal": [int(b) if b >= 0 else float("nan") for b in self.entries.bars_since],
         }
-        return {name: columns[name] for name in (*COLUMNS, *MORE_COLUMNS)}
+        more = self.features(FEATURES_V2)[:, -len(MORE_V2) :].T.tolist()
+        columns |= dict(zip(MORE_V2, more, strict=True))
+        return {name: columns[name] for name in TABLE_COLUMNS}
 
 
 _ENTRY_NUMBERS = (
@@ -230,10 +242,10 @@ class Backtest:
     def columns(self) -> dict[str, list[Any]]:
         """The table by column name."""
         parts = [part.columns() for part in self.parts]
-        return {name: [value for part in parts for value in part[name]] for name in (*COLUMNS, *MORE_COLUMNS)}
+        return {name: [value for part in parts for value in part[name]] for name in TABLE_COLUMNS}
 
     def table(self) -> pd.DataFrame:
-        """``COLUMNS`` in their order, then ``MORE_COLUMNS``: what reading the CSV would give."""
+        """``TABLE_COLUMNS`` in their order: what reading the CSV would give."""
         import pandas as pd
 
         return pd.DataFrame(self.columns())
@@ -285,6 +297,7 @@ def run_backtest(
     history: History = "all",
     candidates: bool = False,
     detail: Mapping[Pair, Candles] | None = None,
+    beside: Mapping[Pair, Candles] | None = None,
 ) -> Backtest:
     """Every signal (with ``candidates`` every crossover) in ``[start_ms, end_ms)`` and its outcome.
 
@@ -293,12 +306,16 @@ def run_backtest(
     not used; either way the first ``strategy.warmup_bars`` of each stretch give no entry and the cooldown starts at
     ``start_ms``. A trade that a long gap ends is counted and left out. None as a bound: as far as there are candles.
     ``detail``: candles of a smaller timeframe, which tell the order inside an ambiguous candle that they cover whole.
+    ``beside``: candles of other pairs (BTC's above all) that only the features look at.
     """
+    first_ms = start_ms if history == "none" else None
+    seen = {pair: c.between(first_ms, end_ms) for pair, c in {**(beside or {}), **candles}.items()}
+    scene = scene_of(seen.values(), candles, settings)
     found = [
         market_of(c, settings, start_ms, end_ms, history=history, candidates=candidates, detail=(detail or {}).get(p))
         for p, c in candles.items()
     ]
-    parts = tuple(_closed(market, settings) for market in found)
+    parts = tuple(_closed(market, settings, scene) for market in found)
     starts = [int(p.candles.time[0]) for p in parts if len(p.candles)]
     ends = [int(p.candles.time[-1]) + p.candles.timeframe.ms for p in parts if len(p.candles)]
     first = start_ms if start_ms is not None else min(starts, default=0)
@@ -317,14 +334,22 @@ def stored_backtests(
     history: History = "all",
     candidates: bool = False,
 ) -> Iterator[Backtest]:
-    """A backtest of each pair that has candles in the range, one after the other: only one pair's are in memory.
+    """A backtest of each pair that has candles in the range, one after the other: of the others only closes are kept.
 
     The arguments are those of ``stored_candles`` and ``run_backtest``. Raises DataError.
     """
-    for pair in pairs:
+    chosen = tuple(pairs)
+    first_ms = start_ms if history == "none" else None
+    scene: Scene | None = None
+    for pair in chosen:
         stored = stored_candles(store, [pair], timeframe, start_ms, end_ms)
-        if stored:
-            yield run_backtest(stored, settings, start_ms, end_ms, history=history, candidates=candidates)
+        if not stored:
+            continue
+        if scene is None:
+            known = dict.fromkeys((*chosen, *settings.traded, settings.btc))
+            scene = scene_of((store.load(p, timeframe, first_ms, end_ms) for p in known), chosen, settings)
+        found = run_backtest(stored, settings, start_ms, end_ms, history=history, candidates=candidates)
+        yield replace(found, parts=tuple(replace(part, scene=scene) for part in found.parts))
 
 
 def market_of(
@@ -369,7 +394,7 @@ def _outcomes(
     return outcomes_of(candles, entries.row, entries.sign, ind.atr[entries.row], settings, order=order, detail=detail)
 
 
-def _closed(market: Market, settings: Settings) -> PairBacktest:
+def _closed(market: Market, settings: Settings, scene: Scene) -> PairBacktest:
     """What has all its candles and was not ended by a gap."""
     whole = market.entries.row < len(market.candles) - settings.strategy.max_bars
     at_gap = market.outcomes.exit == _GAP
@@ -382,6 +407,7 @@ def _closed(market: Market, settings: Settings) -> PairBacktest:
         entries=market.entries.only(chosen),
         outcomes=outcomes,
         net_r=_net_r(outcomes, settings),
+        scene=scene,
         gap_ended=int((whole & at_gap & signal).sum()),
         too_new=int((~whole & signal).sum()),
     )

@@ -24,8 +24,9 @@ from core.engine.tracker import Tracker
 from core.engine.trader import Stance
 from core.engine.variants import variant_label, variant_verdicts
 from core.errors import SettingsError
-from core.ml.features import features_v1
+from core.ml.features import features_of
 from core.ml.prediction import RECENT, average, percentile_of
+from core.ml.surroundings import scene_of
 from core.ports import Advisor, Clock, Ledger, Predictor
 from core.services.bus import Bell
 
@@ -335,7 +336,10 @@ class TradingLoop:
 
     def _features(self, candidate: Candidate) -> dict[str, float]:
         """All that a model can see of a candidate at its close."""
-        return features_v1(candidate.snapshot)
+        windows = [h.candles.between(None, candidate.close_time) for h in self.memory.histories.values()]
+        scene = scene_of(windows, self._settings.traded, self._settings)
+        own = self.memory.histories[candidate.pair].candles
+        return features_of(candidate.snapshot, own, candidate.direction, scene)
 
     async def _ask_model(self, candidate: Candidate, features: Mapping[str, float], stale: bool) -> ModelOpinion | str:
         """Asked for every candidate in time: a prediction is evidence only when it is older than its outcome."""

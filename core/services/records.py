@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -10,6 +11,7 @@ from core.config import Settings
 from core.domain.candles import Candles, Pair, iso
 from core.domain.trading import Follow, FollowKind, Snapshot
 from core.engine.step import duration_minutes
+from core.ml.features import MORE_V2
 from core.ports import TradeRow
 from core.services.backtest import COLUMNS, SAMPLE_WEIGHT
 
@@ -23,9 +25,9 @@ LEDGER_COLUMNS = (
     *COLUMNS, "kind", "realized_r_net", "outcome_net", "ambiguous", "trade_id", "decision_id", "status", "reason",
     "pair", "entry_btc_correlation", "entry_sma_distance", "entry_timeframe_alignment", "gemini_confidence",
     "gemini_reasoning", "ml_win_probability", "model_id", "influence_weight", "combined_confidence", "last_target",
-    "pnl_dollars", "pnl_r_multiple", "max_drawdown_during_trade", "max_profit_during_trade",
+    "pnl_dollars", "pnl_r_multiple", "max_drawdown_during_trade", "max_profit_during_trade", *MORE_V2,
 )  # fmt: skip
-"""What ``ledger_row`` gives: DESIGN 3's columns, then DESIGN 7's."""
+"""What ``ledger_row`` gives: DESIGN 3's columns, then DESIGN 7's, then the features as they were stored."""
 
 LIVE_SOURCES = ("trade", "shadow_signal")
 """Sources that count as live outcomes."""
@@ -73,7 +75,7 @@ def ledger_row(row: TradeRow, settings: Settings) -> dict[str, object]:
         decision.timeframe_alignment, decision.gemini_confidence, decision.gemini_reasoning, decision.ml_probability,
         decision.model_id, decision.influence_weight, decision.combined_confidence,
         f"TP{follow.targets_hit}" if follow.targets_hit else "", record.pnl if trade else None, record.r_net,
-        follow.mae_r, follow.mfe_r,
+        follow.mae_r, follow.mfe_r, *(decision.features.get(name, math.nan) for name in MORE_V2),
     )  # fmt: skip
     return dict(zip(LEDGER_COLUMNS, values, strict=True))
 

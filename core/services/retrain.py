@@ -13,7 +13,7 @@ from core.domain.candles import Pair, Timeframe, to_ms
 from core.errors import MarketError, ModelError, TooFewSamples
 from core.ports import CandleStore, Clock, Ledger, MarketData
 from core.reports.charts import calibration_chart
-from core.services.backtest import COLUMNS, MORE_COLUMNS, stored_backtests
+from core.services.backtest import TABLE_COLUMNS, stored_backtests
 from core.services.fetch import fetch_history
 from core.services.records import closed_samples
 from core.services.train import Models, TrainingReport, train_from_table
@@ -32,7 +32,7 @@ def training_table(candles: CandleStore, settings: Settings, live: Rows, now_ms:
     import pandas as pd
 
     start = now_ms - settings.bootstrap_ms
-    columns: dict[str, list[object]] = {name: [] for name in (*COLUMNS, *MORE_COLUMNS)}
+    columns: dict[str, list[object]] = {name: [] for name in TABLE_COLUMNS}
     for result in stored_backtests(candles, settings.traded, settings.frame, settings, start, now_ms):
         for name, values in result.columns().items():
             columns[name] += values

@@ -12,7 +12,7 @@ from core.domain.trading import Direction
 from core.engine.indicators import REGIMES
 from core.errors import DataError
 from core.ml.dataset import SOURCE_WEIGHTS, Dataset, Label
-from core.ml.features import FEATURES_V1, features_v1_of_rows
+from core.ml.features import FEATURE_SETS
 from core.ports import CandleStore
 from core.services.backtest import Backtest, History, PairBacktest, stored_backtests
 
@@ -22,9 +22,10 @@ _SOURCE = "backtest"
 def samples_of(result: Backtest, label: Label = "gross") -> Dataset:
     """The closed trades of a backtest as training samples, equal to ``from_table`` of its CSV.
 
-    Raises DataError for a backtest of no pairs.
+    The features are those of its settings. Raises DataError for a backtest of no pairs.
     """
-    parts = [_samples(part, label) for part in result.parts]
+    names = FEATURE_SETS[result.settings.ml.features]
+    parts = [_samples(part, label, names) for part in result.parts]
     if not parts:
         raise DataError("a backtest of no pairs has no samples")
     return parts[0].joined(*parts[1:])
@@ -54,14 +55,14 @@ def stored_samples(
     return parts[0].joined(*parts[1:])
 
 
-def _samples(part: PairBacktest, label: Label) -> Dataset:
+def _samples(part: PairBacktest, label: Label, features: tuple[str, ...]) -> Dataset:
     entries, outcomes = part.entries, part.outcomes
     count, step = len(entries), part.candles.timeframe.ms
-    ind = part.indicators.at(entries.row)
+    ind = part.at_entry
     gross = outcomes.realized_r
     return Dataset(
-        features=FEATURES_V1,
-        X=features_v1_of_rows(ind),
+        features=features,
+        X=part.features(features),
         y=((gross if label == "gross" else part.net_r) > 0).astype(np.int64),
         r=gross,
         r_net=part.net_r,
