@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -341,6 +341,16 @@ class SqliteLedger:
         where, values = "open_time >= ?", [since_ms, *([str(pair)] if pair else [])]
         where += " AND pair = ?" if pair else ""
         where += " AND is_signal" if signals_only else ""
+        return await self._decisions(where, values)
+
+    async def row_of(self, decision_id: int | None = None) -> TradeRow | None:
+        """One decision with what became of it, without an id the newest signal; None where there is none."""
+        newest = "decision_id = (SELECT max(decision_id) FROM decisions WHERE is_signal)"
+        where, values = (newest, ()) if decision_id is None else ("decision_id = ?", (decision_id,))
+        decisions, follows = await self._decisions(where, values), await self._follows(f"f.{where}", values)
+        return TradeRow(decisions[0], follows[0]) if decisions and follows else None
+
+    async def _decisions(self, where: str, values: Sequence[Any]) -> list[DecisionRecord]:
         verdicts: dict[int, list[Verdict]] = defaultdict(list)
         for row in await self._db.rows(
             f"SELECT v.* FROM verdicts v JOIN decisions USING (decision_id) WHERE {where} ORDER BY decision_id, seq",

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from core.domain.trading import Direction, ExitReason, Verdict
+from core.domain.trading import Direction, ExitReason, Neighbour, Reason, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +44,8 @@ class SignalDecided:
     verdicts: tuple[Verdict, ...]
     trade_id: int | None = None
     approval_id: int | None = None
+    ml_reasons: tuple[Reason, ...] = ()  # an event stored before these were known has none
+    neighbours: tuple[Neighbour, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

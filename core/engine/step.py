@@ -378,4 +378,6 @@ def _signal_event(
         influence_weight=record.influence_weight,
         verdicts=decision.verdicts,
         trade_id=trade_id,
+        ml_reasons=record.reasons,
+        neighbours=record.neighbours,
     )
