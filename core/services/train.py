@@ -16,6 +16,7 @@ from core.ml.challenge import Comparison, compare
 from core.ml.dataset import Dataset, from_table
 from core.ml.evaluation import Evaluation, random_split, walk_forward
 from core.ml.manifest import Manifest, describe
+from core.ml.neighbours import SAMPLES, samples_json
 from core.ml.prediction import Champion
 from core.ml.training import TrainedModel, train
 from core.services.views import Progress
@@ -163,6 +164,7 @@ class Trained:
 def _files_beside(trained: Trained) -> dict[str, bytes]:
     """The files that belong to a model beside its own, by name; a line for each. The same training, the same bytes."""
     files: dict[str, bytes] = {}
+    files[SAMPLES] = samples_json(trained.dataset)
     return files
 
 
