@@ -6,21 +6,21 @@ Adapters are imported where they are made, so that a command pays only for the l
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.config import Settings
-from core.errors import MarketError, ModelError, StoreError
+from core.errors import MarketError, StoreError
 
 if TYPE_CHECKING:
     from core.adapters.candle_files import CandleFiles
     from core.adapters.model_files import ModelFiles
     from core.ports import Clock, Ledger, MarketData, SettableClock
     from core.secrets import Secrets
-    from core.services.desk import ChampionInfo
+    from core.services.champion import ChampionInfo
     from core.services.engine import Engine
     from core.services.views import Progress
 
@@ -138,7 +138,9 @@ async def engine(
     from core.adapters.sqlite_chat import SqliteChat
     from core.adapters.sqlite_database import Database
     from core.adapters.sqlite_ledger import SqliteLedger
+    from core.services.approvals import Approvals
     from core.services.bus import Bell
+    from core.services.champion import champion_reader
     from core.services.desk import Desk
     from core.services.engine import Engine
     from core.services.gatekeeper import Gatekeeper
@@ -165,7 +167,7 @@ async def engine(
 
             advisor = GeminiAdvisor(settings.gemini, secrets.gemini_api_key.get_secret_value(), time)
             stack.push_async_callback(advisor.close)
-        champion = _champion_reader(models)
+        champion = champion_reader(models)
         predictor = ChampionPredictor(worker, models, lambda: f"learning {trainer.rows}/{settings.ml.min_rows}")
         loop = TradingLoop(
             settings,
@@ -178,14 +180,16 @@ async def engine(
         )
         live = LiveTrading(settings, time, exchange, candles, ledger, loop, bell)
         stack.push_async_callback(live.save)
-        gatekeeper = Gatekeeper(settings, time, ledger, chat, loop, bell, lambda: info().model_id)
+
+        def info() -> ChampionInfo:
+            return champion(trainer.rows)
+
+        approvals = Approvals(settings, time, chat, loop, bell)
+        gatekeeper = Gatekeeper(settings, time, ledger, chat, loop, bell, info, approvals)
         # A client of its own, so that a long history does not stand in line before the next close's candles.
         history = market(settings)
         stack.push_async_callback(history.close)
         trainer = Trainer(settings, time, history, candles, ledger, models, live.save)
-
-        def info() -> ChampionInfo:
-            return champion(trainer.rows)
 
         desk = Desk(
             settings,
@@ -236,39 +240,3 @@ async def _patient_clock(settings: Settings, exchange: MarketData) -> Clock:
                 logging.getLogger(__name__).warning("waiting for the exchange's clock: %s", error)
             told = True
             await asyncio.sleep(5)
-
-
-def _champion_reader(models: ModelFiles) -> Callable[[int], ChampionInfo]:
-    """What is known of the champion, read again only when its files change."""
-    from core.domain.candles import to_ms
-    from core.services.desk import ChampionInfo
-    from core.services.records import LIVE_SOURCES
-
-    known: tuple[tuple[int, ...], ChampionInfo] | None = None
-
-    def read(rows: int) -> ChampionInfo:
-        nonlocal known
-        stamp = models.stamp()
-        if known is None or known[0] != stamp:
-            known = (stamp, load(rows))
-        return known[1] if known[1].model_id else ChampionInfo(None, {}, rows)
-
-    def load(rows: int) -> ChampionInfo:
-        try:
-            champion_id = models.champion_id()
-            if champion_id is None:
-                return ChampionInfo(None, {}, rows)
-            manifest = models.manifest(champion_id)
-        except ModelError as error:
-            logging.getLogger(__name__).error("%s", error)
-            return ChampionInfo(None, {}, rows)
-        figures = manifest.metrics.get("walk_forward", {})
-        return ChampionInfo(
-            champion_id,
-            {name: value for name, value in figures.items() if isinstance(value, int | float)},
-            manifest.rows,
-            live_outcomes=sum(manifest.sources.get(source, 0) for source in LIVE_SOURCES),
-            trained_at=to_ms(datetime.fromisoformat(manifest.created)),
-        )
-
-    return read

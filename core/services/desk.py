@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from core import __version__
@@ -20,6 +20,7 @@ from core.ml.gate import floors, next_look
 from core.ports import ChatStore, Clock, Ledger
 from core.reports.charts import candle_chart
 from core.services.bus import Bell
+from core.services.champion import ChampionInfo
 from core.services.gatekeeper import Gatekeeper, condition_views
 from core.services.live import SWITCHED_BY, LiveTrading
 from core.services.loop import TradingLoop
@@ -38,20 +39,6 @@ from core.services.views import (
 )
 
 CHART_CANDLES = 96
-
-
-@dataclass(frozen=True, slots=True)
-class ChampionInfo:
-    """The model in use: its id, walk-forward figures, the rows it learned from, and when (epoch ms).
-
-    Without a model ``rows`` is what the last training found.
-    """
-
-    model_id: str | None
-    metrics: dict[str, float | None]
-    rows: int
-    live_outcomes: int = 0  # how many of the rows were lived
-    trained_at: int | None = None
 
 
 class Desk:
@@ -213,7 +200,7 @@ class Desk:
             next_look=next_look(len(looks)),
             outcomes_per_day=await self._outcomes_per_day(),
             metrics=champion.metrics,
-            pending_approval=await self._gatekeeper.waiting(),
+            pending_approval=await self._gatekeeper.approvals.waiting(),
             summary=self._ml_summary(champion, len(evidence), next_look(len(looks))),
         )
 
@@ -301,7 +288,7 @@ class Desk:
 
     async def ask_weight(self, weight: float, actor: Actor) -> WeightAnswer:
         await self._gatekeeper.review()
-        answer = await self._gatekeeper.ask(weight, self._champion().model_id, actor)
+        answer = await self._gatekeeper.ask(weight, actor)
         await self._note(actor, "ask_weight", f"{weight:g}: {answer.sentence}")
         return answer
 
@@ -321,7 +308,7 @@ class Desk:
         """A new champion: the evidence stays with the line, a weight and open approvals do not."""
         assert view.model_id is not None
         await self._gatekeeper.revoke(f"{view.model_id} has become the champion")
-        await self._gatekeeper.withdraw(f"{view.model_id} has become the champion")
+        await self._gatekeeper.approvals.withdraw(f"{view.model_id} has become the champion", "weight")
         event = ModelTrained(
             key=f"model:{view.model_id}:{to_ms(self._clock.now())}",
             time=self._clock.now(),
@@ -333,10 +320,10 @@ class Desk:
         self._bell.ring()
 
     async def approval(self, approval_id: int) -> ApprovalView | None:
-        return await self._gatekeeper.view(approval_id)
+        return await self._gatekeeper.approvals.view(approval_id)
 
     async def answer_approval(self, approval_id: int, yes: bool, actor: Actor) -> ApprovalView:
-        view = await self._gatekeeper.answer(approval_id, yes, actor)
+        view = await self._gatekeeper.approvals.answer(approval_id, yes, actor)
         await self._note(actor, "answer_approval", f"{approval_id}: {view.state}")
         return view
 

@@ -13,7 +13,8 @@ from core.domain.messages import Notice
 from core.errors import JulabaError
 from core.ports import Clock, Ledger
 from core.services.bus import Bell
-from core.services.desk import ChampionInfo, Desk
+from core.services.champion import ChampionInfo
+from core.services.desk import Desk
 from core.services.gatekeeper import Gatekeeper
 from core.services.live import LiveTrading
 from core.services.outbox import Outbox

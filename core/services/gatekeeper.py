@@ -1,25 +1,30 @@
-"""The model's influence: looks taken and stored, weights asked for, granted by a person, and taken away again."""
+"""The model's influence: looks taken and stored, weights asked for, granted by a person, and taken away again.
+
+How a question is asked and answered is ``approvals``' matter; here is what a weight needs and what ends it.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from core.config import Settings
 from core.domain.candles import Timeframe, to_datetime, to_ms
 from core.domain.ledger import Controls
-from core.domain.messages import ApprovalAsked, ApprovalEnded, Notice
+from core.domain.messages import Notice
 from core.engine.filters import effective_weight
 from core.errors import UsageError
 from core.ml.gate import Condition, Look, ScoredPrediction, examine, floors, look_due, next_look
 from core.ml.preview import WeightCard, past_signals, weight_card
 from core.ports import ChatStore, Clock, Ledger, Outcome, StoredApproval
+from core.services.approvals import Approvals, Granted, Kind, Question
 from core.services.bus import Bell
+from core.services.champion import ChampionInfo
 from core.services.loop import TradingLoop
-from core.services.views import Actor, ApprovalView, ConditionView, WeightAnswer
+from core.services.views import Actor, ConditionView, WeightAnswer
 
 RED_FLAG_ACCURACY = 0.50
 
@@ -35,9 +40,10 @@ class Gatekeeper:
         chat: ChatStore,
         loop: TradingLoop,
         bell: Bell,
-        champion: Callable[[], str | None],
+        champion: Callable[[], ChampionInfo],
+        approvals: Approvals,
     ) -> None:
-        """``champion`` gives the id of the model in use."""
+        """``champion`` tells of the model in use."""
         self._settings = settings
         self._clock = clock
         self._ledger = ledger
@@ -45,6 +51,8 @@ class Gatekeeper:
         self._loop = loop
         self._bell = bell
         self._champion = champion
+        self.approvals = approvals
+        approvals.kinds["weight"] = Kind(_grant, self._outdated, again=lambda stored: f"/ml {stored.weight:g}")
         self._reviewed = -1  # live outcomes at the last review: nothing new, nothing to look at
 
     @property
@@ -62,9 +70,9 @@ class Gatekeeper:
 
     async def review(self) -> None:
         """Takes the looks that are due, each once; takes the weight away where its ground is gone."""
-        await self._expire()
-        if self._controls.approved_weight > 0 and self._champion() != self._controls.approved_model:
-            await self.revoke(f"{self._champion() or 'no model'} has become the champion")
+        await self.approvals.expire()
+        if reason := self._groundless():
+            await self.revoke(reason)
         outcomes = await self._ledger.outcome_count()
         if outcomes == self._reviewed:
             return
@@ -78,6 +86,19 @@ class Gatekeeper:
             looks.append(look)
             await self._after_look(look)
         self._reviewed = outcomes
+
+    def _groundless(self) -> str:
+        """Why the model in use may have no weight, whatever the looks said; empty where it may."""
+        champion, controls = self._champion(), self._controls
+        if controls.approved_weight > 0 and champion.model_id != controls.approved_model:
+            return f"{champion.model_id or 'no model'} has become the champion"
+        return self._too_old(champion)
+
+    def _too_old(self, champion: ChampionInfo) -> str:
+        age, most = champion.age_days(self._clock.now()), self._settings.ml.max_age_days
+        if age is None or age <= most:
+            return ""
+        return f"{champion.model_id} was trained more than {most} days ago; /retrain makes a new one"
 
     async def _after_look(self, look: Look) -> None:
         if self._controls.approved_weight > 0 and look.accuracy is not None and look.accuracy < RED_FLAG_ACCURACY:
@@ -111,7 +132,7 @@ class Gatekeeper:
         """What the model counts now: the approved weight under the ramp."""
         return effective_weight(self._controls.approved_weight, self._loop.memory.outcomes)
 
-    async def ask(self, weight: float, model_id: str | None, actor: Actor) -> WeightAnswer:
+    async def ask(self, weight: float, actor: Actor) -> WeightAnswer:
         """0 is set at once. More becomes an approval card when the last look was ready, else the reasons why not."""
         if weight == 0:
             await self._lower_to_zero(actor)
@@ -124,19 +145,21 @@ class Gatekeeper:
         if following is not None and weight > following + 1e-9:
             raise UsageError(f"one step at a time: the next weight after {now:g} is {following:g}")
         evidence, looks = await self.evidence(), await self.looks()
-        missing = self._missing(evidence, looks, model_id)
+        champion = self._champion()
+        missing = self._missing(evidence, looks, champion)
         if missing:
             return WeightAnswer(None, weight, missing, f"A weight of {weight:g} cannot be asked for yet.")
-        assert model_id is not None
-        waiting = next((a for a in await self._chat.open_approvals() if a.kind == "weight"), None)
-        if waiting is not None:
-            return WeightAnswer(waiting.approval_id, weight, (), "An approval is already waiting for an answer.")
-        approval_id = await self._ask(weight, model_id, looks[-1], actor)
+        waiting = await self.approvals.open("weight")
+        if waiting:
+            return WeightAnswer(waiting[0].approval_id, weight, (), "An approval is already waiting for an answer.")
+        approval_id = await self._ask(weight, champion, looks[-1], actor)
         return WeightAnswer(approval_id, weight, (), f"Asked: may the model count {weight:g}?")
 
-    def _missing(self, evidence: list[ScoredPrediction], looks: list[Look], model_id: str | None) -> tuple[str, ...]:
-        if model_id is None:
+    def _missing(self, evidence: list[ScoredPrediction], looks: list[Look], champion: ChampionInfo) -> tuple[str, ...]:
+        if champion.model_id is None:
             return ("there is no model yet",)
+        if old := self._too_old(champion):
+            return (old,)
         if not looks:
             trades = sum(p.source == "trade" for p in evidence)
             unmet = [c.sentence for c in floors(len(evidence), trades, self._settings.gate) if not c.met]
@@ -159,102 +182,29 @@ class Gatekeeper:
         )
         await self._set_to_zero(notice)
 
-    async def _ask(self, weight: float, model_id: str, look: Look, actor: Actor) -> int:
-        now = self._clock.now()
+    async def _ask(self, weight: float, champion: ChampionInfo, look: Look, actor: Actor) -> int:
         shown = await self._preview(weight)
-        approval = StoredApproval(
-            approval_id=0,
-            kind="weight",
-            state="pending",
-            title=shown.title,
-            lines=(*(c.sentence for c in look.conditions), *shown.lines),
-            weight=weight,
-            line=self._controls.line,
-            model_id=model_id,
-            asked_by=actor.name,
-            created_at=to_ms(now),
-            expires_at=to_ms(now + timedelta(hours=self._settings.approvals.expire_hours)),
-        )
-        approval_id = await self._chat.ask(
-            approval, lambda number: ApprovalAsked(key=f"approval:{number}", time=now, approval_id=number)
-        )
-        self._bell.ring()
-        return approval_id
+        lines = (*(c.sentence for c in look.conditions), *shown.lines)
+        body = json.dumps({"model_id": champion.model_id, "sha256": champion.sha256})
+        question = Question(shown.title, lines, weight=weight, model_id=champion.model_id, body=body)
+        return await self.approvals.ask("weight", question, actor.name)
 
     async def _preview(self, weight: float) -> WeightCard:
         signals = past_signals(await self._ledger.trade_rows())
         return weight_card(signals, weight, self._settings, self._loop.memory.outcomes, self.weight())
 
-    async def view(self, approval_id: int) -> ApprovalView | None:
-        stored = await self._chat.approval(approval_id)
-        return approval_view(stored) if stored else None
-
-    async def waiting(self) -> int | None:
-        """The id of the approval that waits for an answer."""
-        return next((a.approval_id for a in await self._chat.open_approvals()), None)
-
-    async def answer(self, approval_id: int, yes: bool, actor: Actor) -> ApprovalView:
-        """Applies the answer, once. Raises UsageError for a stranger's wish, an unknown card or one that has ended."""
-        if actor.role != "approver":
-            raise UsageError("only an approver can answer this")
-        stored = await self._chat.approval(approval_id)
-        if stored is None:
-            raise UsageError(f"there is no approval {approval_id}")
-        now = self._clock.now()
-        answered = False
-        if to_ms(now) >= stored.expires_at:
-            await self._end(stored, "expired", "nobody", now, "it had expired")
-        elif yes and (reason := self._outdated(stored)):
-            await self._end(stored, "withdrawn", "the bot", now, reason)
-        else:
-            answered = await self._end(stored, "approved" if yes else "rejected", actor.name, now, "")
-        ended = await self._chat.approval(approval_id)
-        assert ended is not None
-        if not answered:
-            raise UsageError(_already(ended))
-        return approval_view(ended)
-
-    def _outdated(self, stored: StoredApproval) -> str:
+    async def _outdated(self, stored: StoredApproval) -> str:
         """Why a yes can no longer count: the evidence it named is not that of today's champion."""
-        if stored.line != self._controls.line or stored.model_id != self._champion():
+        champion = self._champion()
+        if stored.line != self._controls.line or stored.model_id != champion.model_id:
             return f"{stored.model_id} is no longer the champion"
-        return ""
-
-    async def _end(self, stored: StoredApproval, state: str, by: str, now: datetime, note: str) -> bool:
-        """Ends a card and applies what it grants; False where it had ended already, and nothing is changed."""
-        grants = state == "approved" and stored.kind == "weight"
-        event = ApprovalEnded(key=f"approval:{stored.approval_id}:ended", time=now, approval_id=stored.approval_id)
-        async with self._loop.changing:
-            controls = (
-                replace(self._controls, approved_weight=stored.weight or 0.0, approved_model=stored.model_id)
-                if grants
-                else None
-            )
-            ended = await self._chat.answer(stored.approval_id, state, by, to_ms(now), note, controls, [event])
-            if ended and controls is not None:
-                self._loop.memory.controls = controls
-        self._bell.ring()
-        return ended
-
-    async def withdraw(self, reason: str) -> None:
-        """Ends waiting approvals whose model is no longer the champion."""
-        for stored in await self._chat.open_approvals():
-            await self._end(stored, "withdrawn", "the bot", self._clock.now(), reason)
-
-    async def _expire(self) -> None:
-        now = self._clock.now()
-        for stored in await self._chat.open_approvals():
-            if to_ms(now) >= stored.expires_at:
-                await self._end(stored, "expired", "nobody", now, "")
+        if (named := json.loads(stored.body or "{}").get("sha256")) and named != champion.sha256:
+            return f"the file of {stored.model_id} is another one than when this was asked"
+        return self._too_old(champion)
 
 
-def _already(stored: StoredApproval) -> str:
-    when = to_datetime(stored.answered_at or stored.created_at).strftime("%d %b %H:%M UTC")
-    if stored.state == "expired":
-        return f"this has expired ({when}); ask again with /ml {stored.weight:g}"
-    if stored.state == "withdrawn":
-        return f"this was withdrawn on {when}: {stored.answer_note}; ask again with /ml"
-    return f"{stored.answered_by} has {stored.state} this on {when}"
+def _grant(stored: StoredApproval, controls: Controls) -> Granted:
+    return Granted(replace(controls, approved_weight=stored.weight or 0.0, approved_model=stored.model_id))
 
 
 def _scored(outcome: Outcome) -> ScoredPrediction:
@@ -281,23 +231,3 @@ def _look_from_json(body: str) -> Look:
 
 def condition_views(conditions: tuple[Condition, ...]) -> tuple[ConditionView, ...]:
     return tuple(ConditionView(c.name, c.met, c.number, c.threshold, c.sentence) for c in conditions)
-
-
-def approval_view(stored: StoredApproval) -> ApprovalView:
-    assert stored.kind in ("weight", "trade")
-    return ApprovalView(
-        approval_id=stored.approval_id,
-        kind="trade" if stored.kind == "trade" else "weight",
-        state=stored.state,  # type: ignore[arg-type]
-        title=stored.title,
-        lines=stored.lines,
-        weight=stored.weight,
-        line=stored.line,
-        model_id=stored.model_id,
-        asked_by=stored.asked_by,
-        created_at=to_datetime(stored.created_at),
-        expires_at=to_datetime(stored.expires_at),
-        answered_by=stored.answered_by,
-        answered_at=to_datetime(stored.answered_at) if stored.answered_at is not None else None,
-        answer_note=stored.answer_note,
-    )

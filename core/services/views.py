@@ -14,6 +14,7 @@ Progress = Callable[[str, float], None]
 """Called with a short text and the fraction done (0..1); must not block."""
 
 Role = Literal["viewer", "operator", "approver"]
+ApprovalKind = Literal["weight", "promote", "rule", "trade"]
 ApprovalState = Literal["pending", "approved", "rejected", "expired", "withdrawn"]
 
 
@@ -145,10 +146,10 @@ class StatusView:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalView:
-    """An approval with the evidence frozen when it was asked. ``kind``: weight or trade."""
+    """An approval with the evidence frozen when it was asked; ``kind`` says what a yes is about."""
 
     approval_id: int
-    kind: Literal["weight", "trade"]
+    kind: ApprovalKind
     state: ApprovalState
     title: str
     lines: tuple[str, ...]  # the evidence in sentences, as frozen

@@ -21,8 +21,10 @@ from core.domain.messages import ModelTrained, Notice, SignalDecided
 from core.domain.trading import Candidate, FollowKind, GeminiOpinion
 from core.errors import UsageError
 from core.ports import MarketData, StoredApproval
+from core.services.approvals import Approvals
 from core.services.bus import Bell
-from core.services.desk import ChampionInfo, Desk
+from core.services.champion import ChampionInfo
+from core.services.desk import Desk
 from core.services.gatekeeper import Gatekeeper
 from core.services.live import LiveTrading
 from core.services.views import Actor, Progress, TrainingView
@@ -99,8 +101,9 @@ async def office(
         bell, school = Bell(), School()
         nobody = cast(MarketData, None)  # the desk itself asks no exchange
         live = LiveTrading(config, stage.clock, nobody, CandleFiles(path), kept.ledger, stage.loop, bell)
+        approvals = Approvals(config, stage.clock, kept.chat, stage.loop, bell)
         keeper = Gatekeeper(
-            config, stage.clock, kept.ledger, kept.chat, stage.loop, bell, lambda: school.champion.model_id
+            config, stage.clock, kept.ledger, kept.chat, stage.loop, bell, lambda: school.champion, approvals
         )
         desk = Desk(
             config,

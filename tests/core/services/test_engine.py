@@ -16,7 +16,7 @@ from core.domain.candles import to_datetime
 from core.errors import ModelError
 from core.services import engine as engine_module
 from core.services.bus import Bell
-from core.services.desk import ChampionInfo
+from core.services.champion import ChampionInfo
 from core.services.engine import BOT, RETRAIN_EVERY_MS, Engine
 from core.services.views import Actor, Progress, TrainingView
 from tests.ledgers import books, settings

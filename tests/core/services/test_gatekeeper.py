@@ -5,22 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from core.config import Settings
-from core.domain.candles import Pair, to_datetime
+from core.domain.candles import DAY_MS, Pair, to_datetime, to_ms
 from core.domain.ledger import Controls, DecisionRecord, Effect, FollowRecord
 from core.domain.messages import ApprovalAsked, ApprovalEnded, Notice
 from core.domain.trading import Direction, ExitReason, Follow, FollowKind, Levels, Regime, Snapshot
 from core.errors import UsageError
+from core.services.approvals import Approvals
 from core.services.bus import Bell
+from core.services.champion import ChampionInfo
 from core.services.gatekeeper import Gatekeeper
-from core.services.views import Actor
+from core.services.views import Actor, ApprovalView
 from tests.ledgers import Books, Stage, books, settings
 from tests.markets import M15, START
 
@@ -32,25 +35,38 @@ NUMBERS = (100.0, 99.0, 55.0, 30.0, 25.0, 15.0, 1.0, 1.0, 10.0, 1.2, 1.0, 0.55) 
 
 
 @dataclass
+class School:
+    """The model in use."""
+
+    champion: ChampionInfo = field(default_factory=lambda: ChampionInfo("m1", {}, 400, sha256="aa"))
+
+    def now_uses(self, model_id: str | None, **known: Any) -> None:
+        self.champion = ChampionInfo(model_id, {}, 400, **known)
+
+
+@dataclass
 class Desk:
     keeper: Gatekeeper
     stage: Stage
     kept: Books
-    champion: list[str | None]  # the id of the model in use
+    school: School
+
+    async def answer(self, number: int, yes: bool, actor: Actor) -> ApprovalView:
+        return await self.keeper.approvals.answer(number, yes, actor)
 
 
 @asynccontextmanager
 async def desk(path: Path, config: Settings | None = None) -> AsyncIterator[Desk]:
     config = config or settings()
-    champion: list[str | None] = ["m1"]
+    school = School()
     async with books(path) as kept:
         stage = await Stage.begin(kept, 0, config)
-        yield Desk(
-            Gatekeeper(config, stage.clock, kept.ledger, kept.chat, stage.loop, Bell(), lambda: champion[0]),
-            stage,
-            kept,
-            champion,
+        bell = Bell()
+        approvals = Approvals(config, stage.clock, kept.chat, stage.loop, bell)
+        keeper = Gatekeeper(
+            config, stage.clock, kept.ledger, kept.chat, stage.loop, bell, lambda: school.champion, approvals
         )
+        yield Desk(keeper, stage, kept, school)
 
 
 def outcome_effect(number: int, probability: float, won: bool, trade: bool) -> Effect:
@@ -112,7 +128,7 @@ async def live(at: Desk, count: int, *, skilled: bool, seed: int = 5) -> None:
 
 async def test_without_outcomes_the_answer_says_in_numbers_what_is_missing(tmp_path: Path) -> None:
     async with desk(tmp_path) as at:
-        answer = await at.keeper.ask(0.25, "m1", ANN)
+        answer = await at.keeper.ask(0.25, ANN)
 
     assert answer.approval_id is None
     assert answer.missing == (
@@ -137,7 +153,7 @@ async def test_a_model_that_knows_nothing_is_not_allowed_to_ask(tmp_path: Path) 
     async with desk(tmp_path) as at:
         await live(at, 310, skilled=False)
         await at.keeper.review()
-        answer = await at.keeper.ask(0.25, "m1", ANN)
+        answer = await at.keeper.ask(0.25, ANN)
         looks = await at.keeper.looks()
 
     assert answer.approval_id is None
@@ -149,7 +165,7 @@ async def test_a_model_that_knows_nothing_is_not_allowed_to_ask(tmp_path: Path) 
 async def ready(at: Desk) -> int:
     await live(at, 310, skilled=True)
     await at.keeper.review()
-    answer = await at.keeper.ask(0.25, "m1", OLE)
+    answer = await at.keeper.ask(0.25, OLE)
     assert answer.approval_id is not None, answer.missing
     return answer.approval_id
 
@@ -157,7 +173,7 @@ async def ready(at: Desk) -> int:
 async def test_a_model_that_knows_something_asks_with_its_evidence_frozen(tmp_path: Path) -> None:
     async with desk(tmp_path) as at:
         number = await ready(at)
-        view = await at.keeper.view(number)
+        view = await at.keeper.approvals.view(number)
         waiting = [item.event for item in await at.kept.chat.pending(10)]
 
     assert view is not None
@@ -172,7 +188,7 @@ async def test_a_model_that_knows_something_asks_with_its_evidence_frozen(tmp_pa
 async def test_asking_twice_gives_the_card_that_waits(tmp_path: Path) -> None:
     async with desk(tmp_path) as at:
         number = await ready(at)
-        again = await at.keeper.ask(0.25, "m1", OLE)
+        again = await at.keeper.ask(0.25, OLE)
 
     assert again.approval_id == number
 
@@ -181,7 +197,7 @@ async def test_an_approver_grants_and_the_weight_follows_the_ramp(tmp_path: Path
     async with desk(tmp_path) as at:
         number = await ready(at)
         before = at.keeper.weight()
-        view = await at.keeper.answer(number, True, ANN)
+        view = await at.answer(number, True, ANN)
         at.stage.loop.memory.outcomes = 38
         ramped = at.keeper.weight()
         stored = await at.kept.ledger.controls()
@@ -198,10 +214,10 @@ async def test_only_an_approver_answers_and_only_once(tmp_path: Path) -> None:
     async with desk(tmp_path) as at:
         number = await ready(at)
         with pytest.raises(UsageError, match="only an approver"):
-            await at.keeper.answer(number, True, OLE)
-        await at.keeper.answer(number, False, ANN)
+            await at.answer(number, True, OLE)
+        await at.answer(number, False, ANN)
         with pytest.raises(UsageError, match="Ann has rejected this on"):
-            await at.keeper.answer(number, True, ANN)
+            await at.answer(number, True, ANN)
 
         assert (await at.kept.ledger.controls()).approved_weight == 0
 
@@ -210,7 +226,7 @@ async def test_of_two_answers_at_once_one_counts_and_the_other_is_told_so(tmp_pa
     async with desk(tmp_path) as at:
         number = await ready(at)
         answers = await asyncio.gather(
-            at.keeper.answer(number, True, ANN), at.keeper.answer(number, False, ANN), return_exceptions=True
+            at.answer(number, True, ANN), at.answer(number, False, ANN), return_exceptions=True
         )
 
     assert sum(isinstance(a, UsageError) for a in answers) == 1
@@ -221,7 +237,7 @@ async def test_an_answer_after_the_expiry_grants_nothing(tmp_path: Path) -> None
         number = await ready(at)
         at.stage.clock.advance(at.stage.clock.now() + timedelta(hours=73))
         with pytest.raises(UsageError, match="expired"):
-            await at.keeper.answer(number, True, ANN)
+            await at.answer(number, True, ANN)
 
         assert (await at.kept.ledger.controls()).approved_weight == 0
 
@@ -231,7 +247,7 @@ async def test_an_unanswered_card_expires_by_itself(tmp_path: Path) -> None:
         number = await ready(at)
         at.stage.clock.advance(at.stage.clock.now() + timedelta(hours=73))
         await at.keeper.review()
-        view = await at.keeper.view(number)
+        view = await at.keeper.approvals.view(number)
 
     assert view is not None
     assert view.state == "expired"
@@ -241,16 +257,49 @@ async def test_a_new_champion_takes_the_weight_away_and_withdraws_the_card(tmp_p
     async with desk(tmp_path) as at:
         number = await ready(at)
         at.stage.loop.memory.controls = Controls(approved_weight=0.25, approved_model="m1")
-        at.champion[0] = "m2"
+        at.school.now_uses("m2")
         await at.keeper.review()
         await at.keeper.review()
-        await at.keeper.withdraw("m2 has become the champion")
+        await at.keeper.approvals.withdraw("m2 has become the champion", "weight")
         with pytest.raises(UsageError, match="withdrawn"):
-            await at.keeper.answer(number, True, ANN)
+            await at.answer(number, True, ANN)
         told = [i.event for i in await at.kept.chat.pending(20) if isinstance(i.event, Notice)]
 
     assert at.keeper.weight() == 0
     assert [n.title for n in told] == ["The model's weight 0.25 is taken away"]
+
+
+async def test_a_champion_that_has_grown_too_old_loses_its_weight_once_and_cannot_be_given_one(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        number = await ready(at)
+        at.stage.loop.memory.controls = Controls(approved_weight=0.25, approved_model="m1")
+        trained = to_ms(at.stage.clock.now()) - 90 * DAY_MS
+        at.school.now_uses("m1", trained_at=trained, sha256="aa")
+        await at.keeper.review()
+        kept = at.keeper.weight()
+        at.stage.clock.advance(at.stage.clock.now() + timedelta(hours=12))
+        await at.keeper.review()
+        await at.keeper.review()
+        with pytest.raises(UsageError, match=r"withdrawn on .*: m1 was trained more than 90 days"):
+            await at.answer(number, True, ANN)
+        again = await at.keeper.ask(0.25, OLE)
+        told = [i.event for i in await at.kept.chat.pending(20) if isinstance(i.event, Notice)]
+
+    assert kept > 0
+    assert at.keeper.weight() == 0
+    assert len(told) == 1
+    assert "trained more than 90 days ago" in told[0].detail
+    assert "/retrain" in again.missing[0]
+
+
+async def test_a_weight_names_the_file_it_was_asked_for_not_only_its_name(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        number = await ready(at)
+        at.school.now_uses("m1", sha256="bb")
+        with pytest.raises(UsageError, match="the file of m1 is another one"):
+            await at.answer(number, True, ANN)
+
+        assert (await at.kept.ledger.controls()).approved_weight == 0
 
 
 async def test_live_accuracy_under_the_red_flag_takes_the_weight_away(tmp_path: Path) -> None:
@@ -267,9 +316,9 @@ async def test_live_accuracy_under_the_red_flag_takes_the_weight_away(tmp_path: 
 async def test_weight_zero_needs_nobody_and_an_odd_weight_is_refused(tmp_path: Path) -> None:
     async with desk(tmp_path) as at:
         at.stage.loop.memory.controls = Controls(approved_weight=0.5, approved_model="m1")
-        answer = await at.keeper.ask(0.0, "m1", OLE)
+        answer = await at.keeper.ask(0.0, OLE)
         with pytest.raises(UsageError, match=r"0 or one of 0\.25, 0\.5, 0\.75"):
-            await at.keeper.ask(0.3, "m1", OLE)
+            await at.keeper.ask(0.3, OLE)
 
     assert answer.approval_id is None
     assert at.stage.loop.memory.controls.approved_weight == 0
@@ -278,15 +327,15 @@ async def test_weight_zero_needs_nobody_and_an_odd_weight_is_refused(tmp_path: P
 async def test_weights_go_up_one_step_at_a_time(tmp_path: Path) -> None:
     async with desk(tmp_path) as at:
         with pytest.raises(UsageError, match=r"one step at a time: the next weight after 0 is 0\.25"):
-            await at.keeper.ask(0.5, "m1", OLE)
+            await at.keeper.ask(0.5, OLE)
 
 
 async def test_a_yes_to_a_model_that_is_no_longer_the_champion_grants_nothing(tmp_path: Path) -> None:
     async with desk(tmp_path) as at:
         number = await ready(at)
-        at.champion[0] = "m2"
+        at.school.now_uses("m2")
         with pytest.raises(UsageError, match="m1 is no longer the champion"):
-            await at.keeper.answer(number, True, ANN)
+            await at.answer(number, True, ANN)
 
         assert (await at.kept.ledger.controls()).approved_weight == 0
 
