@@ -56,7 +56,8 @@ async def test_a_lived_row_takes_the_place_of_the_backtests(stored: CandleFiles,
 
 def test_without_a_life_the_table_is_the_backtest_of_all_pairs_that_have_candles(stored: CandleFiles) -> None:
     more = settings(pairs=[{"symbol": name} for name in (*map(str, PAIRS), "BNB")])
-    wanted = run_backtest(market(ROWS, PAIRS), more, to_ms(END) - more.bootstrap_ms, to_ms(END)).table()
+    start, end = to_ms(END) - more.bootstrap_ms, to_ms(END)
+    wanted = run_backtest(market(ROWS, PAIRS), more, start, end, beside=market(ROWS)).table()
 
     assert len(wanted) > 5
     pd.testing.assert_frame_equal(training_table(stored, more, (), to_ms(END)), wanted)
