@@ -23,12 +23,12 @@ from core.engine.step import Book, Close, Proposal
 from core.engine.tracker import Tracker
 from core.engine.trader import Stance
 from core.engine.variants import variant_label, variant_verdicts
-from core.errors import SettingsError
 from core.ml.features import features_of
 from core.ml.prediction import RECENT, average, percentile_of
 from core.ml.surroundings import scene_of
 from core.ports import Advisor, Clock, Ledger, Predictor
 from core.services.bus import Bell
+from core.services.changes import check_history, in_force
 
 log = logging.getLogger(__name__)
 
@@ -66,16 +66,6 @@ class Memory:
         return Windows(self.histories)
 
 
-def _check_history(settings: Settings) -> None:
-    """Raises SettingsError for rules that look back further than a pair's candles are sure to reach."""
-    variants = {f"variants.{name}": v.strategy(settings.strategy) for name, v in settings.variants.items()}
-    kept = settings.candles.history
-    for section, rules in {"strategy": settings.strategy, **variants}.items():
-        for name in ("warmup_bars", "cooldown_bars"):
-            if (bars := getattr(rules, name)) > kept:
-                raise SettingsError(f"{section}.{name} {bars} is more than candles.history {kept}: raise that one too")
-
-
 class TradingLoop:
     """``start`` once, then ``handle`` every batch of closed candles. All pairs' candles of one time are one step.
 
@@ -94,8 +84,9 @@ class TradingLoop:
         bell: Bell | None = None,
         layers: bool = True,
     ) -> None:
-        _check_history(settings)
+        check_history(settings)
         self._settings = settings
+        self.in_force = settings  # with what an approver has changed; taken up at the next candle
         self._clock = clock
         self._ledger = ledger
         self._advisor = advisor
@@ -113,6 +104,7 @@ class TradingLoop:
     async def start(self) -> None:
         """Rebuilds the memory from the store; a new store starts with ``paper.start_balance``."""
         state = await self._ledger.load()
+        self.in_force = in_force(self._settings, state.controls.changes).settings
         balance = self._settings.paper.start_balance
         book = Book(
             account=state.account or Account(cash=balance, day_start_equity=balance, peak_equity=balance),
@@ -136,7 +128,7 @@ class TradingLoop:
 
     def _own_signals(self, signals: Mapping[tuple[str, str, Pair], int]) -> dict[tuple[str, Pair], int]:
         """Those of today's variants: one that was changed under its old name has had no signal yet."""
-        labels = {name: variant_label(name, self._settings) for name in self._settings.variants}
+        labels = {name: variant_label(name, self.in_force) for name in self._settings.variants}
         return {(name, pair): time for (name, label, pair), time in signals.items() if labels.get(name) == label}
 
     @property
@@ -178,7 +170,15 @@ class TradingLoop:
             now = {pair: batch[pair].candle(rows[pair][time]) for pair in batch if time in rows[pair]}
             await self._step(time, now)
 
+    def _take_up_changes(self) -> None:
+        """What an approver has changed counts from this candle on; a variant of other rules has had no signal yet."""
+        before = self.in_force
+        self.in_force = in_force(self._settings, self.memory.controls.changes).settings
+        if self.in_force is not before and self.in_force.strategy != before.strategy:
+            self.memory.book = replace(self.memory.book, variant_signals={})
+
     async def _step(self, time: int, candles: Mapping[Pair, Candle]) -> None:
+        self._take_up_changes()
         closes = {
             pair: self._close(pair, candles[pair])
             for pair in sorted(candles, key=lambda p: (self._order.get(p, len(self._order)), p))
@@ -188,7 +188,7 @@ class TradingLoop:
             self._append(pair, candle)
         if closes:
             async with self.changing:
-                book, effect = step.run_exits(self.memory.book, time, closes, self._settings)
+                book, effect = step.run_exits(self.memory.book, time, closes, self.in_force)
                 if time + self._settings.frame.ms < (self.last_close or 0):
                     effect = replace(effect, equity_time=None)  # a late pair: that close has its equity already
                 await self._commit(effect, book)
@@ -238,7 +238,7 @@ class TradingLoop:
                 for p in gathered
             ]
             book, effect = step.run_entries(
-                self.memory.book, time, pairs, proposals, to_ms(self._clock.now()), self._settings
+                self.memory.book, time, pairs, proposals, to_ms(self._clock.now()), self.in_force
             )
             await self._commit(effect, book)
         for proposal in proposals:
@@ -250,7 +250,7 @@ class TradingLoop:
         if not self._settings.variants:
             return ()
         time = self.memory.windows[candidate.pair].time
-        return variant_verdicts(candidate, time, self.memory.book.variant_signals, self._settings)
+        return variant_verdicts(candidate, time, self.memory.book.variant_signals, self.in_force)
 
     def _remember(self, model: ModelOpinion) -> None:
         """A new champion is ranked among its own predictions only."""
@@ -271,9 +271,9 @@ class TradingLoop:
 
     def _candidate(self, pair: Pair, tracker: Tracker) -> Candidate | None:
         last, early = self.memory.book.last_signals.get(pair), self.memory.early.get(pair, 0)
-        if early > (last or 0) and tracker.rows_after(early) < self._settings.strategy.cooldown_bars:
+        if early > (last or 0) and tracker.rows_after(early) < self.in_force.strategy.cooldown_bars:
             last = early
-        candidate = tracker.candidate(last, self._settings.strategy)
+        candidate = tracker.candidate(last, self.in_force.strategy)
         if candidate is None or len(tracker) >= self._settings.candles.min_history:
             return candidate
         if candidate.is_signal:
@@ -286,7 +286,7 @@ class TradingLoop:
 
         One that is known already stays: a history may be set back for another pair's sake.
         """
-        history, settings = self.memory.histories[pair], self._settings
+        history, settings = self.memory.histories[pair], self.in_force
         young = len(history.tracker)
         if young >= settings.candles.min_history + settings.strategy.cooldown_bars:
             return
@@ -392,7 +392,7 @@ class TradingLoop:
 
     async def _facts(self, candidate: Candidate, wanted: bool, together: Sequence[Pair]) -> filters.Facts:
         """Trends and correlations; lower timeframes are fetched only for a signal that may be taken."""
-        rules = self._settings.rules
+        rules = self.in_force.rules
         lower: dict[str, Candles] = {}
         below = [n for n in rules.alignment_timeframes if Timeframe.parse(n).minutes < candidate.timeframe.minutes]
         for name in below if wanted else ():
