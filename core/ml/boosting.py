@@ -1,4 +1,4 @@
-"""XGBoost's two kinds of model: boosted trees that stop early, and a random forest grown in one round.
+"""XGBoost's kinds of model: boosted trees that stop early, and a random forest grown in one round.
 
 The library is imported inside the functions, for only the worker process may load it.
 """
@@ -6,23 +6,27 @@ The library is imported inside the functions, for only the worker process may lo
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from core.domain.candles import FloatArray
 from core.errors import ModelError
-from core.ml.dataset import Dataset
+from core.ml.parts import Part
 
 TREES = 100
+_COMMON: dict[str, object] = {
+    "tree_method": "exact",  # a few thousand rows at most: no histogram, so no binning to explain
+    "nthread": 1,  # one row takes 0.2 ms on one thread and 25 ms on too many
+    "verbosity": 0,
+}
 PARAMETERS: dict[str, object] = {
+    **_COMMON,
     "objective": "binary:logistic",
     "eval_metric": "logloss",
     "max_depth": 4,
     "learning_rate": 0.1,
-    "tree_method": "exact",  # a few thousand rows at most: no histogram, so no binning to explain
-    "nthread": 1,  # one row takes 0.2 ms on one thread and 25 ms on too many
-    "verbosity": 0,
 }
 FOREST: dict[str, object] = {
     **PARAMETERS,
@@ -35,50 +39,54 @@ FOREST: dict[str, object] = {
 }
 """The forest's settings: each tree sees other rows and each split other features; there is nothing to stop early."""
 
-_STOPPING_SHARE = 0.2  # the newest slice, on which early stopping looks
+REGRESSION: dict[str, object] = {
+    **_COMMON,
+    "objective": "reg:squarederror",
+    "eval_metric": "rmse",
+    "max_depth": 3,
+    "learning_rate": 0.1,
+    "min_child_weight": 10,  # rows in a leaf: the mean of fewer profits is an anecdote
+}
+
 _STOPPING_ROUNDS = 15
-_STOPPING_MIN_ROWS = 20  # a smaller slice stops by luck; then all trees are grown
 
 
-def fit_boosted(dataset: Dataset, weight: FloatArray, seed: int) -> tuple[bytes, int, int]:
-    """Boosted trees: the model file, how many of its rounds predict, and how many rows served early stopping."""
+def fit_boosted(
+    learned: Part, newest: Part | None, seed: int, parameters: Mapping[str, object] | None = None
+) -> tuple[bytes, int]:
+    """Boosted trees for win or loss: the model file, and how many of its rounds predict.
+
+    ``newest``: the rows on which early stopping looks; None: all rounds are grown. ``parameters`` replace the plain.
+    """
+    settings = {**PARAMETERS, **(parameters or {}), "seed": seed}
+    return _grown(settings, matrix(learned), None if newest is None else matrix(newest))
+
+
+def fit_forest(learned: Part, seed: int, parameters: Mapping[str, object] | None = None) -> bytes:
+    """A random forest for win or loss as the model file of a single boosting round."""
     import xgboost as xgb
 
-    newest = _stopping_rows(dataset)
-    older = np.ones(len(dataset), dtype=np.bool_)
-    if newest:
-        # The slice is purged as an evaluation is: an outcome still open at its start must not be learned from.
-        older = dataset.end_time <= dataset.time[-newest]
-        older[-newest:] = False
-    stops: dict[str, Any] = {}
-    if newest and len(np.unique(dataset.y[older])) == 2:
-        looked_at = _matrix(dataset, weight, slice(-newest, None))
-        stops = {"evals": [(looked_at, "newest")], "early_stopping_rounds": _STOPPING_ROUNDS}
-    else:
-        newest, older = 0, np.ones(len(dataset), dtype=np.bool_)
-    settings = {**PARAMETERS, "seed": seed}
-    booster = xgb.train(settings, _matrix(dataset, weight, older), num_boost_round=TREES, verbose_eval=False, **stops)
-    trees = booster.best_iteration + 1 if newest else TREES
-    return bytes(booster.save_raw("json")), trees, newest
+    settings = {**FOREST, **(parameters or {}), "seed": seed}
+    return bytes(xgb.train(settings, matrix(learned), num_boost_round=1, verbose_eval=False).save_raw("json"))
 
 
-def fit_forest(dataset: Dataset, weight: FloatArray, seed: int) -> bytes:
-    """A random forest as the model file of a single boosting round."""
-    import xgboost as xgb
+def fit_regression(
+    learned: Part, target: FloatArray, newest: Part | None, newest_target: FloatArray | None, seed: int
+) -> tuple[bytes, int]:
+    """Boosted trees for a number per row: the model file, and how many of its rounds predict."""
+    looked_at = None if newest is None else matrix(newest, newest_target)
+    return _grown({**REGRESSION, "seed": seed}, matrix(learned, target), looked_at)
 
-    rows = _matrix(dataset, weight, slice(None))
-    return bytes(xgb.train({**FOREST, "seed": seed}, rows, num_boost_round=1, verbose_eval=False).save_raw("json"))
 
-
-def booster_from(payload: bytes) -> Any:
-    """The XGBoost model in a payload. Raises ModelError where it is none, or is cut."""
+def booster_from(payload: bytes, objective: object = PARAMETERS["objective"]) -> Any:
+    """The XGBoost model in a payload. Raises ModelError where it is none, is cut, or has another objective."""
     import xgboost as xgb
 
     try:
         # Looked at before XGBoost is: it aborts the whole process on some files that are JSON but not its own.
         learner = json.loads(payload)["learner"]
-        trees, objective = learner["gradient_booster"]["model"]["trees"], learner["objective"]["name"]
-        if not isinstance(trees, list) or objective != PARAMETERS["objective"]:
+        trees, found = learner["gradient_booster"]["model"]["trees"], learner["objective"]["name"]
+        if not isinstance(trees, list) or found != objective:
             raise ModelError("it is an XGBoost model of another kind")
         booster = xgb.Booster({"nthread": 1})
         booster.load_model(bytearray(payload))
@@ -87,19 +95,31 @@ def booster_from(payload: bytes) -> Any:
     return booster
 
 
-def _matrix(dataset: Dataset, weight: FloatArray, rows: Any) -> Any:
+def asked(booster: Any, rows: FloatArray, features: tuple[str, ...], rounds: int, **options: Any) -> FloatArray:
+    """What the first ``rounds`` rounds of a booster say of rows ``[n, k]``; by default it would use all it has."""
     import xgboost as xgb
 
+    given = xgb.DMatrix(rows, feature_names=list(features), nthread=1)
+    return np.asarray(booster.predict(given, iteration_range=(0, rounds), **options), dtype=np.float64)
+
+
+def matrix(part: Part, target: FloatArray | None = None) -> Any:
+    """XGBoost's form of weighted rows; ``target`` None: win or loss."""
+    import xgboost as xgb
+
+    rows = part.rows
     return xgb.DMatrix(
-        dataset.X[rows],
-        label=dataset.y[rows],
-        weight=weight[rows],
-        feature_names=list(dataset.features),
+        rows.X,
+        label=rows.y if target is None else target,
+        weight=part.weight,
+        feature_names=list(rows.features),
         nthread=1,
     )
 
 
-def _stopping_rows(dataset: Dataset) -> int:
-    """How many of the newest rows early stopping may look at; 0 where they are too few or all the same."""
-    rows = int(len(dataset) * _STOPPING_SHARE)
-    return rows if rows >= _STOPPING_MIN_ROWS and len(np.unique(dataset.y[-rows:])) == 2 else 0
+def _grown(settings: Mapping[str, object], learned: Any, newest: Any | None) -> tuple[bytes, int]:
+    import xgboost as xgb
+
+    stops = {} if newest is None else {"evals": [(newest, "newest")], "early_stopping_rounds": _STOPPING_ROUNDS}
+    booster = xgb.train(dict(settings), learned, num_boost_round=TREES, verbose_eval=False, **stops)
+    return bytes(booster.save_raw("json")), TREES if newest is None else booster.best_iteration + 1

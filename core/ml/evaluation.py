@@ -88,16 +88,31 @@ def walk_forward(
     find what the models look at (``importance``). Raises ModelError as ``training.check`` does.
     """
     check(dataset)
-    first = max(_FEWEST_TRAINING, int(np.ceil(len(dataset) * _FIRST_TRAINING)))
-    wanted = [s for s in np.array_split(np.arange(first, max(first, len(dataset))), folds) if len(s)]
+    wanted = later_slices(len(dataset), folds)
     parts = []
-    for done, rows in enumerate(wanted):
-        if progress:
-            progress(f"evaluating, slice {done + 1} of {len(wanted)}", done / len(wanted))
+    for number, rows in enumerate(wanted):
+        tell = _within(progress, f"evaluating, slice {number + 1} of {len(wanted)}", number, len(wanted))
         known = known_before(dataset, int(rows[0]), purge_ms)
-        if (part := _predict(dataset, known, rows, settings, kind, looking)) is not None:
+        if (part := _predict(dataset, known, rows, settings, kind, looking, tell)) is not None:
             parts.append(part)
     return _collect("walk_forward", dataset, parts)
+
+
+def later_slices(count: int, folds: int = 5) -> list[IntArray]:
+    """The row numbers of each slice of a walk-forward over ``count`` rows: the newer part, cut into ``folds``."""
+    first = max(_FEWEST_TRAINING, int(np.ceil(count * _FIRST_TRAINING)))
+    return [s for s in np.array_split(np.arange(first, max(first, count)), folds) if len(s)]
+
+
+def _within(progress: Progress | None, title: str, number: int, count: int) -> Progress:
+    """Progress of one slice of ``count`` as progress of the whole, told once at its start."""
+
+    def tell(text: str, done: float) -> None:
+        if progress:
+            progress(f"{title}: {text}" if text else title, (number + done) / count)
+
+    tell("", 0.0)
+    return tell
 
 
 def known_before(dataset: Dataset, row: int, purge_ms: int = PURGE_MS) -> BoolArray:
@@ -128,7 +143,13 @@ class _Part:
 
 
 def _predict(
-    dataset: Dataset, known: BoolArray, rows: IntArray, settings: Ml, kind: Kind | None, looking: bool = False
+    dataset: Dataset,
+    known: BoolArray,
+    rows: IntArray,
+    settings: Ml,
+    kind: Kind | None,
+    looking: bool = False,
+    progress: Progress | None = None,
 ) -> _Part | None:
     """Predictions of ``rows`` from a model of the ``known`` rows; None where those cannot teach."""
     past = dataset.take(known)
@@ -139,7 +160,7 @@ def _predict(
     except ModelError:
         return None
     weight = weights(past, int(past.time.max()), settings.half_life_days)
-    model = fit(past, weight, settings, kind or settings.model)
+    model = fit(past, weight, settings, kind or settings.model, progress)
     looked = look(model, dataset.X[rows], dataset.y[rows], settings.seed) if looking else None
     return _Part(rows, model.predict(dataset.X[rows]), float(np.average(past.y, weights=weight)), looked)
 

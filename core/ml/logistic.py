@@ -10,7 +10,8 @@ import numpy as np
 from core.domain.candles import FloatArray, IntArray
 from core.errors import ModelError
 
-_RIDGE = 1.0
+RIDGE = 1.0
+"""The penalty on squared coefficients of standardised columns, unless another is asked for."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Logistic:
     intercept: float
 
     @classmethod
-    def fit(cls, rows: FloatArray, outcome: IntArray, weight: FloatArray) -> Logistic:
+    def fit(cls, rows: FloatArray, outcome: IntArray, weight: FloatArray, ridge: float = RIDGE) -> Logistic:
         """Newton's method (iteratively reweighted least squares); the intercept is not penalised."""
         known = ~np.isnan(rows)
         counts = np.maximum(known.sum(axis=0), 1)
@@ -32,7 +33,7 @@ class Logistic:
         scale = np.sqrt(np.square(centred).sum(axis=0) / counts)
         scale[scale < 1e-12] = 1.0  # a constant column says nothing: its standardised values are all 0
         design = np.column_stack((np.ones(len(rows)), centred / scale))
-        penalty = np.diag([1e-9, *([_RIDGE] * rows.shape[1])])
+        penalty = np.diag([1e-9, *([ridge] * rows.shape[1])])
         beta = np.zeros(design.shape[1])
         for _ in range(100):
             chance = _sigmoid(design @ beta)

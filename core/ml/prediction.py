@@ -11,7 +11,7 @@ import numpy as np
 
 from core.domain.candles import FloatArray
 from core.errors import ModelError
-from core.ml.boosting import booster_from
+from core.ml.boosting import asked, booster_from
 from core.ml.features import row_of
 from core.ml.logistic import Logistic
 from core.ml.manifest import Manifest
@@ -52,12 +52,7 @@ class _Trees:
         return self.laid_out.probability(row)
 
     def _run(self, rows: FloatArray, **options: Any) -> FloatArray:
-        import xgboost as xgb
-
-        matrix = xgb.DMatrix(rows, feature_names=list(self.features), nthread=1)
-        # Booster.predict would use every tree that was grown, early stopping or not.
-        found = self.booster.predict(matrix, iteration_range=(0, self.trees), **options)
-        return np.asarray(found, dtype=np.float64)
+        return asked(self.booster, rows, self.features, self.trees, **options)
 
     def predict(self, rows: FloatArray) -> FloatArray:
         return self._run(rows)

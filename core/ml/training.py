@@ -1,37 +1,31 @@
-"""Fitting: XGBoost, a random forest, or a logistic regression as the honest baseline, all behind one call.
+"""Training: XGBoost, a random forest, or a logistic regression as the honest baseline, all behind one call.
 
 The same data, settings and seed give the same bytes.
-
-The learning libraries are imported inside the functions, for only the worker process may load them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
 from core.config import Ml
 from core.domain.candles import FloatArray
 from core.errors import ModelError, TooFewSamples
-from core.ml.boosting import booster_from, fit_boosted, fit_forest
 from core.ml.dataset import Dataset, weights
-from core.ml.logistic import Logistic
+from core.ml.features import set_name
+from core.ml.fitting import Fitted, Kind, fit_once
+from core.ml.tuning import Progress, tuned_parameters
 
-Kind = Literal["xgb", "forest", "logistic"]
+__all__ = ["Fitted", "Kind", "TrainedModel", "check", "data_hash", "fit", "train"]
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A fitted model as bytes with what is needed to name and judge it.
-
-    ``payload`` is the model file (XGBoost's JSON, or JSON coefficients), ``trees`` how many boosting rounds predict (1
-    for a forest, whose trees all grow in one; 0 for the logistic), ``stopping_rows`` how many of the newest rows only
-    served early stopping.
-    """
+    """A fitted model as bytes with what is needed to name and judge it; what ``Fitted`` has too is told there."""
 
     model_id: str
     kind: Kind
@@ -43,9 +37,13 @@ class TrainedModel:
     data_hash: str
     seed: int
     base_rate: float
+    copies: int = 0
+    tuned: Mapping[str, float] = field(default_factory=dict)
 
 
-def train(dataset: Dataset, settings: Ml, now_ms: int, kind: Kind | None = None) -> TrainedModel:
+def train(
+    dataset: Dataset, settings: Ml, now_ms: int, kind: Kind | None = None, progress: Progress | None = None
+) -> TrainedModel:
     """A model of the whole dataset, weighted by source and recency with a mean of 1; ``kind`` None: ``ml.model``.
 
     Raises TooFewSamples where there are fewer than ``settings.min_rows`` rows, ModelError for one outcome only, no
@@ -57,10 +55,10 @@ def train(dataset: Dataset, settings: Ml, now_ms: int, kind: Kind | None = None)
     weight = weights(dataset, now_ms, settings.half_life_days)
     digest = data_hash(dataset, weight)
     kind = kind or settings.model
-    fitted = fit(dataset, weight, settings, kind)
+    fitted = fit(dataset, weight, settings, kind, progress)
     name = hashlib.sha256(f"{digest} {settings.seed}".encode() + fitted.payload).hexdigest()[:8]
     return TrainedModel(
-        model_id=f"{kind}-{settings.features}-{name}",
+        model_id=f"{kind}-{set_name(dataset.features)}-{name}",
         kind=kind,
         features=dataset.features,
         payload=fitted.payload,
@@ -70,6 +68,8 @@ def train(dataset: Dataset, settings: Ml, now_ms: int, kind: Kind | None = None)
         data_hash=digest,
         seed=settings.seed,
         base_rate=float(np.average(dataset.y, weights=weight)),
+        copies=fitted.copies,
+        tuned=fitted.tuned,
     )
 
 
@@ -95,34 +95,12 @@ def data_hash(dataset: Dataset, weight: FloatArray) -> str:
     return digest.hexdigest()
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """The bare result of a fit; ``payload`` as in TrainedModel."""
-
-    kind: Kind
-    features: tuple[str, ...]
-    payload: bytes = field(repr=False)
-    trees: int
-    stopping_rows: int
-
-    def predict(self, rows: FloatArray) -> FloatArray:
-        """P(win) for each row of ``[n, k]``, float64."""
-        if self.kind == "logistic":
-            return Logistic.from_json(self.payload).predict(rows)
-        import xgboost as xgb
-
-        booster = booster_from(self.payload)
-        matrix = xgb.DMatrix(rows, feature_names=list(self.features), nthread=1)
-        return np.asarray(booster.predict(matrix, iteration_range=(0, self.trees)), dtype=np.float64)
-
-
-def fit(dataset: Dataset, weight: FloatArray, settings: Ml, kind: Kind) -> Fitted:
+def fit(dataset: Dataset, weight: FloatArray, settings: Ml, kind: Kind, progress: Progress | None = None) -> Fitted:
     """One fit without the floor on rows; for folds of an evaluation. ``dataset`` must have passed ``check``.
 
-    It sees the rows it is given and nothing else, whatever ``settings`` ask it to do with them.
+    With ``ml.tune_trials`` it first searches settings, and with ``ml.augment`` it also learns from noisy copies of its
+    rows. All of that sees the rows it is given and nothing else: whoever gives it the past alone can leak nothing.
     """
-    if kind == "logistic":
-        return Fitted(kind, dataset.features, Logistic.fit(dataset.X, dataset.y, weight).to_json(), 0, 0)
-    if kind == "forest":
-        return Fitted(kind, dataset.features, fit_forest(dataset, weight, settings.seed), 1, 0)
-    return Fitted(kind, dataset.features, *fit_boosted(dataset, weight, settings.seed))
+    trials = settings.tune_trials
+    tuned = tuned_parameters(dataset, weight, settings, trials, kind, progress) if trials else {}
+    return fit_once(dataset, weight, settings, kind, tuned)

@@ -8,11 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import xgboost as xgb
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.config import Ml
 from core.errors import ModelError
+from core.ml.boosting import booster_from
 from core.ml.dataset import from_table
 from core.ml.features import FEATURES_V1
 from core.ml.manifest import Manifest, describe
@@ -53,6 +55,20 @@ def test_contributions_sum_to_the_log_odds(kind: Kind) -> None:
         total = sum(share for _, _, share in found.contributions)
 
         assert total == pytest.approx(math.log(found.probability / (1 - found.probability)), abs=1e-4)
+
+
+def test_a_forest_answers_and_explains_as_the_library_does_to_float32_rounding() -> None:
+    model, manifest = trained("forest", n=2000)
+    asked, booster = Champion.of(model.payload, manifest), booster_from(model.payload)
+    rows = from_table(table(100, seed=5)).X
+    rows[::3, 2] = math.nan
+    matrix = xgb.DMatrix(rows, feature_names=list(model.features), nthread=1)
+    wanted, shares = booster.predict(matrix), booster.predict(matrix, pred_contribs=True)
+
+    assert np.isnan(rows).any()
+    np.testing.assert_allclose([asked.model.probability(row) for row in rows], wanted, rtol=0, atol=2e-7)
+    np.testing.assert_allclose([asked.model.contributions(row) for row in rows], shares, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(asked.predict_rows(rows), wanted, rtol=0, atol=2e-7)
 
 
 @pytest.mark.parametrize("kind", KINDS)

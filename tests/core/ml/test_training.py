@@ -56,6 +56,26 @@ def test_other_data_and_another_seed_give_another_name() -> None:
     assert all(name.startswith("xgb-v1-") for name in names)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("settings", [Ml(augment=True), Ml(tune_trials=2)])
+def test_copies_and_a_search_leave_it_to_the_seed_too(kind: Kind, settings: Ml) -> None:
+    one, two = train(data(), settings, NOW, kind), train(data(), settings, NOW, kind)
+
+    assert one == two
+    assert one.model_id != train(data(), Ml(), NOW, kind).model_id or settings.tune_trials
+
+
+def test_a_recent_row_counts_more_than_an_old_one() -> None:
+    """Two halves that contradict each other: the newer half is believed."""
+    rows = data(400, effect=3.0)
+    turned = replace(rows, y=np.where(np.arange(400) < 200, 1 - rows.y, rows.y))
+    quick, slow = (weights(turned, NOW, half_life) for half_life in (10, 10_000))
+    high = rows.X[:, rows.features.index("entry_adx")] > 40
+    for kind in KINDS:
+        believed, doubted = (fit(turned, weight, Ml(), kind).predict(rows.X)[high].mean() for weight in (quick, slow))
+        assert believed > doubted + 0.1
+
+
 def test_below_the_floor_there_is_no_model() -> None:
     with pytest.raises(ModelError, match=r"^ML learning 31/50$"):
         train(data(31), Ml(), NOW)
