@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,8 +11,9 @@ import pytest
 
 from core.adapters.model_files import ModelFiles
 from core.config import Ml
-from core.domain.candles import Pair, Timeframe
+from core.domain.candles import Pair, Timeframe, to_ms
 from core.domain.trading import Candidate, Direction, Levels
+from core.ml.dataset import from_table
 from core.ml.features import features_v1
 from core.ports import Prediction
 from core.services.predict import ChampionPredictor, predict_with
@@ -20,6 +23,8 @@ from tests.core.ml.planted import table
 from tests.core.ml.test_features import snapshot
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+END = to_ms(NOW)
+V1 = Ml(features="v1")
 CANDIDATE = Candidate(
     Pair("LINK", "USDT"),
     Timeframe.parse("15m"),
@@ -41,7 +46,7 @@ async def test_it_says_why_there_is_no_opinion_answers_with_one_and_follows_the_
         assert await predictor.predict(features_v1(CANDIDATE.snapshot)) == "learning 31/50"
         assert predictor.model_id is None
 
-        first = train_from_table(table(120), Ml(), models, NOW)
+        first = train_from_table(table(120), V1, models, NOW)
         found = await predictor.predict(features_v1(CANDIDATE.snapshot))
         assert isinstance(found, Prediction)
         assert found.model_id == first.model_id == predictor.model_id
@@ -52,6 +57,68 @@ async def test_it_says_why_there_is_no_opinion_answers_with_one_and_follows_the_
         damaged = await predictor.predict(features_v1(CANDIDATE.snapshot))
         assert isinstance(damaged, str)
         assert "train again" in damaged
+
+
+def asked(models: ModelFiles, at: int = END, direction: Direction | None = Direction.LONG) -> Prediction:
+    found = predict_with(models, features_v1(CANDIDATE.snapshot), direction, at)
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A champion that learned from 120 signals."""
+    folder = tmp_path_factory.mktemp("learned") / "models"
+    train_from_table(table(120), V1, ModelFiles(folder), NOW)
+    return folder
+
+
+@pytest.fixture
+def learned(folder: Path, tmp_path: Path) -> ModelFiles:
+    return ModelFiles(Path(shutil.copytree(folder, tmp_path / "models")))
+
+
+def test_a_prediction_brings_the_nearest_signals_of_its_direction_that_had_ended(learned: ModelFiles) -> None:
+    rows = from_table(table(120), features="v1")
+    ended = dict(zip(rows.time.tolist(), rows.end_time.tolist(), strict=True))
+    middle = int(rows.time[60])
+    for direction in Direction:
+        for at in (END, middle):
+            found = asked(learned, at, direction).neighbours
+            assert len(found) == 5
+            assert all(n.direction is direction and ended[n.decided_at] <= at for n in found)
+    assert asked(learned, middle).neighbours != asked(learned).neighbours
+    assert asked(learned, int(rows.time[0])).neighbours == ()
+    assert asked(learned, direction=None).neighbours == ()
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "foreign"])
+def test_without_its_past_signals_a_model_still_answers(
+    learned: ModelFiles, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = asked(learned)
+    [path] = learned.root.glob("*.samples.json")
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:100] if damage == "cut" else b"{}")
+    learned.root.joinpath("champion.json").touch()
+
+    assert asked(learned) == replace(whole, neighbours=())
+    assert "no past signals are shown" in caplog.text
+
+
+def test_past_signals_are_read_once_per_champion(learned: ModelFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[str] = []
+    beside = ModelFiles.beside
+
+    def counted(self: ModelFiles, model_id: str, name: str) -> bytes | None:
+        reads.append(name)
+        return beside(self, model_id, name)
+
+    monkeypatch.setattr(ModelFiles, "beside", counted)
+    assert asked(learned) == asked(learned)
+    assert reads.count("samples.json") == 1
 
 
 async def test_a_closed_worker_is_started_again(models: ModelFiles) -> None:
