@@ -61,25 +61,38 @@ def difference(
 ) -> Difference | None:
     """The mean of the ``chosen`` rows less the mean of the ``reference`` rows; the two may share rows.
 
-    Each row's influence is its deviation from the mean of the set it is in, over that set's size, and counts with
-    both signs where it is in both; influences are summed within clusters before squaring, with G / (G - 1) (Liang and
-    Zeger 1986). A spread estimated from few stretches of time is an anecdote: the degrees of freedom are the smallest
-    effective number of clusters (Kish) less one among the rows that are in one set only and those in both, as far as
-    they carry weight; this is never more than Welch (1947) would give. None where a set is empty.
+    None where a set is empty; otherwise as ``weighted_difference``, a row in a set counting 1.
+    """
+    return weighted_difference(values, chosen.astype(np.float64), reference.astype(np.float64), clusters)
+
+
+def weighted_difference(
+    values: FloatArray, chosen: FloatArray, reference: FloatArray, clusters: tuple[IntArray, ...]
+) -> Difference | None:
+    """The mean with the weights ``chosen`` (>= 0, such as position sizes) less that with the weights ``reference``.
+
+    Each row's influence is its deviation from the mean it counts in, by its share of that mean's weight, and counts
+    with both signs where it is in both; influences are summed within clusters before squaring, with G / (G - 1) (Liang
+    and Zeger 1986). A spread estimated from few stretches of time is an anecdote: the degrees of freedom are the
+    smallest effective number of clusters (Kish) less one among the groups of rows that are weighted alike (for plain
+    sets: those in one set only and those in both), as far as they carry weight; this is never more than Welch (1947)
+    would give. None where either set of weights is all 0.
     """
     if not chosen.any() or not reference.any():
         return None
-    first, second = float(values[chosen].mean()), float(values[reference].mean())
-    weight = chosen / chosen.sum() - reference / reference.sum()
-    influence = chosen * (values - first) / chosen.sum() - reference * (values - second) / reference.sum()
-    groups = (chosen & ~reference, reference & ~chosen, chosen & reference)
+    mine, theirs = chosen / chosen.sum(), reference / reference.sum()
+    first, second = float((mine * values).sum()), float((theirs * values).sum())
+    weight = np.abs(mine - theirs)
+    influence = mine * (values - first) - theirs * (values - second)
+    alike = np.unique(np.column_stack((chosen, reference)), axis=0)
+    groups = [(chosen == a) & (reference == b) for a, b in alike]
     spreads = []
     for labels in clusters:
         _, label = np.unique(labels, return_inverse=True)
-        df = _freedom(np.abs(weight), groups, label)
+        df = _freedom(weight, groups, label)
         if df >= _MIN_DF:
             sums = np.bincount(label, weights=influence)
-            used = np.bincount(label, weights=(chosen | reference).astype(np.float64)) > 0
+            used = np.bincount(label, weights=((chosen > 0) | (reference > 0)).astype(np.float64)) > 0
             count = int(used.sum())
             spreads.append((math.sqrt(float(np.square(sums).sum()) * count / (count - 1)), df))
     # As everywhere: where one way of clustering has too few clusters, nothing can be said of the width.

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from core.ml.differences import Difference, difference, holm, mean_interval
+from core.ml.differences import Difference, difference, holm, mean_interval, weighted_difference
 from core.ml.intervals import mean_low, student_quantile
 
 
@@ -139,3 +139,32 @@ def test_a_mean_has_the_same_bound_on_both_sides() -> None:
 )
 def test_holm_steps_down_until_one_stands(p_values: list[float | None], fallen: list[bool]) -> None:
     assert holm(p_values, 0.05) == fallen
+
+
+def test_rows_at_half_size_move_the_mean_in_part_and_are_as_sure_as_rows_left_out() -> None:
+    """At half size the gap between the two groups shows in part; whether it is there is the same question."""
+    rng = np.random.default_rng(8)
+    values, own = rng.normal(0, 1, 100), (np.arange(100),)
+    doubted = np.arange(100) < 30
+    full = np.ones(100)
+
+    halved = weighted_difference(values, np.where(doubted, 0.5, 1.0), full, own)
+    left_out = difference(values, ~doubted, full > 0, own)
+
+    assert halved is not None
+    assert left_out is not None
+    sizes = np.where(doubted, 0.5, 1.0)
+    assert halved.value == pytest.approx(np.average(values, weights=sizes) - values.mean())
+    assert abs(halved.value) < abs(left_out.value)
+    assert halved.p == pytest.approx(left_out.p, rel=0.05)
+    assert halved.spreads[0][1] == pytest.approx(29)  # as few as the doubted rows, less one
+
+
+def test_weights_that_are_all_alike_change_no_mean_and_none_at_all_is_no_answer() -> None:
+    values, own = np.arange(10.0), (np.arange(10),)
+
+    same = weighted_difference(values, np.full(10, 0.5), np.ones(10), own)
+
+    assert same is not None
+    assert same.value == pytest.approx(0)
+    assert weighted_difference(values, np.zeros(10), np.ones(10), own) is None
