@@ -14,7 +14,6 @@ from tests.markets import M15, START
 
 Row = tuple[DecisionRecord, FollowRecord]
 
-_NAN = float("nan")
 _LEVELS = Levels(Direction.LONG, 100.0, 98.0, (103.0, 105.0, 108.0))
 COST = 0.2
 """R that fees and slippage take from each of these."""
@@ -53,7 +52,7 @@ def signal(
         is_signal=True,
         status=status,
         reason="",
-        snapshot=Snapshot(time, 100.0, *([_NAN] * 12), Regime.UNKNOWN, 0, 0),
+        snapshot=_snapshot(time),
         verdicts=tuple(verdicts),
         decided_at=time + M15.ms,
         gemini_approve=gemini[0] if gemini else None,
@@ -73,6 +72,11 @@ def signal(
         follow = replace(follow, realized_r=gross, exit_reason=exit_reason, exit_price=100.0, exit_time=end)
         record = replace(record, follow=follow, last_time=end, r_net=gross - COST)
     return decision, record
+
+
+def _snapshot(time: int) -> Snapshot:
+    n = float("nan")
+    return Snapshot(time, 100.0, n, n, n, n, n, n, n, n, n, n, n, n, Regime.UNKNOWN, 0, 0)
 
 
 def _gemini(opinion: tuple[bool, float] | None, no_opinion: str) -> Verdict:
