@@ -109,7 +109,7 @@ def test_a_form_turned_by_the_direction_stands_on_the_line_of_the_plain_one() ->
 
     assert line.words == "RSI 36 +0.20"
     assert line.features == ("signed_rsi", "entry_rsi")
-    assert [x.words for x in lines(both[:1])] == ["RSI beyond its middle 13.8 points against the trade +0.25"]
+    assert [x.words for x in lines(both[:1])] == ["turned RSI 13.8 points against the trade +0.25"]
 
 
 def test_an_unknown_feature_keeps_its_name() -> None:
