@@ -65,7 +65,7 @@ def answer(context: Context, material: Material, data: Mapping[str, Any], verdic
     """Prints the result with its range and verdict; gives the exit code."""
     span = {"from": iso(material.start), "to": iso(material.end)}
     context.result(
-        _plain({"ok": ok, "verdict": verdict, **span, **data}),
+        plain({"ok": ok, "verdict": verdict, **span, **data}),
         f"{span['from']} to {span['to']}\n\n{text}\n\n{paragraph(verdict)}",
     )
     return 0 if ok else 1
@@ -76,10 +76,10 @@ def paragraph(text: str) -> str:
     return "\n".join(wrapped(text))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """For JSON: what is not a finite number is null."""
     if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -16,7 +16,6 @@ from core.reports.canvas import (
     ENTRY,
     FAINT,
     FAST,
-    GRID,
     GROUND,
     NORMAL,
     PANEL,
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from core.ml.measures import Bucket
 
 _HEIGHT, _TITLE_AT = 6.75, 0.945  # 1080 x 810 points
 _STEPS = tuple(h * HOUR_MS for h in (1, 2, 3, 6, 12, 24, 48, 96, 168, 336))
@@ -168,48 +166,6 @@ def equity_chart(
     return png(figure)
 
 
-def calibration_chart(buckets: Sequence[Bucket], title: str, base_rate: float | None = None) -> bytes:
-    """What the model said against what came true, as a PNG: on the diagonal it means what it says.
-
-    Each point is one of ``buckets`` (0..1 fractions), larger with more predictions, with a 95% interval (Wilson).
-    ``base_rate`` is drawn as a line. Raises ValueError without buckets.
-    """
-    if not buckets:
-        raise ValueError("there are no predictions to draw")
-    figure = empty_figure(title, _HEIGHT, _TITLE_AT)
-    axes = panel(figure, (0.11, 0.13, 0.84, 0.77))
-    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1.4, linestyle=(0, (4, 4)))
-    axes.text(0.02, 0.97, "on the line it means what it says", color=FAINT, fontsize=SMALL, va="top")
-    if base_rate is not None:
-        axes.axhline(base_rate, color=FAST, linewidth=1.2)
-        axes.text(0.01, base_rate + 0.01, f"average {base_rate:.0%}", color=FAST, fontsize=SMALL, va="bottom")
-    most = max(b.n for b in buckets)
-    for bucket in buckets:
-        low, high = _wilson(bucket.won, bucket.n)
-        axes.plot([bucket.predicted] * 2, [low, high], color=SLOW, linewidth=2, alpha=0.6, solid_capstyle="round")
-        axes.scatter(bucket.predicted, bucket.won, s=60 + 500 * bucket.n / most, color=SLOW, edgecolor=GROUND, zorder=3)
-        above = bucket.won < 0.85
-        axes.annotate(
-            f"n {bucket.n}",
-            (bucket.predicted, high if above else low),
-            xytext=(0, 6 if above else -6),
-            textcoords="offset points",
-            ha="center",
-            va="bottom" if above else "top",
-            color=FAINT,
-            fontsize=SMALL,
-        )
-    percents = np.linspace(0, 1, 6)
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
-    axes.set_xticks(percents, [f"{p:.0%}" for p in percents])
-    axes.set_yticks(percents, [f"{p:.0%}" for p in percents])
-    axes.grid(color=GRID, linewidth=1)
-    axes.set_xlabel("the model said", color=FAINT, fontsize=NORMAL)
-    axes.set_ylabel("it was a win", color=FAINT, fontsize=NORMAL)
-    return png(figure)
-
-
 # -- candles --
 
 
@@ -315,14 +271,6 @@ def _price(price: float) -> str:
 
 def _amount(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.2f}"
-
-
-def _wilson(share: float, count: int) -> tuple[float, float]:
-    """The 95% interval of a share (Wilson 1927)."""
-    z2 = 1.96**2
-    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
-    reach = 1.96 / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count * count))
-    return middle - reach, middle + reach
 
 
 def _time_ticks(times: IntArray) -> tuple[list[int], list[str]]:

@@ -12,7 +12,7 @@ from core.config import Settings
 from core.domain.candles import Pair, Timeframe, to_ms
 from core.errors import MarketError, ModelError, TooFewSamples
 from core.ports import CandleStore, Clock, Ledger, MarketData
-from core.reports.charts import calibration_chart
+from core.reports.model_charts import calibration_chart
 from core.services.backtest import TABLE_COLUMNS, stored_backtests
 from core.services.fetch import fetch_history
 from core.services.records import closed_samples

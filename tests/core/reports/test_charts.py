@@ -11,8 +11,7 @@ from core.domain.candles import Candles
 from core.domain.trading import Direction, Follow
 from core.engine.fills import advance, begin
 from core.engine.strategy import levels
-from core.ml.measures import Bucket
-from core.reports.charts import calibration_chart, candle_chart, equity_chart
+from core.reports.charts import candle_chart, equity_chart
 from tests.markets import LINK, M15, flat, walk
 
 
@@ -92,11 +91,3 @@ def test_equity_is_drawn(equity: list[float]) -> None:
 def test_equity_needs_its_times(times: list[int], equity: list[float]) -> None:
     with pytest.raises(ValueError, match="do not fit"):
         equity_chart(times, equity, "Equity")
-
-
-def test_calibration_is_drawn() -> None:
-    buckets = [Bucket(0.3, 0.4, 40, 0.36, 0.3), Bucket(0.9, 1.0, 1, 1.0, 1.0), Bucket(0.0, 0.1, 2, 0.0, 0.0)]
-
-    assert size(calibration_chart(buckets, "Calibration", 0.36)) == (1080, 810)
-    with pytest.raises(ValueError, match="no predictions"):
-        calibration_chart([], "Calibration")
