@@ -114,11 +114,27 @@ class Gemini(Section):
     price_out: NonNegative = 2.50  # USD per million tokens answered with, thinking included
 
 
+def _regimes(value: object) -> object:
+    """``CHOPPY+VOLATILE`` or ``none``, as a sweep and the chat write it, beside a list."""
+    if isinstance(value, str):
+        return () if value == "none" else tuple(value.split("+"))
+    return value
+
+
+def _once(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(set(names)))
+
+
+RefusableRegime = Literal["CHOPPY", "TRENDING", "WEAK_TRENDING", "VOLATILE"]
+RefusedRegimes = Annotated[tuple[RefusableRegime, ...], BeforeValidator(_regimes), AfterValidator(_once)]
+
+
 class Strategy(Section):
     adx_min: Annotated[float, Field(ge=0, le=100)] = 25.0
     rsi_long_max: Annotated[float, Field(ge=0, le=100)] = 70.0
     rsi_short_min: Annotated[float, Field(ge=0, le=100)] = 30.0
     volume_ratio_min: NonNegative = 0.75
+    refused_regimes: RefusedRegimes = ("CHOPPY",)  # UNKNOWN is refused always
     cooldown_bars: Annotated[int, Field(ge=0)] = 8
     stop_atr: Annotated[float, Field(ge=0.01, le=100)] = 2.0
     max_bars: Annotated[int, Field(ge=1, le=10_000)] = 100
@@ -149,7 +165,7 @@ class Variant(Section):
     rsi_short_min: Annotated[float, Field(ge=0, le=100)] | None = None
     volume_ratio_min: NonNegative | None = None
     cooldown_bars: Annotated[int, Field(ge=0)] | None = None
-    refused_regimes: tuple[Literal["CHOPPY", "TRENDING", "WEAK_TRENDING", "VOLATILE"], ...] | None = None
+    refused_regimes: tuple[RefusableRegime, ...] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -161,12 +177,13 @@ class Variant(Section):
 
     def strategy(self, own: Strategy) -> Strategy:
         """The strategy with this variant's numbers in place of its own."""
-        changes = self.model_dump(exclude_none=True, exclude={"refused_regimes"})
+        changes = self.model_dump(exclude_none=True)
+        if self.refused_regimes is not None:
+            changes["refused_regimes"] = _once(self.refused_regimes)
         return own.model_copy(update=changes)
 
     def differs(self, own: Strategy) -> bool:
-        regimes = self.refused_regimes is not None and set(self.refused_regimes) != {"CHOPPY"}
-        return regimes or self.strategy(own) != own
+        return self.strategy(own) != own
 
 
 class CandleSettings(Section):
@@ -215,13 +232,17 @@ class Portfolio(Section):
         return self
 
 
+MOST_TRIALS = 500
+"""Settings that one search may try; it runs in every fit of an evaluation."""
+
+
 class Ml(Section):
     scale: Literal["percentile", "probability"] = "percentile"
     label: Literal["gross", "net"] = "gross"
     features: Literal["v1", "v2"] = "v2"
     model: Literal["xgb", "forest", "logistic"] = "xgb"
     augment: bool = False  # noisy copies of training rows, in training only
-    tune_trials: Annotated[int, Field(ge=0, le=500)] = 0  # searched settings per fit; 0: the plain ones
+    tune_trials: Annotated[int, Field(ge=0, le=MOST_TRIALS)] = 0  # searched settings per fit; 0: the plain ones
     threshold: Fraction = 0.70  # combined confidence that takes a signal
     min_rows: Annotated[int, Field(ge=20)] = 50
     half_life_days: Positive = 180.0

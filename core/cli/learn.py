@@ -10,14 +10,15 @@ import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import bootstrap
 from core.cli import Context, say
-from core.cli.options import add_days, add_pairs, add_range, add_timeframe, check_range, timeframe_of
+from core.cli.options import add_days, add_pairs, add_range, add_timeframe, check_range, timeframe_of, whole_number
 from core.cli.stored import beside, load_range
-from core.config import Ml
+from core.config import MOST_TRIALS, Ml
 from core.domain.candles import DAY_MS, Candles, Pair, iso
 from core.domain.trading import Direction, ModelOpinion
 from core.errors import DataError, MarketError, ModelError, TooFewSamples
@@ -34,11 +35,20 @@ TRAINING_CSV = "backtest_training_data.csv"
 
 _CSV_DAYS = 90  # the candle and indicator files hold this much, unless told otherwise
 _SHOWN_REASONS = 5
+_KINDS = ("xgb", "forest", "logistic")
 
 
 def train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, metavar="F.csv", help=f"training data (default: historical/{TRAINING_CSV} of the data)"
+    )
+    parser.add_argument("--model", choices=_KINDS, help="the kind of model (default: ml.model)")
+    parser.add_argument("--augment", action="store_true", help="also learn from noisy copies of the training rows")
+    parser.add_argument(
+        "--tune",
+        type=partial(whole_number, most=MOST_TRIALS),
+        metavar="N",
+        help="settings to try in every fit; needs julaba[tune] (default: ml.tune_trials)",
     )
     add_timeframe(parser)
 
@@ -97,7 +107,7 @@ def _train(data: pd.DataFrame | Dataset, args: argparse.Namespace, context: Cont
     try:
         return train_from_table(
             data,
-            settings.ml,
+            _settings(args, settings.ml),
             bootstrap.model_files(context.data_dir),
             bootstrap.computer_clock().now(),
             timeframe=timeframe_of(args, settings),
@@ -110,22 +120,44 @@ def _train(data: pd.DataFrame | Dataset, args: argparse.Namespace, context: Cont
         raise ModelError(f"{error.rows} samples, {error.needed} are needed: {more}") from error
 
 
+def _settings(args: argparse.Namespace, configured: Ml) -> Ml:
+    """What is configured, with what is typed in its place; the pipeline has none of these options."""
+    typed: dict[str, object] = {"model": getattr(args, "model", None), "tune_trials": getattr(args, "tune", None)}
+    if getattr(args, "augment", False):
+        typed["augment"] = True
+    return configured.model_copy(update={name: value for name, value in typed.items() if value is not None})
+
+
 def _report_text(report: TrainingReport) -> str:
+    from core.ml.baseline import BASELINE
+
     walked, split = report.walk_forward.metrics, report.random_split.metrics
     lines = [
         f"model {report.model_id}: {report.takeover}",
         "",
         f"{'':<16}{'n':>6}{'accuracy':>10}{'majority':>10}{'AUC':>7}{'95% interval':>15}{'Brier skill':>13}",
     ]
-    for name, m in (("walk-forward", walked), ("random split*", split)):
+    judged = [("walk-forward", walked), ("random split*", split)]
+    if report.baseline.metrics and report.baseline.kind != BASELINE:
+        judged.insert(1, ("logistic", report.baseline.metrics))
+    for name, m in judged:
         interval = "-" if m.auc_low is None or m.auc_high is None else f"{m.auc_low:.2f}-{m.auc_high:.2f}"
         lines.append(
             f"{name:<16}{m.n:>6}{_shown(m.accuracy, '.1%'):>10}{_shown(m.majority, '.1%'):>10}"
             f"{_shown(m.auc, '.2f'):>7}{interval:>15}{_shown(m.brier_skill, '+.1%'):>13}"
         )
     return "\n".join(
-        [*lines, "* optimistic: rows of the same hours lie on both sides; never a proof", "", report.sentence]
+        [*lines, "* optimistic: rows of the same hours lie on both sides; never a proof", "", *_sentences(report)]
     )
+
+
+def _sentences(report: TrainingReport) -> list[str]:
+    found = [report.sentence, report.baseline.sentence]
+    if report.sizing:
+        found.append(report.sizing.sentence)
+    if report.tuned:
+        found.append("settings found: " + ", ".join(f"{name} {value:.3g}" for name, value in report.tuned.items()))
+    return found
 
 
 def _shown(value: float | None, form: str) -> str:

@@ -6,13 +6,14 @@ The library is imported inside the functions, for only the worker process may lo
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from core.domain.candles import FloatArray
 from core.errors import ModelError
+from core.ml.dataset import Dataset
 from core.ml.parts import Part
 
 TREES = 100
@@ -71,11 +72,11 @@ def fit_forest(learned: Part, seed: int, parameters: Mapping[str, object] | None
 
 
 def fit_regression(
-    learned: Part, target: FloatArray, newest: Part | None, newest_target: FloatArray | None, seed: int
+    learned: Part, newest: Part | None, target: Callable[[Dataset], FloatArray], seed: int
 ) -> tuple[bytes, int]:
-    """Boosted trees for a number per row: the model file, and how many of its rounds predict."""
-    looked_at = None if newest is None else matrix(newest, newest_target)
-    return _grown({**REGRESSION, "seed": seed}, matrix(learned, target), looked_at)
+    """Boosted trees for a number per row, ``target`` of the rows: the model file, and how many rounds predict."""
+    looked_at = None if newest is None else matrix(newest, target(newest.rows))
+    return _grown({**REGRESSION, "seed": seed}, matrix(learned, target(learned.rows)), looked_at)
 
 
 def booster_from(payload: bytes, objective: object = PARAMETERS["objective"]) -> Any:

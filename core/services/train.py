@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,12 +12,15 @@ from core import __version__
 from core.config import Ml
 from core.domain.candles import Timeframe, iso, to_ms
 from core.errors import ModelError
+from core.ml.augmentation import SOURCE as COPIES
+from core.ml.baseline import BASELINE, AgainstBaseline, against_baseline
 from core.ml.challenge import Comparison, compare
 from core.ml.dataset import Dataset, from_table
 from core.ml.evaluation import Evaluation, random_split, walk_forward
 from core.ml.manifest import Manifest, describe
 from core.ml.neighbours import SAMPLES, samples_json
 from core.ml.prediction import Champion
+from core.ml.sizing_model import SIZING, SizingFigures, SizingModel, train_sizing
 from core.ml.training import TrainedModel, train
 from core.services.views import Progress
 
@@ -40,7 +43,8 @@ class Models(Protocol):
 class TrainingReport:
     """How a training ended. ``champion``: whether ``model_id`` is the champion now; ``takeover`` says why (not).
 
-    ``comparison`` is with the champion there was before.
+    ``comparison`` is with the champion there was before, ``baseline`` with the logistic; ``sizing`` is None where
+    too few profits are known. ``tuned`` are the settings that a search has found.
     """
 
     model_id: str
@@ -52,6 +56,9 @@ class TrainingReport:
     sentence: str
     takeover: str
     comparison: Comparison
+    baseline: AgainstBaseline
+    sizing: SizingFigures | None
+    tuned: Mapping[str, float]
 
     def to_json(self) -> dict[str, object]:
         """DESIGN 9's object: ``n`` counts the samples, the figures beside it are walk-forward on ``evaluated`` rows."""
@@ -72,6 +79,9 @@ class TrainingReport:
             "sentence": self.sentence,
             "takeover": self.takeover,
             "comparison": self.comparison.to_json(),
+            "baseline": self.baseline.to_json(),
+            "sizing": sizing_json(self.sizing),
+            "tuned": dict(self.tuned),
             "walk_forward": self.walk_forward.to_json(),
             "random_split": self.random_split.to_json(),
         }
@@ -97,33 +107,36 @@ def train_from_table(
 ) -> TrainingReport:
     """Trains on the rows, evaluates the same recipe honestly, saves the model, and decides on the takeover.
 
-    The first model becomes champion, and so does one in the place of a champion whose files are damaged. A later one
-    only with ``promote``, and where it is clearly better on rows the champion has not seen. Takes seconds of CPU: run
-    it in a Worker. Raises DataError for a bad table and ModelError for data that cannot teach; the
+    With ``promote`` the first model becomes champion, and so does one in the place of a champion whose files are
+    damaged; a later one only where it is clearly better on rows the champion has not seen. Without it the caller
+    decides by the report's ``comparison``. Takes seconds of CPU: run it in a Worker. Raises DataError for a bad table and ModelError for data that cannot teach; the
     champion is then untouched.
     """
     frame = timeframe or Timeframe.parse("15m")
     dataset = data if isinstance(data, Dataset) else from_table(data, frame, settings.label, settings.features)
+    purge_ms = max_bars * frame.ms
     tell = progress or _silent
-    tell(f"training on {len(dataset)} samples", 0.05)
-    model = train(dataset, settings, to_ms(now))
-    walked = walk_forward(
-        dataset,
-        settings,
-        purge_ms=max_bars * frame.ms,
-        progress=lambda text, done: tell(text, 0.1 + 0.75 * done),
-    )
-    tell("random split, for comparison", 0.85)
+    tell(f"training on {len(dataset)} samples", 0.02)
+    model = train(dataset, settings, to_ms(now), progress=_share(tell, 0.02, 0.15))
+    walked = walk_forward(dataset, settings, purge_ms=purge_ms, progress=_share(tell, 0.15, 0.70))
+    tell("random split, for comparison", 0.70)
     split = random_split(dataset, settings)
-    extras = _files_beside(Trained(model, dataset, walked, split, settings))
+    tell("the logistic, for comparison", 0.80)
+    plain = settings.model_copy(update={"tune_trials": 0, "augment": False})
+    baseline = walk_forward(dataset, plain, BASELINE, purge_ms=purge_ms)
+    sizing = train_sizing(dataset, settings, to_ms(now), purge_ms=purge_ms, progress=_share(tell, 0.85, 0.92))
+    trained = Trained(
+        model, dataset, walked, split, settings, against_baseline(dataset, model.kind, walked, baseline), sizing
+    )
+    extras = _files_beside(trained)
     champion, damage = _current(models)
-    found = compare(champion, model.model_id, dataset, walked, label=settings.label, purge_ms=max_bars * frame.ms)
+    found = compare(champion, model.model_id, dataset, walked, label=settings.label, purge_ms=purge_ms)
     manifest = describe(
         model,
         hashlib.sha256(model.payload).hexdigest(),
         label=settings.label,
-        sources=dataset.counts(),
-        metrics={"walk_forward": walked.to_json(), "random_split": split.to_json(), "challenge": found.to_json()},
+        sources=trained.sources,
+        metrics={**trained.metrics, "challenge": found.to_json()},
         version=__version__,
         created=iso(to_ms(now)),
         trained_until=int(dataset.end_time.max()),
@@ -133,7 +146,7 @@ def train_from_table(
     )
     tell("saving", 0.95)
     models.save(model.payload, manifest, extras)
-    takes_over = found.better and (promote or champion is None)
+    takes_over = found.better and promote
     if takes_over:
         models.promote(model.model_id)
     why = f"it takes over: {found.sentence}" if takes_over and champion else found.sentence
@@ -141,12 +154,15 @@ def train_from_table(
         model_id=model.model_id,
         champion=takes_over or found.same,
         rows=len(dataset),
-        sources=dataset.counts(),
+        sources=trained.sources,
         walk_forward=walked,
         random_split=split,
         sentence=plain_words(len(dataset), walked),
         takeover=f"{damage}; {why}" if damage else why,
         comparison=found,
+        baseline=trained.baseline,
+        sizing=sizing.figures if sizing else None,
+        tuned=model.tuned,
     )
 
 
@@ -159,12 +175,38 @@ class Trained:
     walk_forward: Evaluation
     random_split: Evaluation
     settings: Ml
+    baseline: AgainstBaseline
+    sizing: SizingModel | None
+
+    @property
+    def sources(self) -> dict[str, int]:
+        """How many samples of each source were learned from; noisy copies are a source of their own."""
+        copies = {COPIES: self.model.copies} if self.model.copies else {}
+        return {**self.dataset.counts(), **copies}
+
+    @property
+    def metrics(self) -> dict[str, object]:
+        """All figures, for the manifest."""
+        return {
+            "walk_forward": self.walk_forward.to_json(),
+            "random_split": self.random_split.to_json(),
+            "baseline": self.baseline.to_json(),
+            "sizing": sizing_json(self.sizing.figures if self.sizing else None),
+            "tuned": dict(self.model.tuned),
+        }
+
+
+def sizing_json(figures: SizingFigures | None) -> dict[str, object] | None:
+    """The size model's figures with their sentence."""
+    return None if figures is None else {**asdict(figures), "counts": figures.counts, "sentence": figures.sentence}
 
 
 def _files_beside(trained: Trained) -> dict[str, bytes]:
     """The files that belong to a model beside its own, by name; a line for each. The same training, the same bytes."""
     files: dict[str, bytes] = {}
     files[SAMPLES] = samples_json(trained.dataset)
+    if trained.sizing:
+        files[SIZING] = trained.sizing.to_json()
     return files
 
 
@@ -198,6 +240,11 @@ def _current(models: Models) -> tuple[Champion | None, str]:
         return models.champion(), ""
     except ModelError as error:
         return None, f"the former champion could not be read ({error})"
+
+
+def _share(tell: Progress, first: float, last: float) -> Progress:
+    """Progress of one part of the work as progress of the whole."""
+    return lambda text, done: tell(text, first + (last - first) * done)
 
 
 def _silent(text: str, fraction: float) -> None:

@@ -201,3 +201,69 @@ def test_wrong_use_ends_with_2(julaba: Julaba) -> None:
     assert julaba("predict") == 2
     assert julaba("pipeline", "--days", "0") == 2
     assert julaba("pipeline", "--days", "3", "--from", "2024-01-01") == 2
+
+
+@pytest.mark.parametrize("kind", ["xgb", "forest", "logistic"])
+def test_every_kind_trains_is_asked_and_stands_beside_the_baseline(
+    julaba: Julaba, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    table(150, effect=1.0).to_csv("rows.csv", index=False)
+    store(walk("LINK", 1, 400))
+
+    assert julaba("train", "--data", "rows.csv", "--model", kind, "--json") == 0
+    trained = answer(capsys)
+    assert julaba("predict", "LINK/USDT", "--json") == 0
+    found = answer(capsys)
+
+    assert trained["model_id"].startswith(f"{kind}-v1-")
+    assert trained["champion"]
+    assert found["model_id"] == trained["model_id"]
+    odds = found["ml_win_probability"] / (1 - found["ml_win_probability"])
+    assert sum(reason["log_odds"] for reason in found["reasons"]) == pytest.approx(np.log(odds), abs=1e-4)
+    baseline = trained["baseline"]
+    if kind == "logistic":
+        assert baseline["sentence"] == "the logistic is the baseline itself"
+    else:
+        assert baseline["low"] <= baseline["gain"] <= baseline["high"]
+        assert f"on the same {trained['evaluated']} signals" in baseline["sentence"]
+
+
+def test_copies_and_found_settings_are_told(julaba: Julaba, capsys: pytest.CaptureFixture[str]) -> None:
+    table(150, effect=1.0).to_csv("rows.csv", index=False)
+
+    assert julaba("train", "--data", "rows.csv", "--augment", "--tune", "2", "--json") == 0
+    streams = capsys.readouterr()
+    found = json.loads(streams.out)
+    assert found["sources"] == {"backtest": 150, "augmented": 120}  # the newest 30 only served early stopping
+    assert "max_depth" in found["tuned"]
+    assert "trying settings, 2 of 2" in streams.err
+    assert found["sizing"]["n"] == 90
+    assert found["sizing"]["sentence"].startswith("size model: ")
+
+
+def test_the_text_names_the_baseline_the_size_model_and_the_settings(
+    julaba: Julaba, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table(150, effect=1.0).to_csv("rows.csv", index=False)
+
+    assert julaba("train", "--data", "rows.csv", "--tune", "1") == 0
+    out = capsys.readouterr().out
+    assert "\nlogistic" in out
+    assert "\nsquared error of boosted trees " in out
+    assert "\nsize model: rank correlation " in out
+    assert "\nsettings found: max_depth 4, learning_rate 0.1" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--model", "magic"), "'xgb', 'forest', 'logistic'"),
+        (("--tune", "0"), "at least 1"),
+        (("--tune", "501"), "500"),
+    ],
+)
+def test_a_kind_and_a_number_of_trials_that_are_none_are_refused(
+    julaba: Julaba, capsys: pytest.CaptureFixture[str], words: tuple[str, str], sentence: str
+) -> None:
+    assert julaba("train", *words) == 2
+    assert sentence in capsys.readouterr().err
