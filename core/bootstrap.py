@@ -138,6 +138,7 @@ async def engine(
     from core.adapters.sqlite_chat import SqliteChat
     from core.adapters.sqlite_database import Database
     from core.adapters.sqlite_ledger import SqliteLedger
+    from core.adapters.sqlite_models import SqliteModels
     from core.services.approvals import Approvals
     from core.services.bus import Bell
     from core.services.champion import champion_reader
@@ -148,7 +149,9 @@ async def engine(
     from core.services.loop import TradingLoop
     from core.services.outbox import Outbox
     from core.services.predict import ChampionPredictor
+    from core.services.registry import Registry
     from core.services.retrain import Trainer
+    from core.services.takeovers import Takeovers
     from core.services.worker import Worker
 
     async with AsyncExitStack() as stack:
@@ -186,6 +189,8 @@ async def engine(
 
         approvals = Approvals(settings, time, chat, loop, bell)
         gatekeeper = Gatekeeper(settings, time, ledger, chat, loop, bell, info, approvals)
+        registry = Registry(models, SqliteModels(db), time, worker.run)
+        takeovers = Takeovers(settings, time, loop, bell, registry, gatekeeper, approvals)
         # A client of its own, so that a long history does not stand in line before the next close's candles.
         history = market(settings)
         stack.push_async_callback(history.close)
@@ -199,7 +204,8 @@ async def engine(
             loop,
             live,
             gatekeeper,
-            train=lambda tell: trainer.train(tell, promote=loop.memory.controls.approved_weight == 0),
+            takeovers,
+            train=trainer.train,
             champion=info,
             bell=bell,
             gemini=gemini_note or (f"on ({settings.gemini.model})" if advisor else "off (no key)"),
@@ -212,6 +218,7 @@ async def engine(
             outbox=Outbox(chat, bell),
             live=live,
             gatekeeper=gatekeeper,
+            takeovers=takeovers,
             champion=info,
             bell=bell,
             progress=progress,

@@ -164,6 +164,7 @@ class Ledger(Protocol):
     async def signals_per_pair(self) -> Mapping[Pair, int]: ...
     async def outcome_count(self) -> int: ...
     async def outcomes(self) -> list[Outcome]: ...
+    async def sample_counts(self) -> Mapping[tuple[str, str], int]: ...
     async def trade_rows(self) -> list[TradeRow]: ...
     async def row_of(self, decision_id: int | None = None) -> TradeRow | None: ...
     async def decisions(
@@ -219,6 +220,27 @@ class StoredApproval:
     answered_at: int | None = None
     answer_note: str = ""
     body: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChampionRecord:
+    """The beginning of a reign: ``model_id`` became champion of ``line`` at ``since`` (epoch ms), by whom and why."""
+
+    line: str
+    model_id: str
+    since: int
+    chosen_by: str
+    reason: str
+
+
+class ChampionBook(Protocol):
+    """Who was champion when. Which model is champion now is said by its files; the book follows them."""
+
+    async def champions(self) -> list[ChampionRecord]: ...
+    async def crowned(
+        self, record: ChampionRecord, controls: Controls | None = None, events: Iterable[Event] = ()
+    ) -> None: ...
+    async def promised(self) -> StoredApproval | None: ...
 
 
 class ChatStore(Protocol):

@@ -89,9 +89,69 @@ class ModelFiles:
         pointer, export = json.loads(self._read(self.root / _POINTER)), self.root / EXPORT
         if pointer.get("model_sha256") != champion.manifest.model_sha256:
             raise ModelError(f"{self.root / _POINTER} names another version of {model_id}; {_ADVICE}")
-        if export.exists() and hashlib.sha256(self._read(export)).hexdigest() != champion.manifest.model_sha256:
+        if export.exists() and self._is_foreign(export, champion.manifest):
             raise ModelError(f"{export} is not the champion's file (cut, changed or foreign); delete it or train again")
         return champion
+
+    def _is_foreign(self, export: Path, manifest: Manifest) -> bool:
+        """Whether an export is neither the champion's file nor another model's: that one a cut-off promotion leaves."""
+        found = hashlib.sha256(self._read(export)).hexdigest()
+        if found == manifest.model_sha256:
+            return False
+        return all(found != self._hash_of(model_id) for model_id in self.ids())
+
+    def _hash_of(self, model_id: str) -> str | None:
+        try:
+            return self.manifest(model_id).model_sha256
+        except ModelError:
+            return None
+
+    def mend(self) -> bool:
+        """Gives a promotion that was cut off between its two files its end: the export is the pointer's model again.
+
+        True where there was something to mend. What is damaged otherwise stays as it is: training mends that.
+        """
+        try:
+            model_id = self.champion_id()
+            if model_id is None or self.damage(model_id):
+                return False
+            content = self._read(self._model(model_id))
+            export = self.root / EXPORT
+            if export.exists() and (self._read(export) == content or self._is_foreign(export, self.manifest(model_id))):
+                return False
+            self._write(export, content)
+        except ModelError:
+            return False
+        return True
+
+    def damage(self, model_id: str) -> str:
+        """What is wrong with a saved model's files, told without loading it; empty where they are whole."""
+        try:
+            manifest = self.manifest(model_id)
+            path = self._model(model_id)
+            if hashlib.sha256(self._read(path)).hexdigest() != manifest.model_sha256:
+                return f"{path.name} is not the file its manifest describes"
+            for name in manifest.extras:
+                self.beside(model_id, name)
+        except ModelError as error:
+            return str(error)
+        return ""
+
+    def remove(self, model_id: str) -> None:
+        """Deletes a saved model, its manifest last, so that what is cut off in between is still listed.
+
+        Raises ModelError for the champion, and where the disk refuses.
+        """
+        if model_id == self.champion_id():
+            raise ModelError(f"{model_id} is the champion and stays")
+        manifest = self._manifest(model_id)
+        try:
+            for path in sorted(self.root.glob(f"{model_id}.*")):
+                if path != manifest:
+                    path.unlink()
+            manifest.unlink()
+        except OSError as error:
+            raise ModelError(f"{model_id} cannot be deleted ({error.strerror})") from error
 
     def load(self, model_id: str) -> Champion:
         """A saved model, checked. Raises ModelError naming the file and what to do."""

@@ -30,7 +30,8 @@ def audit_hash(previous: str, time: int, user_id: int, user_name: str, action: s
     return hashlib.sha256(json.dumps([previous, time, user_id, user_name, action, detail]).encode()).hexdigest()
 
 
-def _approval(row: Row) -> StoredApproval:
+def read_approval(row: Row) -> StoredApproval:
+    """An approval as it stands in its table."""
     return StoredApproval(lines=tuple(json.loads(row["lines"])), **{name: row[name] for name in _APPROVAL})
 
 
@@ -106,11 +107,11 @@ class SqliteChat:
 
     async def approval(self, approval_id: int) -> StoredApproval | None:
         row = await self._db.row("SELECT * FROM approvals WHERE approval_id = ?", (approval_id,))
-        return _approval(row) if row else None
+        return read_approval(row) if row else None
 
     async def open_approvals(self) -> list[StoredApproval]:
         rows = await self._db.rows("SELECT * FROM approvals WHERE state = 'pending' ORDER BY approval_id")
-        return [_approval(row) for row in rows]
+        return [read_approval(row) for row in rows]
 
     async def answer(
         self,

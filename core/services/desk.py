@@ -12,7 +12,7 @@ from core.config import Settings
 from core.domain.account import Position
 from core.domain.candles import DAY_MS, Candles, Pair, to_datetime, to_ms
 from core.domain.ledger import FollowRecord, Switch
-from core.domain.messages import Event, ModelTrained
+from core.domain.messages import Event
 from core.domain.trading import FollowKind, Leg, Levels
 from core.engine.step import duration_minutes
 from core.errors import UsageError
@@ -21,9 +21,12 @@ from core.ports import ChatStore, Clock, Ledger
 from core.reports.charts import candle_chart
 from core.services.bus import Bell
 from core.services.champion import ChampionInfo
+from core.services.explain import Explainer, WhyView
 from core.services.gatekeeper import Gatekeeper, condition_views
 from core.services.live import SWITCHED_BY, LiveTrading
 from core.services.loop import TradingLoop
+from core.services.registry import ModelList
+from core.services.takeovers import Promotion, RollbackPlan, Takeovers
 from core.services.views import (
     Actor,
     ApprovalView,
@@ -57,6 +60,7 @@ class Desk:
         loop: TradingLoop,
         live: LiveTrading,
         gatekeeper: Gatekeeper,
+        takeovers: Takeovers,
         train: Callable[[Progress], Awaitable[TrainingView]],
         champion: Callable[[], ChampionInfo],
         bell: Bell,
@@ -65,10 +69,12 @@ class Desk:
         self._settings = settings
         self._clock = clock
         self._ledger = ledger
+        self._explainer = Explainer(ledger)
         self._chat = chat
         self._loop = loop
         self._live = live
         self._gatekeeper = gatekeeper
+        self._takeovers = takeovers
         self._train = train
         self._champion = champion
         self._bell = bell
@@ -236,6 +242,9 @@ class Desk:
             return None, (), None
         return record.follow.levels, record.follow.legs, record.follow.entry_time
 
+    async def why(self, number: int | None, is_trade: bool = False) -> WhyView:
+        return await self._explainer.why(number, is_trade)
+
     async def trade_events(self, trade_id: int) -> list[Event]:
         """What was told about a trade so far, oldest first."""
         return await self._chat.trade_events(trade_id)
@@ -293,31 +302,29 @@ class Desk:
         return answer
 
     async def retrain(self, actor: Actor, progress: Progress) -> TrainingView:
-        """One at a time; a second call raises UsageError. A new champion at a weight above 0 takes the weight away."""
+        """One at a time; a second call raises UsageError."""
         if self._training.locked():
             raise UsageError("a training is already running")
         async with self._training:
-            before = self._champion().model_id
             await self._note(actor, "retrain", "started")
-            view = await self._train(progress)
-            if view.champion and view.model_id != before:
-                await self._welcome(view)
-            return view
+            return await self._takeovers.after_training(await self._train(progress))
 
-    async def _welcome(self, view: TrainingView) -> None:
-        """A new champion: the evidence stays with the line, a weight and open approvals do not."""
-        assert view.model_id is not None
-        await self._gatekeeper.revoke(f"{view.model_id} has become the champion")
-        await self._gatekeeper.approvals.withdraw(f"{view.model_id} has become the champion", "weight")
-        event = ModelTrained(
-            key=f"model:{view.model_id}:{to_ms(self._clock.now())}",
-            time=self._clock.now(),
-            model_id=view.model_id,
-            champion=True,
-            summary=view.sentence,
-        )
-        await self._ledger.publish([event])
-        self._bell.ring()
+    async def models(self) -> ModelList:
+        return await self._takeovers.models()
+
+    async def ask_promotion(self, model_id: str, actor: Actor) -> Promotion:
+        asked = await self._takeovers.ask(model_id, actor)
+        await self._note(actor, "ask_promotion", f"{asked.model_id}: {asked.sentence}")
+        return asked
+
+    async def plan_rollback(self, actor: Actor) -> RollbackPlan:
+        return await self._takeovers.plan_rollback(actor)
+
+    async def rollback(self, model_id: str, actor: Actor) -> RollbackPlan:
+        """Goes back to the champion before, which must be ``model_id``: what the person was shown."""
+        plan = await self._takeovers.rollback(model_id, actor)
+        await self._note(actor, "rollback", f"{plan.champion} to {model_id}")
+        return plan
 
     async def approval(self, approval_id: int) -> ApprovalView | None:
         return await self._gatekeeper.approvals.view(approval_id)

@@ -18,6 +18,7 @@ from core.services.desk import Desk
 from core.services.gatekeeper import Gatekeeper
 from core.services.live import LiveTrading
 from core.services.outbox import Outbox
+from core.services.takeovers import Takeovers
 from core.services.views import Actor, Progress
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Engine:
     outbox: Outbox
     live: LiveTrading
     gatekeeper: Gatekeeper
+    takeovers: Takeovers
     champion: Callable[[], ChampionInfo]
     bell: Bell
     progress: Progress = lambda text, done: None
@@ -57,9 +59,11 @@ class Engine:
 
     async def _upkeep(self) -> None:
         await self.live.ready.wait()
+        await self._begin()
         tried: Tried | None = None
         while True:
             try:
+                await self.takeovers.follow()
                 await self.gatekeeper.review()
                 outcomes = await self.ledger.outcome_count()
                 if self._retraining_due(outcomes, tried):
@@ -70,6 +74,12 @@ class Engine:
             except Exception:  # the edge of a loop: neither a review nor a training may end the trading
                 log.exception("upkeep failed")
             await asyncio.sleep(UPKEEP_EVERY)
+
+    async def _begin(self) -> None:
+        try:
+            await self.takeovers.start()
+        except Exception:  # the edge of a loop: an unfinished promotion must not end the trading
+            log.exception("the models could not be looked through")
 
     def _retraining_due(self, outcomes: int, tried: Tried | None) -> bool:
         """At the first start, after ``ml.retrain_after`` new live outcomes, and weekly."""

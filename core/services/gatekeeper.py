@@ -108,21 +108,24 @@ class Gatekeeper:
 
     async def revoke(self, reason: str) -> None:
         """Weight 0 at once, with an alert; nothing happens where the weight is 0 already."""
-        weight = self._controls.approved_weight
-        if weight == 0:
-            return
+        await self._set_to_zero(lambda weight: self.revocation(weight, reason) if weight > 0 else None)
+
+    def revocation(self, weight: float, reason: str) -> Notice:
+        """The alert that says that a weight is gone, and why."""
         now = self._clock.now()
-        notice = Notice(
+        return Notice(
             key=f"weight:revoked:{to_ms(now)}",
             time=now,
             topic="weight",
             title=f"The model's weight {weight:g} is taken away",
             detail=f"{reason[0].upper()}{reason[1:]}. It decides nothing until an approver grants a weight again.",
         )
-        await self._set_to_zero(notice)
 
-    async def _set_to_zero(self, notice: Notice) -> None:
+    async def _set_to_zero(self, told: Callable[[float], Notice | None]) -> None:
         async with self._loop.changing:
+            notice = told(self._controls.approved_weight)
+            if notice is None:
+                return
             controls = replace(self._controls, approved_weight=0.0, approved_model=None)
             await self._ledger.set_controls(controls, [notice])
             self._loop.memory.controls = controls
@@ -180,7 +183,7 @@ class Gatekeeper:
             topic="weight",
             title=f"{actor.name} set the model's weight to 0",
         )
-        await self._set_to_zero(notice)
+        await self._set_to_zero(lambda weight: notice)
 
     async def _ask(self, weight: float, champion: ChampionInfo, look: Look, actor: Actor) -> int:
         shown = await self._preview(weight)

@@ -51,7 +51,6 @@ def retrain_job(
     settings: Settings,
     live: Rows,
     now: datetime,
-    promote: bool,
 ) -> tuple[TrainingReport, bytes | None]:
     """For a worker process: backtest, training, evaluation, and a picture of how well its probabilities hold.
 
@@ -67,7 +66,7 @@ def retrain_job(
         now,
         timeframe=settings.frame,
         max_bars=settings.strategy.max_bars,
-        promote=promote,
+        promote=False,
         progress=lambda text, done: progress(text, 0.2 + 0.8 * done),
     )
     return report, _picture(report)
@@ -102,8 +101,8 @@ class Trainer:
         self._monotonic = monotonic
         self.rows = 0
 
-    async def train(self, progress: Progress, *, promote: bool) -> TrainingView:
-        """``promote`` False where a new champion needs an approver. Data that cannot teach is no error."""
+    async def train(self, progress: Progress) -> TrainingView:
+        """Makes a challenger; whether it becomes champion is decided elsewhere. Data that cannot teach is no error."""
         began, began_at = self._clock.now(), self._monotonic()
         await self._before()
         warning = await self._fetch(progress)
@@ -118,7 +117,6 @@ class Trainer:
                     self._settings,
                     live,
                     began,
-                    promote,
                 )
         except ModelError as error:
             self.rows = error.rows if isinstance(error, TooFewSamples) else self.rows
@@ -134,6 +132,7 @@ class Trainer:
             metrics=report.metrics,
             picture=picture,
             seconds=self._monotonic() - began_at,
+            comparison=report.comparison,
         )
 
     async def _fetch(self, progress: Progress) -> str:

@@ -109,8 +109,8 @@ def train_from_table(
 
     With ``promote`` the first model becomes champion, and so does one in the place of a champion whose files are
     damaged; a later one only where it is clearly better on rows the champion has not seen. Without it the caller
-    decides by the report's ``comparison``. Takes seconds of CPU: run it in a Worker. Raises DataError for a bad table and ModelError for data that cannot teach; the
-    champion is then untouched.
+    decides by the report's ``comparison``. Takes seconds of CPU: run it in a Worker. Raises DataError for a bad table
+    and ModelError for data that cannot teach; the champion is then untouched.
     """
     frame = timeframe or Timeframe.parse("15m")
     dataset = data if isinstance(data, Dataset) else from_table(data, frame, settings.label, settings.features)

@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from core.ml.challenge import Comparison
 
 Progress = Callable[[str, float], None]
 """Called with a short text and the fraction done (0..1); must not block."""
@@ -176,7 +179,7 @@ class WeightAnswer:
 
 @dataclass(frozen=True, slots=True)
 class TrainingView:
-    """How a training ended. ``picture`` is a PNG, or None."""
+    """How a training ended. ``picture`` is a PNG, or None; ``comparison`` is with the champion there was before."""
 
     model_id: str | None
     champion: bool
@@ -185,3 +188,4 @@ class TrainingView:
     metrics: Mapping[str, float | None]
     picture: bytes | None
     seconds: float
+    comparison: Comparison | None = None

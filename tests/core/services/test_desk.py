@@ -13,13 +13,16 @@ from typing import Any, cast
 import pytest
 
 from core.adapters.candle_files import CandleFiles
+from core.adapters.model_files import ModelFiles
 from core.adapters.sqlite_chat import broken_link
+from core.adapters.sqlite_models import SqliteModels
 from core.config import Settings
 from core.domain.candles import Candles, Pair, to_datetime
 from core.domain.ledger import Controls, Effect
 from core.domain.messages import ModelTrained, Notice, SignalDecided
 from core.domain.trading import Candidate, FollowKind, GeminiOpinion
 from core.errors import UsageError
+from core.ml.challenge import Comparison
 from core.ports import MarketData, StoredApproval
 from core.services.approvals import Approvals
 from core.services.bus import Bell
@@ -27,9 +30,12 @@ from core.services.champion import ChampionInfo
 from core.services.desk import Desk
 from core.services.gatekeeper import Gatekeeper
 from core.services.live import LiveTrading
+from core.services.registry import Registry
+from core.services.takeovers import Takeovers
 from core.services.views import Actor, Progress, TrainingView
 from tests.ledgers import Books, Stage, books, market, settings
 from tests.markets import M15, START
+from tests.thrones import inline, no_better, saved
 
 FIRST, LAST = 400, 900
 LINK, ETH = Pair.parse("LINK/USDT"), Pair.parse("ETH/USDT")
@@ -113,6 +119,15 @@ async def office(
             stage.loop,
             live,
             keeper,
+            Takeovers(
+                config,
+                stage.clock,
+                stage.loop,
+                bell,
+                Registry(ModelFiles(path / "models"), SqliteModels(kept.db), stage.clock, inline),
+                keeper,
+                approvals,
+            ),
             train=school.train,
             champion=lambda: school.champion,
             bell=bell,
@@ -421,7 +436,9 @@ async def test_a_new_champion_takes_the_weight_away_and_open_questions_with_it(t
         number = await at.kept.chat.ask(
             approval(0.75), lambda n: Notice(key="x", time=at.desk.now(), topic="weight", title="asked")
         )
-        at.school.result = trained("m2", True)
+        saved(ModelFiles(tmp_path / "models"), "m2")
+        alone = Comparison(None, "m2", 0, True, "it is the first model and becomes champion")
+        at.school.result = replace(trained("m2", False), comparison=alone)
         await at.desk.retrain(ANN, lambda text, done: None)
         view = await at.desk.approval(number)
         events = [item.event for item in await at.kept.chat.pending(100)]
@@ -434,7 +451,11 @@ async def test_a_new_champion_takes_the_weight_away_and_open_questions_with_it(t
         assert "The model's weight 0.5 is taken away" in [e.title for e in events if isinstance(e, Notice)]
 
 
-@pytest.mark.parametrize("result", [trained("m2", False), trained("m1", True), trained(None, False)])
+SAME = replace(trained("m1", True), comparison=no_better("m1", "m1"))
+STAYS = replace(trained("m2", False), comparison=no_better("m1", "m2"))
+
+
+@pytest.mark.parametrize("result", [STAYS, SAME, trained(None, False)])
 async def test_a_training_that_changes_no_champion_changes_no_weight(tmp_path: Path, result: TrainingView) -> None:
     async with office(tmp_path) as at:
         at.school.champion, at.school.result = ChampionInfo("m1", {}, 400), result

@@ -32,12 +32,21 @@ class World:
     outcomes: int = 0
     trainings: int = 0
     reviews: int = 0
+    starts: int = 0
     trouble: Exception | None = None
     ready: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
         self.ready.set()
         await asyncio.Event().wait()
+
+    async def start(self) -> None:
+        self.starts += 1
+        if self.trouble is not None:
+            raise self.trouble
+
+    async def follow(self) -> None:
+        return
 
     async def review(self) -> None:
         self.reviews += 1
@@ -66,7 +75,7 @@ class World:
 @asynccontextmanager
 async def running(world: World) -> AsyncIterator[World]:
     part = cast(Any, world)
-    engine = Engine(settings(), world.clock, part, part, part, part, part, lambda: world.info, Bell())
+    engine = Engine(settings(), world.clock, part, part, part, part, part, part, lambda: world.info, Bell())
     task = asyncio.create_task(engine.run())
     try:
         await world.rest()
@@ -125,7 +134,7 @@ async def test_the_first_training_is_announced_and_so_is_that_there_is_no_model_
     async with books(tmp_path) as kept:
         world = World()
         part = cast(Any, world)
-        engine = Engine(settings(), world.clock, kept.ledger, part, part, part, part, lambda: world.info, Bell())
+        engine = Engine(settings(), world.clock, kept.ledger, part, part, part, part, part, lambda: world.info, Bell())
         await engine._retrain()
         titles = [item.event.title for item in await kept.chat.pending(10)]  # type: ignore[union-attr]
 

@@ -81,10 +81,11 @@ async def test_the_job_trains_and_draws_from_both(stored: CandleFiles, tmp_path:
     told: list[float] = []
     rows = await lived(tmp_path)
     models = ModelFiles(tmp_path / "models")
-    report, picture = retrain_job(lambda _, done: told.append(done), stored, models, settings(), rows, END, True)
+    report, picture = retrain_job(lambda _, done: told.append(done), stored, models, settings(), rows, END)
 
-    assert report.champion
-    assert models.champion_id() == report.model_id
+    assert report.comparison.first
+    assert (report.champion, models.champion_id()) == (False, None)
+    assert models.ids() == (report.model_id,)
     assert picture is not None
     assert picture.startswith(b"\x89PNG")
     assert told == sorted(told)
@@ -103,7 +104,7 @@ async def test_too_few_samples_are_an_answer_that_counts_them(tmp_path: Path) ->
         mexc.gone = {"LINKUSDT", "ETHUSDT", "SOLUSDT", "BTCUSDT"}
         models = ModelFiles(tmp_path / "models")
         trainer = Trainer(config, stage.clock, exchange, few, kept.ledger, models, _nothing)
-        view = await trainer.train(lambda text, done: None, promote=True)
+        view = await trainer.train(lambda text, done: None)
         await exchange.close()
 
     assert view.model_id is None

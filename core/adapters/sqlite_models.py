@@ -1,0 +1,53 @@
+"""Who was champion when: one row per reign's beginning, oldest first. The models themselves are files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+
+from core.adapters.sqlite_chat import read_approval
+from core.adapters.sqlite_database import Database
+from core.adapters.sqlite_ledger import put_events
+from core.domain.ledger import Controls
+from core.domain.messages import Event
+from core.ports import ChampionRecord, StoredApproval
+
+
+class SqliteModels:
+    """Implements ``core.ports.ChampionBook`` on a ``Database``."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def champions(self) -> list[ChampionRecord]:
+        """All reigns, in the order in which they began."""
+        rows = await self._db.rows("SELECT * FROM champions ORDER BY seq")
+        return [
+            ChampionRecord(row["line"], row["model_id"], row["since"], row["chosen_by"], row["reason"]) for row in rows
+        ]
+
+    async def crowned(
+        self, record: ChampionRecord, controls: Controls | None = None, events: Iterable[Event] = ()
+    ) -> None:
+        """Notes a reign's beginning, with the controls it changes and what is told of it, together."""
+        async with self._db.transaction() as tx:
+            await tx.execute(
+                "INSERT INTO champions (line, model_id, since, chosen_by, reason) VALUES (?, ?, ?, ?, ?)",
+                (record.line, record.model_id, record.since, record.chosen_by, record.reason),
+            )
+            if controls is not None:
+                await tx.executemany(
+                    "INSERT OR REPLACE INTO controls VALUES (?, ?)",
+                    [(key, json.dumps(value)) for key, value in asdict(controls).items()],
+                )
+            await put_events(tx, events)
+
+    async def promised(self) -> StoredApproval | None:
+        """The newest promotion that was approved, where no reign has begun since: it was cut off before its files."""
+        row = await self._db.row(
+            "SELECT * FROM approvals WHERE kind = 'promote' AND state = 'approved' "
+            "AND answered_at > coalesce((SELECT since FROM champions ORDER BY seq DESC LIMIT 1), 0) "
+            "ORDER BY answered_at DESC, approval_id DESC LIMIT 1"
+        )
+        return read_approval(row) if row else None

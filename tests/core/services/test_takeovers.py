@@ -1,0 +1,357 @@
+"""Takeovers: by itself at weight 0, by an approver above it, and the way back; whole also when the power fails."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.domain.messages import ApprovalAsked, ApprovalEnded, ModelTrained, Notice
+from core.errors import ModelError, UsageError
+from core.ml.challenge import Comparison
+from core.services.takeovers import Takeovers
+from tests.ledgers import settings
+from tests.thrones import ANN, OLE, VAL, better, no_better, saved, throne, trained
+
+ASKS = settings(ml={"auto_takeover": False})
+
+
+async def test_the_first_model_becomes_champion_and_is_written_into_the_book(tmp_path: Path) -> None:
+    async with throne(tmp_path, ()) as at:
+        saved(at.files, "new")
+        alone = Comparison(None, "new", 0, True, "it is the first model and becomes champion")
+        view = await at.takeovers.after_training(trained("new", alone))
+
+        assert view.champion
+        assert at.files.champion_id() == "new"
+        assert await at.reigns() == ["new"]
+        assert [type(e) for e in await at.told()] == [ModelTrained]
+
+
+async def test_with_weight_0_a_clearly_better_challenger_takes_over_by_itself(tmp_path: Path) -> None:
+    async with throne(tmp_path) as at:
+        saved(at.files, "new", parent="first")
+        view = await at.takeovers.after_training(trained("new", better("first", "new")))
+
+        assert view.champion
+        assert view.sentence.endswith("it takes over")
+        assert at.files.champion_id() == "new"
+        assert await at.reigns() == ["first", "new"]
+        assert [e.model_id for e in await at.told() if isinstance(e, ModelTrained)] == ["new"]
+
+
+async def test_a_challenger_that_is_no_better_stays_a_challenger(tmp_path: Path) -> None:
+    async with throne(tmp_path) as at:
+        saved(at.files, "new", parent="first")
+        view = await at.takeovers.after_training(trained("new", no_better("first", "new")))
+
+        assert not view.champion
+        assert (at.files.champion_id(), await at.reigns()) == ("first", ["first"])
+        assert await at.told() == []
+
+
+async def test_a_challenger_trained_on_the_same_samples_is_no_challenger(tmp_path: Path) -> None:
+    async with throne(tmp_path) as at:
+        same = trained("first", no_better("first", "first"))
+        assert await at.takeovers.after_training(same) == same
+        assert await at.reigns() == ["first"]
+
+
+async def test_where_the_setting_says_so_a_better_challenger_asks_instead(tmp_path: Path) -> None:
+    async with throne(tmp_path, config=ASKS) as at:
+        saved(at.files, "new", parent="first", challenge=better("first", "new"))
+        view = await at.takeovers.after_training(trained("new", better("first", "new")))
+        card = await at.approvals.view(1)
+
+        assert not view.champion
+        assert "approval 1 asks" in view.sentence
+        assert at.files.champion_id() == "first"
+        assert card is not None
+        assert (card.kind, card.title, card.model_id) == ("promote", "May new become champion?", "new")
+        assert any("squared error lower by 0.0120" in line for line in card.lines)
+        assert not any("weight" in line for line in card.lines)
+
+
+async def test_with_a_weight_only_an_approver_promotes_and_the_weight_goes_once(tmp_path: Path) -> None:
+    async with throne(tmp_path) as at:
+        await at.give_weight(0.25)
+        saved(at.files, "new", parent="first", challenge=better("first", "new"))
+        await at.takeovers.after_training(trained("new", better("first", "new")))
+        assert at.files.champion_id() == "first"
+        with pytest.raises(UsageError, match="only an approver"):
+            await at.approvals.answer(1, True, OLE)
+        assert await at.weights() == (0.25, 0.25)
+        view = await at.approvals.answer(1, True, ANN)
+        await at.keeper.review()
+        told = await at.told()
+
+        assert view.state == "approved"
+        assert at.files.champion_id() == "new"
+        assert await at.weights() == (0, 0)
+        assert [n.title for n in told if isinstance(n, Notice)] == ["The model's weight 0.25 is taken away"]
+        assert await at.reigns() == ["first", "new"]
+        with pytest.raises(UsageError, match="Ann has approved this"):
+            await at.approvals.answer(1, True, ANN)
+
+
+async def test_a_no_leaves_the_champion_and_its_weight(tmp_path: Path) -> None:
+    async with throne(tmp_path) as at:
+        await at.give_weight(0.5)
+        saved(at.files, "new", challenge=better("first", "new"))
+        await at.takeovers.ask("new", OLE)
+        await at.approvals.answer(1, False, ANN)
+
+        assert at.files.champion_id() == "first"
+        assert await at.weights() == (0.5, 0.5)
+
+
+async def test_a_promotion_card_survives_a_restart_and_expires_unanswered(tmp_path: Path) -> None:
+    async with throne(tmp_path) as at:
+        saved(at.files, "new", challenge=better("first", "new"))
+        await at.takeovers.ask("new", OLE)
+        asked = await at.approvals.view(1)
+    async with throne(tmp_path) as at:
+        assert await at.approvals.view(1) == asked
+        at.pass_by(hours=73)
+        await at.keeper.review()
+        with pytest.raises(UsageError, match=r"expired .*; ask again with /models"):
+            await at.approvals.answer(1, True, ANN)
+
+        assert at.files.champion_id() == "first"
+
+
+async def test_asking_twice_gives_the_card_that_waits_and_another_model_takes_its_place(tmp_path: Path) -> None:
+    async with throne(tmp_path) as at:
+        saved(at.files, "new")
+        saved(at.files, "newer")
+        first = await at.takeovers.ask("new", OLE)
+        again = await at.takeovers.ask("new", ANN)
+        other = await at.takeovers.ask("newer", ANN)
+        ended = await at.approvals.view(first.approval_id)
+
+        assert again.approval_id == first.approval_id != other.approval_id
+        assert ended is not None
+        assert ended.state == "withdrawn"
+
+
+async def test_a_card_whose_champion_is_gone_or_whose_file_has_changed_grants_nothing(tmp_path: Path) -> None:
+    async with throne(tmp_path) as at:
+        saved(at.files, "new")
+        await at.takeovers.ask("new", OLE)
+        saved(at.files, "other")
+        at.files.promote("other")
+        with pytest.raises(UsageError, match="compared with first, which is no longer the champion"):
+            await at.approvals.answer(1, True, ANN)
+        at.files.promote("first")
+        await at.takeovers.ask("new", OLE)
+        (at.files.root / "new.json").write_bytes(b"hello")
+        with pytest.raises(UsageError, match=r"new\.json is not the file its manifest describes"):
+            await at.approvals.answer(2, True, ANN)
+
+        assert at.files.champion_id() == "first"
+
+
+async def test_what_cannot_be_asked_for_is_one_sentence(tmp_path: Path) -> None:
+    async with throne(tmp_path) as at:
+        saved(at.files, "broken")
+        (at.files.root / "broken.json").write_bytes(b"hello")
+        for name, sentence in (
+            ("first", "the champion already"),
+            ("nobody", "there is no model nobody; /models"),
+            ("broken", "broken cannot become champion: broken.json is not"),
+        ):
+            with pytest.raises(UsageError, match=sentence):
+                await at.takeovers.ask(name, OLE)
+
+
+async def test_a_card_says_when_the_two_were_never_compared(tmp_path: Path) -> None:
+    async with throne(tmp_path, ("first", "second")) as at:
+        saved(at.files, "new", challenge=better("first", "new"))
+        await at.takeovers.ask("new", OLE)
+        card = await at.approvals.view(1)
+
+        assert card is not None
+        assert "It was compared with first at its training, never with second." in card.lines
+
+
+async def test_a_rollback_goes_back_one_champion_at_a_time_and_then_there_is_nothing(tmp_path: Path) -> None:
+    async with throne(tmp_path, ("first", "second", "third")) as at:
+        plan = await at.takeovers.plan_rollback(OLE)
+        assert (plan.champion, plan.target.model_id, plan.weight) == ("third", "second", 0)
+        assert at.files.champion_id() == "third"
+        await at.takeovers.rollback("second", OLE)
+        assert at.files.champion_id() == "second"
+        at.pass_by(hours=1)
+        await at.takeovers.rollback("first", OLE)
+        assert at.files.champion_id() == "first"
+        with pytest.raises(UsageError, match="nothing to go back to"):
+            await at.takeovers.plan_rollback(OLE)
+
+        assert await at.reigns() == ["first", "second", "third", "second", "first"]
+        assert [e.title for e in await at.told() if isinstance(e, Notice)] == [
+            "Ole went back to second",
+            "Ole went back to first",
+        ]
+
+
+async def test_a_tap_on_an_old_rollback_button_does_nothing(tmp_path: Path) -> None:
+    async with throne(tmp_path, ("first", "second", "third")) as at:
+        await at.takeovers.rollback("second", OLE)
+        with pytest.raises(UsageError, match="now goes back to first, not second"):
+            await at.takeovers.rollback("second", OLE)
+
+        assert at.files.champion_id() == "second"
+
+
+async def test_with_a_weight_a_rollback_takes_an_approver_and_the_weight_with_one_alert(tmp_path: Path) -> None:
+    async with throne(tmp_path, ("first", "second")) as at:
+        await at.give_weight(0.25)
+        with pytest.raises(UsageError, match=r"a weight of 0\.25: only an approver"):
+            await at.takeovers.rollback("first", OLE)
+        assert at.files.champion_id() == "second"
+        await at.takeovers.rollback("first", ANN)
+        await at.keeper.review()
+        alerts = [e for e in await at.told() if isinstance(e, Notice)]
+
+        assert await at.weights() == (0, 0)
+        assert [(e.topic, e.title) for e in alerts] == [("weight", "Ann went back to first")]
+        assert alerts[0].detail.startswith("The weight 0.25 is taken away.")
+
+
+async def test_a_rollback_skips_a_champion_whose_files_are_damaged(tmp_path: Path) -> None:
+    async with throne(tmp_path, ("first", "second", "third")) as at:
+        (at.files.root / "second.json").write_bytes(b"hello")
+        assert (await at.takeovers.plan_rollback(OLE)).target.model_id == "first"
+
+
+async def test_a_model_that_was_rolled_back_from_does_not_come_back_by_itself(tmp_path: Path) -> None:
+    async with throne(tmp_path, ("first", "second")) as at:
+        await at.takeovers.rollback("first", OLE)
+        view = await at.takeovers.after_training(trained("second", better("first", "second")))
+
+        assert not view.champion
+        assert at.files.champion_id() == "first"
+        assert "asks whether it may take over" in view.sentence
+
+
+async def test_a_weight_granted_while_the_challenger_was_looked_at_makes_it_ask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with throne(tmp_path) as at:
+        saved(at.files, "new", parent="first")
+        check = at.registry.check
+
+        async def slow(model_id: str) -> None:
+            await check(model_id)
+            await at.give_weight(0.25)
+
+        monkeypatch.setattr(at.registry, "check", slow)
+        view = await at.takeovers.after_training(trained("new", better("first", "new")))
+
+        assert not view.champion
+        assert at.files.champion_id() == "first"
+        assert await at.weights() == (0.25, 0.25)
+
+
+# -- kills -------------------------------------------------------------------------------------------------------------
+
+
+class PowerCutError(Exception):
+    pass
+
+
+def cut(*_: Any, **__: Any) -> Any:
+    raise PowerCutError
+
+
+@pytest.mark.parametrize("moment", ["before the files", "between the two files", "before the book"])
+async def test_a_promotion_that_was_granted_is_finished_after_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    async with throne(tmp_path) as at:
+        await at.give_weight(0.25)
+        saved(at.files, "new", parent="first", challenge=better("first", "new"))
+        await at.takeovers.ask("new", OLE)
+        with monkeypatch.context() as patched:
+            if moment == "before the files":
+                patched.setattr(Takeovers, "_crown", cut)
+            elif moment == "between the two files":
+                write = type(at.files)._write
+                patched.setattr(
+                    type(at.files), "_write", lambda s, p, c: cut() if p.name == "champion.json" else write(s, p, c)
+                )
+            else:
+                patched.setattr(type(at.registry), "note", cut)
+            with pytest.raises(PowerCutError):
+                await at.approvals.answer(1, True, ANN)
+        assert (await at.kept.ledger.controls()).approved_weight == 0, "no weight for a model nobody granted it to"
+
+    async with throne(tmp_path) as at:
+        assert at.files.champion() is not None, "the old one or the new one, and whole"
+        await at.takeovers.start()
+        await at.takeovers.start()
+        await at.keeper.review()
+
+        assert at.files.champion_id() == "new"
+        assert await at.reigns() == ["first", "new"]
+        assert sum(isinstance(e, Notice) for e in await at.told()) == 1
+        assert [type(e) for e in await at.told()].count(ModelTrained) == 1
+
+
+async def test_a_rollback_killed_before_the_book_is_in_the_book_at_the_start_and_the_weight_goes_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with throne(tmp_path, ("first", "second")) as at:
+        await at.give_weight(0.25)
+        monkeypatch.setattr(type(at.registry), "note", cut)
+        with pytest.raises(PowerCutError):
+            await at.takeovers.rollback("first", ANN)
+        monkeypatch.undo()
+    async with throne(tmp_path, ("first", "second")) as at:
+        await at.takeovers.start()
+        await at.keeper.review()
+        await at.keeper.review()
+
+        assert await at.reigns() == ["first", "second", "first"]
+        assert await at.weights() == (0, 0)
+        assert sum(isinstance(e, Notice) for e in await at.told()) == 1
+
+
+async def test_a_champion_made_by_the_command_line_is_noticed_and_takes_the_weight(tmp_path: Path) -> None:
+    async with throne(tmp_path) as at:
+        await at.give_weight(0.25)
+        saved(at.files, "by-hand", parent="first")
+        at.files.promote("by-hand")
+        await at.takeovers.follow()
+        await at.keeper.review()
+
+        assert await at.reigns() == ["first", "by-hand"]
+        assert await at.weights() == (0, 0)
+
+
+async def test_a_model_that_cannot_be_loaded_never_becomes_champion(tmp_path: Path) -> None:
+    async with throne(tmp_path) as at:
+        saved(at.files, "new", parent="first")
+        (at.files.root / "new.json").write_bytes(b"hello")
+        with pytest.raises(ModelError, match="not the file its manifest describes"):
+            await at.takeovers.after_training(trained("new", better("first", "new")))
+
+        assert (at.files.champion_id(), await at.reigns()) == ("first", ["first"])
+
+
+async def test_the_card_of_a_promotion_names_the_hash(tmp_path: Path) -> None:
+    async with throne(tmp_path) as at:
+        saved(at.files, "new")
+        await at.takeovers.ask("new", VAL)
+        stored = (await at.approvals.open("promote"))[0]
+
+        assert json.loads(stored.body) == {
+            "model_id": "new",
+            "sha256": at.files.manifest("new").model_sha256,
+            "champion": "first",
+        }
+        assert [type(e) for e in await at.told()] == [ApprovalAsked]
+        await at.approvals.answer(1, False, ANN)
+        assert ApprovalEnded in [type(e) for e in await at.told()]
