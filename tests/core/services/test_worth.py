@@ -124,7 +124,7 @@ class Oracle:
         rsi = candidate.snapshot.rsi
         if rsi % 1 < 0.2:
             return "no answer within 20 s"
-        return GeminiOpinion(rsi % 1 < 0.7, round(rsi % 1, 3), "because", (), "oracle", 100, 10)
+        return GeminiOpinion(int(rsi * 10) % 3 != 0, round(rsi % 1, 3), "because", (), "oracle", 100, 10)
 
     async def close(self) -> None:
         return
