@@ -19,6 +19,8 @@ from core.domain.messages import (
     TradeClosed,
 )
 from core.domain.trading import Ruling, Verdict
+from core.ml.neighbours import summary
+from core.ml.words import strongest
 from julaba_tg.card import Block, Card, card, quote, text
 from julaba_tg.figures import (
     UNKNOWN,
@@ -35,15 +37,8 @@ from julaba_tg.figures import (
     signed_money,
 )
 from julaba_tg.rendering import exit_words
+from julaba_tg.rendering_why import RULING_MARK
 
-_RULING_MARK = {
-    Ruling.PASS: "✅",
-    Ruling.HALF: "½",
-    Ruling.REFUSE: "⛔",
-    Ruling.RECORD: "📝",
-    Ruling.UNKNOWN: "❔",
-    Ruling.ABSENT: "–",
-}
 _TOPIC_MARK = {
     "started": "🟢",
     "breaker": "🛑",
@@ -114,15 +109,22 @@ def _layers(event: SignalDecided, zone: ZoneInfo) -> Block:
     if event.combined_confidence is not None:
         weight = percent(event.influence_weight)
         lines.append(f"Combined confidence {score(event.combined_confidence)} with the model at {weight}")
-    return quote([*lines, f"Signal {event.decision_id} at {day_time(event.time, zone)}"])
+    return quote([*_model_words(event), *lines, f"Signal {event.decision_id} at {day_time(event.time, zone)}"])
+
+
+def _model_words(event: SignalDecided) -> list[str]:
+    """What moved the model most, and what became of signals like this one: they stand before the layers, for a caption
+    is cut at its end."""
+    reasons, past = strongest(event.ml_reasons), summary(event.neighbours)
+    return [*([f"🧠 {reasons}"] if reasons else []), *([f"🕰 {past}"] if past else [])]
 
 
 def _layer(layer: str, verdicts: Sequence[Verdict]) -> list[str]:
     passed = [v for v in verdicts if v.ruling is Ruling.PASS]
     spoken = [v for v in verdicts if v.ruling is not Ruling.PASS or len(verdicts) == 1]
-    lines = [f"{_RULING_MARK[v.ruling]} {layer}: {v.sentence}" for v in spoken]
+    lines = [f"{RULING_MARK[v.ruling]} {layer}: {v.sentence}" for v in spoken]
     if passed and len(verdicts) > 1:
-        lines.insert(0, f"{_RULING_MARK[Ruling.PASS]} {layer}: {', '.join(v.rule.replace('_', ' ') for v in passed)}")
+        lines.insert(0, f"{RULING_MARK[Ruling.PASS]} {layer}: {', '.join(v.rule.replace('_', ' ') for v in passed)}")
     return lines
 
 

@@ -39,6 +39,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("positions", "", "viewer", "look", "open trades with stop and targets", "/positions"),
     Command("trades", "[n]", "viewer", "look", "the last closed trades", "/trades 20"),
     Command("chart", "PAIR", "viewer", "look", "candles with the averages and a trade's levels", "/chart LINK"),
+    Command("why", "[ID]", "viewer", "understand", "a signal in full, by the number in its alert", "/why 12"),
     Command("ml", "", "viewer", "learn", "the model: weight, gate, distance to the next look", "/ml"),
     Command("ml", "WEIGHT", "operator", "learn", "ask for an influence weight", "/ml 0.25", changes=True),
     Command("retrain", "", "operator", "learn", "train a new model now", "/retrain", changes=True),

@@ -27,6 +27,7 @@ from julaba_tg.parsing import Typed
 from julaba_tg.ports import DeskLike, MessageRef, OutboxLike
 from julaba_tg.sending import NoSuchChat, Outgoing, edit, edit_picture, patient, send
 from julaba_tg.tasks import Tasks
+from julaba_tg.why_handlers import why
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ class Chat:
             "trades": self._trades,
             "chart": self._chart,
             "ml": self._ml,
+            "why": lambda call: why(call, self._desk, self._zone),
             "retrain": self._retrain,
             "pairs": self._pairs,
             "pair": self._pair,

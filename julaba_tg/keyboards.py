@@ -21,6 +21,8 @@ from julaba_tg.parsing import Typed, command_of
 
 MAX_DATA = 64  # bytes
 
+_STATUS = Button("📊 Status", callback_data="new:status")
+
 
 @dataclass(frozen=True, slots=True)
 class CommandTap:
@@ -128,11 +130,17 @@ def approval(approval_id: int) -> Keyboard:
     )
 
 
-def alert(pair: str) -> Keyboard:
+def alert(pair: str, decision_id: int) -> Keyboard:
     """Under a signal or a trade."""
-    return Keyboard(
-        [[Button("📈 Chart", callback_data=f"new:chart {pair}"), Button("📊 Status", callback_data="new:status")]]
-    )
+    return Keyboard([[_chart_of(pair), Button("🔍 Why?", callback_data=f"new:why {decision_id}"), _STATUS]])
+
+
+def chart_and_status(pair: str) -> Keyboard:
+    return Keyboard([[_chart_of(pair), _STATUS]])
+
+
+def _chart_of(pair: str) -> Button:
+    return Button("📈 Chart", callback_data=f"new:chart {pair}")
 
 
 def do_it_now(line: str) -> Keyboard | None:

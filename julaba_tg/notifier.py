@@ -14,6 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from telegram import Bot as TelegramBot
+from telegram import InlineKeyboardMarkup
 from telegram.error import BadRequest, ChatMigrated, Forbidden, RetryAfter, TelegramError
 
 from core.config import NoticeLevel, Notify, Settings
@@ -161,7 +162,7 @@ class Notifier:
             case SignalDecided(trade_id=int()) as event:
                 return await self._opened(event, with_picture=item.attempts == 0)
             case SignalDecided() as event:
-                return await self._send(event, Outgoing(alerts.signal(event, self._zone), keyboards.alert(event.pair)))
+                return await self._send(event, Outgoing(alerts.signal(event, self._zone), _buttons(event)))
             case TargetHit() | TradeClosed() as event:
                 return await self._went_on(event)
             case ApprovalAsked() as event:
@@ -175,7 +176,7 @@ class Notifier:
         trade_id = event.trade_id or 0
         picture = await self._chart(event.pair, trade_id) if with_picture else None
         card = alerts.trade(await self._story(trade_id) or (event,), self._zone)
-        ref = await self._send(event, Outgoing(card, keyboards.alert(event.pair), picture))
+        ref = await self._send(event, Outgoing(card, _buttons(event), picture))
         await self._outbox.remember(f"trade:{trade_id}", ref)
         return ref
 
@@ -184,7 +185,7 @@ class Notifier:
         story = await self._story(event.trade_id)
         ref = await self._outbox.message_of(f"trade:{event.trade_id}")
         if story and ref:
-            await self._change(ref, Outgoing(alerts.trade(story, self._zone), keyboards.alert(event.pair)))
+            await self._change(ref, Outgoing(alerts.trade(story, self._zone), _buttons(*story)))
         if self._level(event) == "none":
             return None
         if isinstance(event, TargetHit) and any(isinstance(e, TradeClosed) for e in story):
@@ -226,8 +227,7 @@ class Notifier:
         for trade_id in sorted({e.trade_id for e in events if isinstance(e, TargetHit)}):
             story, living = await self._story(trade_id), await self._outbox.message_of(f"trade:{trade_id}")
             if story and living:
-                pair = next(e.pair for e in story if isinstance(e, SignalDecided))
-                await self._change(living, Outgoing(alerts.trade(story, self._zone), keyboards.alert(pair)))
+                await self._change(living, Outgoing(alerts.trade(story, self._zone), _buttons(*story)))
         return ref
 
     # Out
@@ -267,6 +267,12 @@ class Notifier:
 
 # Events that change a message already in the chat; that is done even for a person who wants no news of them.
 _KEEPERS = (TargetHit, TradeClosed, ApprovalEnded)
+
+
+def _buttons(*story: Event) -> InlineKeyboardMarkup:
+    """Those of a signal, or of a trade's story, which begins with its signal."""
+    opening = next(e for e in story if isinstance(e, SignalDecided))
+    return keyboards.alert(opening.pair, opening.decision_id)
 
 
 def target_chat(settings: Settings) -> int | None:

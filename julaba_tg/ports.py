@@ -11,6 +11,7 @@ from typing import Protocol
 
 from core.domain.messages import Event
 from core.ports import MessageRef, OutboxItem
+from core.services.explain import WhyView
 from core.services.views import (
     Actor,
     ApprovalView,
@@ -39,6 +40,10 @@ class DeskLike(Protocol):
     async def ml(self) -> MlView: ...
     async def chart(self, pair: str, trade_id: int | None = None) -> bytes:
         """A PNG of the pair's last candles, with the trade's levels when one is named."""
+        ...
+
+    async def why(self, number: int | None, is_trade: bool = False) -> WhyView:
+        """A decision in full by its number or its trade's; None: the newest signal. Raises UsageError for none."""
         ...
 
     async def trade_events(self, trade_id: int) -> Sequence[Event]:

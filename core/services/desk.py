@@ -22,6 +22,7 @@ from core.reports.charts import candle_chart
 from core.services.bus import Bell
 from core.services.champion import ChampionInfo
 from core.services.explain import Explainer, WhyView
+from core.services.explain import Explainer, WhyView
 from core.services.gatekeeper import Gatekeeper, condition_views
 from core.services.live import SWITCHED_BY, LiveTrading
 from core.services.loop import TradingLoop
@@ -69,6 +70,7 @@ class Desk:
         self._settings = settings
         self._clock = clock
         self._ledger = ledger
+        self._explainer = Explainer(ledger)
         self._explainer = Explainer(ledger)
         self._chat = chat
         self._loop = loop
@@ -241,6 +243,9 @@ class Desk:
         if record is None:
             return None, (), None
         return record.follow.levels, record.follow.legs, record.follow.entry_time
+
+    async def why(self, number: int | None, is_trade: bool = False) -> WhyView:
+        return await self._explainer.why(number, is_trade)
 
     async def why(self, number: int | None, is_trade: bool = False) -> WhyView:
         return await self._explainer.why(number, is_trade)

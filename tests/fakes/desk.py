@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from core.domain.messages import Event, SignalDecided, TargetHit, TradeClosed, is_urgent
 from core.domain.trading import Direction, ExitReason, Ruling, Verdict
 from core.errors import UsageError
+from core.services.explain import WhyView
 from core.services.views import (
     Actor,
     ApprovalView,
@@ -26,6 +27,7 @@ from core.services.views import (
     WeightAnswer,
 )
 from julaba_tg.ports import MessageRef, OutboxItem
+from tests.fakes.why import a_why
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 PNG = bytes.fromhex(
@@ -189,6 +191,7 @@ class FakeDesk:
         self.weight_answer = WeightAnswer(None, 0.25, ("12 of 50 outcomes", "3 of 20 trades"), "The gate is closed.")
         self.approvals = {3: an_approval()}
         self.events: dict[int, list[Event]] = {}
+        self.whys: list[WhyView] = [a_why(12, picture=PNG)]
         self.position_views: tuple[PositionView, ...] = (a_position(),)
         self.training: TrainingView = TrainingView(
             "xgb-2", True, "Better than chance.", 412, {"auc": 0.58, "brier": 0.231}, None, 1.4
@@ -265,6 +268,12 @@ class FakeDesk:
         if pair not in self.switches:
             raise UsageError(f"{pair} is not among the pairs: LINK, ETH, SOL")
         return PNG
+
+    async def why(self, number: int | None, is_trade: bool = False) -> WhyView:
+        view = next((v for v in self.whys if number in (None, v.trade_id if is_trade else v.decision_id)), None)
+        if view is None:
+            raise UsageError(f"there is no signal or trade {number}; the newest signal is 12")
+        return view
 
     async def trade_events(self, trade_id: int) -> Sequence[Event]:
         return self.events.get(trade_id, [])
