@@ -19,12 +19,19 @@ EARLY = ("adx", "rsi", "volume", "CHOPPY", "UNKNOWN")
 """What makes a candidate a signal, before the cooldown; a regime's name stands for refusing that regime."""
 
 OWN = (*EARLY, "cooldown")
-"""The filters that the strategy has in force."""
+"""The filters that the strategy has in force as it comes."""
 
 OTHER_REGIMES = tuple(r.value for r in Regime if r.value not in EARLY)
 LATE = ("alignment", "btc")
 FILTERS = (*OWN, *OTHER_REGIMES, *LATE)
 """All that can be asked about. Regimes let through and the two rules are asked about as if they refused."""
+
+
+def in_force_of(strategy: Strategy) -> tuple[str, ...]:
+    """The filters that a strategy has in force, in the order of ``FILTERS``."""
+    refused = ("UNKNOWN", *strategy.refused_regimes)
+    return tuple(n for n in FILTERS if n in refused or (n in OWN and n not in _REGIME_CODES))
+
 
 _REGIME_CODES = {regime.value: code for code, regime in enumerate(REGIMES)}
 _GAP = EXITS.index(ExitReason.GAP)
@@ -76,12 +83,13 @@ class AuditPart:
             }[name]
         )
 
-    def signals(self, in_force: Collection[str] = OWN, strategy: Strategy | None = None) -> BoolArray:
-        """The signals under these filters; the cooldown runs anew through the signals that result.
+    def signals(self, in_force: Collection[str] | None = None, strategy: Strategy | None = None) -> BoolArray:
+        """The signals under these filters (None: the strategy's); the cooldown runs anew through those that result.
 
         Alignment and BTC come after it, for a signal that they refuse starts the cooldown all the same.
         """
         limits = strategy or self.strategy
+        in_force = in_force_of(limits) if in_force is None else in_force
         chosen = np.ones(len(self), dtype=np.bool_)
         for name in in_force:
             if name not in LATE and name != "cooldown":
@@ -95,9 +103,7 @@ class AuditPart:
 
     def variant_signals(self, variant: Variant) -> BoolArray:
         """The signals that a variant of the strategy would have had."""
-        regimes = ("CHOPPY",) if variant.refused_regimes is None else variant.refused_regimes
-        in_force = ("adx", "rsi", "volume", "UNKNOWN", "cooldown", *regimes)
-        return self.signals(in_force, variant.strategy(self.strategy))
+        return self.signals(None, variant.strategy(self.strategy))
 
     def killed(self, name: str) -> BoolArray:
         """The candidates that fail this filter, whatever the others say."""
@@ -105,10 +111,11 @@ class AuditPart:
 
     def killed_alone(self, name: str) -> BoolArray:
         """The candidates that fail this filter and pass all others of the strategy."""
-        if name not in OWN:
+        own = in_force_of(self.strategy)
+        if name not in own:
             return np.asarray(self.signals() & self.killed(name))
         alone = self.killed(name)
-        for other in OWN:
+        for other in own:
             if other != name:
                 alone = alone & self.passed(other)
         return alone

@@ -72,7 +72,7 @@ def signal_verdicts(
         if direction is Direction.LONG
         else _at_least("rsi", "RSI", snapshot.rsi, settings.rsi_short_min, 1),
         _at_least("volume", "volume ratio", snapshot.volume_ratio, settings.volume_ratio_min, 2),
-        _regime_verdict(snapshot),
+        _regime_verdict(snapshot, settings),
         _cooldown_verdict(bars_since_signal, settings.cooldown_bars),
     )
 
@@ -94,11 +94,11 @@ def _compared(rule: str, name: str, value: float, passes: bool, relation: str, d
     return Verdict("signal", rule, ruling, value, f"{name} {value:.{digits}f} {relation}")
 
 
-def _regime_verdict(snapshot: Snapshot) -> Verdict:
+def _regime_verdict(snapshot: Snapshot, settings: Strategy) -> Verdict:
     if snapshot.regime is Regime.UNKNOWN:
         return Verdict("signal", "regime", Ruling.REFUSE, None, "the regime is not known yet")
     words = snapshot.regime.value.lower().replace("_", " ")
-    ruling = Ruling.REFUSE if snapshot.regime is Regime.CHOPPY else Ruling.PASS
+    ruling = Ruling.REFUSE if snapshot.regime in settings.refused_regimes else Ruling.PASS
     return Verdict("signal", "regime", ruling, snapshot.hurst, f"the market is {words}, Hurst {snapshot.hurst:.2f}")
 
 
@@ -154,7 +154,8 @@ def passes_rules(ind: Indicators, row: IntArray, sign: SignArray, settings: Stra
     )
     # The regime needs the Hurst exponent, which costs more than all else: only what is still in question is asked.
     regime = ind.at(row[passes]).regime
-    passes[passes] = (regime != REGIMES.index(Regime.CHOPPY)) & (regime != REGIMES.index(Regime.UNKNOWN))
+    refused = [REGIMES.index(Regime(name)) for name in (Regime.UNKNOWN, *settings.refused_regimes)]
+    passes[passes] = ~np.isin(regime, refused)
     return passes
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from core.config import Settings, Variant
+from core.config import Settings, Strategy, Variant
 from core.domain.candles import IntArray, Pair
-from core.domain.trading import Candidate, Regime, Ruling, Snapshot, Verdict
+from core.domain.trading import Candidate, Ruling, Verdict
 from core.engine.strategy import signal_verdicts
 
 LAYER = "variant"
@@ -30,6 +30,9 @@ def variant_label(name: str, settings: Settings) -> str:
     changes = variant.model_dump(exclude_none=True)
     words = ", ".join(f"{key} {_plain(value)}" for key, value in changes.items())
     own = ", ".join(f"{key} {_plain(getattr(settings.strategy, key))}" for key in _GROUND)
+    # Named only where it is another one than it always was, so that older evidence keeps its mark.
+    if (refused := settings.strategy.refused_regimes) != Strategy().refused_regimes:
+        own += f", refused_regimes {_plain(refused)}"
     ground = "; ".join((settings.timeframe, settings.fills, own, words))
     mark = hashlib.sha256(ground.encode()).hexdigest()[:6]
     return f"{words} [{mark}]"
@@ -66,17 +69,6 @@ def variant_verdicts(
 
 def refusal(candidate: Candidate, variant: Variant, bars_since: int | None, settings: Settings) -> str:
     """The first reason why a candidate is no signal for this variant; empty when it is one."""
-    verdicts = signal_verdicts(candidate.snapshot, candidate.direction, bars_since, variant.strategy(settings.strategy))
-    for verdict in verdicts:
-        if verdict.rule == "regime" and variant.refused_regimes is not None:
-            if words := _regime_refusal(candidate.snapshot, variant.refused_regimes):
-                return words
-        elif verdict.ruling is Ruling.REFUSE:
-            return verdict.sentence
-    return ""
-
-
-def _regime_refusal(snapshot: Snapshot, refused: tuple[str, ...]) -> str:
-    if snapshot.regime is Regime.UNKNOWN:
-        return "the regime is not known yet"
-    return f"the market is {snapshot.regime.value.lower().replace('_', ' ')}" if snapshot.regime in refused else ""
+    rules = variant.strategy(settings.strategy)
+    verdicts = signal_verdicts(candidate.snapshot, candidate.direction, bars_since, rules)
+    return next((v.sentence for v in verdicts if v.ruling is Ruling.REFUSE), "")

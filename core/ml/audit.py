@@ -10,7 +10,7 @@ import numpy as np
 
 from core.config import Settings
 from core.domain.candles import BoolArray, FloatArray, IntArray, iso
-from core.engine.audit import FILTERS, LATE, OWN, AuditPart
+from core.engine.audit import FILTERS, LATE, AuditPart, in_force_of
 from core.engine.indicators import REGIMES
 from core.ml.differences import difference, holm, mean_interval
 from core.ml.intervals import clusterings
@@ -241,9 +241,10 @@ def _all(parts: Sequence[AuditPart], masks: Sequence[BoolArray]) -> BoolArray:
 
 
 def _filter(name: str, parts: Sequence[AuditPart], settings: Settings) -> _Question:
-    in_force = name in OWN
-    with_it = OWN if in_force else (*OWN, name)
-    without = tuple(other for other in OWN if other != name)
+    own = in_force_of(settings.strategy)
+    in_force = name in own
+    with_it = own if in_force else (*own, name)
+    without = tuple(other for other in own if other != name)
     return _Question(
         name=name,
         words=_words(name, settings),

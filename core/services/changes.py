@@ -24,6 +24,7 @@ CHANGEABLE: dict[str, str] = {
     "strategy.volume_ratio_min": "the lowest volume ratio",
     "strategy.rsi_long_max": "the highest RSI of a long",
     "strategy.rsi_short_min": "the lowest RSI of a short",
+    "strategy.refused_regimes": "regimes without signals",
     "strategy.cooldown_bars": "candles between two signals",
 }
 """The settings that a person may change from the chat, in words. No other name is ever taken."""
@@ -31,13 +32,17 @@ CHANGEABLE: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One changed setting: ``configured`` is what the configuration said when ``by`` approved it ``at`` (epoch ms)."""
+    """One changed setting: ``configured`` is what the configuration said when it was approved ``at`` (epoch ms).
+
+    ``by``: who did it, or ``approval`` the number of the card that was answered (0: none).
+    """
 
     name: str
     configured: object
     value: object
     by: str
     at: int
+    approval: int = 0
 
     @property
     def sentence(self) -> str:
@@ -55,17 +60,20 @@ class InForce:
 
 
 def plain(value: object) -> str:
-    """A setting's value as it is written in ``config.yaml``."""
+    """A setting's value as a person would write it."""
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def configured(settings: Settings, name: str) -> object:
-    """The value of a setting by its dotted name. Raises SettingsError for one that the chat may not change."""
+    """The value of a setting by its dotted name, as JSON can hold it: a list is ``CHOPPY+VOLATILE`` or ``none``.
+
+    Raises SettingsError for one that the chat may not change.
+    """
     if name not in CHANGEABLE:
         raise SettingsError(f"{name} cannot be changed from the chat; these can: {', '.join(CHANGEABLE)}")
     section, key = name.split(".")
     value: object = getattr(getattr(settings, section), key)
-    return value
+    return "+".join(value) or "none" if isinstance(value, tuple) else value
 
 
 def changed(settings: Settings, values: Mapping[str, object]) -> Settings:
@@ -142,11 +150,14 @@ def stored(changes: Mapping[str, object]) -> tuple[Change, ...]:
     for name in sorted(changes):
         body = changes[name]
         if isinstance(body, Mapping) and {"from", "to"} <= set(body):
-            found.append(Change(name, body["from"], body["to"], str(body.get("by", "")), int(body.get("at", 0))))
+            by, at, approval = str(body.get("by", "")), int(body.get("at", 0)), int(body.get("approval", 0))
+            found.append(Change(name, body["from"], body["to"], by, at, approval))
     return tuple(found)
 
 
-def with_changes(controls: Controls, settings: Settings, values: Mapping[str, object], by: str, at: int) -> Controls:
+def with_changes(
+    controls: Controls, settings: Settings, values: Mapping[str, object], by: str, at: int, approval: int = 0
+) -> Controls:
     """The controls with these settings changed; a value that is the configured one takes the change back.
 
     ``settings`` are the configured ones. Raises SettingsError with a sentence for a change that is not possible.
@@ -158,7 +169,7 @@ def with_changes(controls: Controls, settings: Settings, values: Mapping[str, ob
         usual, value = configured(settings, name), configured(found, name)
         kept.pop(name, None)
         if value != usual:
-            kept[name] = Change(name, usual, value, by, at)
+            kept[name] = Change(name, usual, value, by, at, approval)
     return replace(controls, changes={name: _body(change) for name, change in kept.items()})
 
 
@@ -169,4 +180,10 @@ def without_changes(controls: Controls, names: Sequence[str] | None = None) -> C
 
 
 def _body(change: Change) -> dict[str, object]:
-    return {"from": change.configured, "to": change.value, "by": change.by, "at": change.at}
+    return {
+        "from": change.configured,
+        "to": change.value,
+        "by": change.by,
+        "at": change.at,
+        "approval": change.approval,
+    }

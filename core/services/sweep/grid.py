@@ -149,8 +149,11 @@ def _checked(key: str, value: Value, base: Settings) -> Value:
         fault = next((f for f in error.errors() if f["loc"] == (name,)), error.errors()[0])
         reason = fault["msg"].removeprefix("Value error, ")
         raise UsageError(f"--set {key}: {value!r} cannot be: {reason}") from None
-    checked: Value = getattr(found, name)
-    return checked
+    checked = getattr(found, name)
+    if isinstance(checked, tuple):
+        return "+".join(checked) or "none"
+    value_of: Value = checked
+    return value_of
 
 
 def _place(key: str, base: Settings) -> tuple[BaseModel, str]:

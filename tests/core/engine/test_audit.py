@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from core.config import Settings
 from core.domain.candles import BoolArray, Candles, Pair, Timeframe
-from core.engine.audit import EARLY, FILTERS, OWN, AuditPart, audit_part
+from core.engine.audit import EARLY, FILTERS, OWN, AuditPart, audit_part, in_force_of
 from core.engine.indicators import indicators
 from core.engine.strategy import candidates
 from core.services.backtest import run_backtest
@@ -205,3 +205,12 @@ def test_a_variant_has_the_signals_that_the_strategy_would_have_with_its_numbers
     as_own = Settings.model_validate({"strategy": {"adx_min": 10, "cooldown_bars": 40}})
     assert found.variant_signals(calm).tolist() == signals_of(candles, as_own).tolist()
     assert found.variant_signals(wide).tolist() == found.signals([n for n in OWN if n != "CHOPPY"]).tolist()
+
+
+@given(st.sets(st.sampled_from(["CHOPPY", "VOLATILE", "TRENDING", "WEAK_TRENDING"])))
+@run_with(max_examples=10)
+def test_whichever_regimes_are_refused_the_signals_are_the_strategys(refused: set[str]) -> None:
+    candles, rules = walk(1_500, 5), settings(refused_regimes=sorted(refused), adx_min=10)
+    found = part(candles, rules)
+    assert found.signals().tolist() == signals_of(candles, rules).tolist()
+    assert set(in_force_of(rules.strategy)) - {"UNKNOWN", "adx", "rsi", "volume", "cooldown"} == refused

@@ -136,6 +136,26 @@ def test_the_cooldown_counts_bars(bars: int | None, passes: bool) -> None:
     assert cooldown.number == bars
 
 
+@pytest.mark.parametrize(
+    ("refused", "regime", "passes"),
+    [
+        (["CHOPPY"], "CHOPPY", False),
+        ([], "CHOPPY", True),
+        (["CHOPPY", "VOLATILE"], "VOLATILE", False),
+        ("VOLATILE+WEAK_TRENDING", "CHOPPY", True),
+        ("none", "CHOPPY", True),
+        ([], "UNKNOWN", False),
+    ],
+)
+def test_the_settings_say_which_regimes_are_refused_and_an_unknown_one_always_is(
+    refused: object, regime: str, passes: bool
+) -> None:
+    rules = Strategy.model_validate({"refused_regimes": refused})
+    verdict = signal_verdicts(dataclasses.replace(GOOD, regime=Regime(regime)), Direction.LONG, None, rules)[3]
+
+    assert (verdict.rule, verdict.ruling is Ruling.PASS) == ("regime", passes)
+
+
 def test_a_refusal_reads_as_a_sentence() -> None:
     verdicts = signal_verdicts(dataclasses.replace(GOOD, adx=18.23), Direction.LONG, 3, RULES)
 

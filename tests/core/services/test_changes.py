@@ -65,6 +65,7 @@ def test_a_value_is_kept_as_the_settings_read_it() -> None:
         "to": 20.0,
         "by": "Ann",
         "at": 7,
+        "approval": 0,
     }
 
 
