@@ -97,6 +97,30 @@ def rule_factor(verdicts: Sequence[Verdict]) -> float:
     return 0.5 ** sum(v.ruling is Ruling.HALF for v in verdicts)
 
 
+LEAST_RANK = 0.25
+"""A rank below counts as this: the model alone never takes more than three quarters of a size away."""
+
+
+def confidence_factor(size_rank: float | None, weight: float) -> float:
+    """What the model's expected R does to the size: ``1 - w * (1 - clip(q, 0.25, 1))``.
+
+    ``size_rank`` q is the rank (0..1) of the expected R, None where the size model has no say; ``weight`` is the
+    effective influence weight. Never above 1: the model can only make a position smaller.
+    """
+    if size_rank is None:
+        return 1.0
+    return 1 - weight * (1 - min(1.0, max(LEAST_RANK, size_rank)))
+
+
+def confidence_verdict(size_rank: float | None, weight: float) -> tuple[Verdict, ...]:
+    """The factor in words, where there is a rank and a weight that lets it count; else nothing."""
+    if size_rank is None or weight <= 0:
+        return ()
+    factor = confidence_factor(size_rank, weight)
+    sentence = f"expected R ranks at {size_rank:.0%}; with weight {weight:.2f}: size x {factor:.2f}"
+    return (Verdict("size", "confidence", Ruling.RECORD, factor, sentence),)
+
+
 def size_of(
     candidate: Candidate,
     account: Account,
@@ -117,10 +141,18 @@ def size_of(
         _room("open_risk", wanted, room_risk, f"open risk is limited to {limits.max_open_risk:.0%} of equity"),
         _room("leverage", wanted, by_notional, f"gross notional is limited to {paper.max_leverage:g} x equity"),
         Verdict(
-            "size", "risk", Ruling.RECORD, risk, f"risk {risk:.2f} USDT of {wanted:.2f} wanted, rules x {factor:g}"
+            "size",
+            "risk",
+            Ruling.RECORD,
+            risk,
+            f"risk {risk:.2f} USDT of {wanted:.2f} wanted, {_factors(factor, confidence_factor)}",
         ),
     )
     return Size(risk / candidate.levels.risk if risk > 0 else 0.0, risk, verdicts)
+
+
+def _factors(rules: float, confidence: float) -> str:
+    return f"rules x {rules:g}" + (f", confidence x {confidence:.3g}" if confidence != 1 else "")
 
 
 def _room(rule: str, wanted: float, room: float, sentence: str) -> Verdict:

@@ -47,6 +47,7 @@ def decide(
     weight = filters.effective_weight(stance.approved_weight, stance.outcomes)
     if opinions.model is None:
         weight = 0.0
+    rank = opinions.model.size_rank if opinions.model else None
     confidence = filters.combined_confidence(opinions, weight, settings.gemini, settings.ml)
     rules = (
         filters.alignment_verdict(candidate.direction, facts, settings.rules),
@@ -59,6 +60,7 @@ def decide(
         settings.portfolio,
         settings.risk_of(candidate.pair),
         sizing.rule_factor(rules),
+        sizing.confidence_factor(rank, weight),
     )
     verdicts = (
         *rules,
@@ -74,6 +76,7 @@ def decide(
             stance.enabled,
             candidate.close_time // DAY_MS,
         ),
+        *sizing.confidence_verdict(rank, weight),
         *size.verdicts,
     )
     taken = all(v.ruling is not Ruling.REFUSE for v in verdicts)

@@ -10,6 +10,7 @@ from core.domain.trading import Direction
 from core.errors import JulabaError, ModelError
 from core.ml.neighbours import SAMPLES, PastSignals
 from core.ml.prediction import Champion
+from core.ml.sizing_model import SIZING, Sizer, SizingModel
 from core.ports import Prediction
 from core.services.train import Models
 from core.services.worker import Worker
@@ -19,16 +20,19 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Loaded:
-    """A champion with the signals it learned from, where they are there."""
+    """A champion with the signals it learned from and its size model, where they are there."""
 
     champion: Champion
     past: PastSignals | None
+    sizer: Sizer | None = None
 
     def predict(
         self, features: Mapping[str, float], direction: Direction | None = None, at: int | None = None
     ) -> Prediction:
         """As ``core.ports.Predictor``. Raises ModelError."""
         found = self.champion.predict(features)
+        if self.sizer is not None:
+            found = replace(found, size_rank=self.sizer.rank(features))
         if self.past is None or direction is None or at is None:
             return found
         return replace(found, neighbours=self.past.nearest(features, direction, at))
@@ -85,9 +89,20 @@ def predict_with(
 
 
 def load(models: Models) -> Loaded | None:
-    """The champion and its past signals, None where there is no champion. Raises ModelError for a damaged champion."""
+    """The champion and what lies beside it, None where there is no champion. Raises ModelError where it is damaged."""
     champion = models.champion()
-    return None if champion is None else Loaded(champion, past_signals(models, champion.model_id))
+    if champion is None:
+        return None
+    return Loaded(champion, past_signals(models, champion.model_id), sizer(models, champion.model_id))
+
+
+def sizer(models: Models, model_id: str) -> Sizer | None:
+    """The size model beside a model; None where it has none.
+
+    Raises ModelError where it is damaged: money follows it, so it is said rather than done without.
+    """
+    content = models.beside(model_id, SIZING)
+    return None if content is None else Sizer(SizingModel.from_json(content))
 
 
 def past_signals(models: Models, model_id: str) -> PastSignals | None:

@@ -14,7 +14,14 @@ from core.domain.account import Account, Position
 from core.domain.candles import Pair
 from core.domain.trading import Candidate, Direction, Ruling, Verdict
 from core.engine import fills
-from core.engine.sizing import Size, portfolio_verdicts, rule_factor, size_of
+from core.engine.sizing import (
+    Size,
+    confidence_factor,
+    confidence_verdict,
+    portfolio_verdicts,
+    rule_factor,
+    size_of,
+)
 from core.engine.strategy import levels
 from tests.core.engine.trades import candidate
 from tests.markets import LINK, START
@@ -129,6 +136,38 @@ def test_the_size_follows_equity_not_cash() -> None:
 )
 def test_multipliers_multiply(pair_risk: float, factor: float, confidence: float, risk: float) -> None:
     assert sized(account(), pair_risk, factor, confidence_factor=confidence).risk_amount == pytest.approx(risk)
+
+
+@pytest.mark.parametrize(
+    ("rank", "weight", "factor"),
+    [
+        (None, 0.75, 1.0),  # the size model has no say
+        (0.1, 0.0, 1.0),  # nobody has approved a weight
+        (1.0, 0.75, 1.0),
+        (0.6, 0.5, 0.8),
+        (0.25, 0.5, 0.625),
+        (0.0, 0.5, 0.625),  # a rank below a quarter counts as a quarter
+        (0.0, 1.0, 0.25),
+    ],
+)
+def test_the_expected_r_makes_a_size_smaller_by_its_rank_and_the_weight(
+    rank: float | None, weight: float, factor: float
+) -> None:
+    assert confidence_factor(rank, weight) == pytest.approx(factor)
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_the_model_never_makes_a_size_larger_nor_takes_more_than_three_quarters(rank: float, weight: float) -> None:
+    assert 0.25 <= confidence_factor(rank, weight) <= 1
+    assert confidence_factor(rank, weight) <= confidence_factor(min(1.0, rank + 0.1), weight)
+
+
+def test_the_factor_is_said_where_it_counts_and_only_there() -> None:
+    (verdict,) = confidence_verdict(0.6, 0.5)
+
+    assert (verdict.layer, verdict.rule, verdict.ruling) == ("size", "confidence", Ruling.RECORD)
+    assert verdict.sentence == "expected R ranks at 60%; with weight 0.50: size x 0.80"
+    assert confidence_verdict(None, 0.5) == confidence_verdict(0.6, 0.0) == ()
 
 
 @pytest.mark.parametrize(

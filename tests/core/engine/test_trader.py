@@ -82,6 +82,24 @@ def test_the_model_counts_only_with_an_approved_weight(
     assert (decision.influence_weight, decision.taken) == (weight, taken)
 
 
+@pytest.mark.parametrize(
+    ("approved", "outcomes", "rank", "risk"),
+    [(0.5, 500, 0.6, 160.0), (0.5, 65, 0.6, 180.0), (0.0, 500, 0.6, 200.0), (0.5, 500, None, 200.0)],
+)
+def test_the_expected_r_shrinks_the_position_by_the_weight_in_force(
+    approved: float, outcomes: int, rank: float | None, risk: float
+) -> None:
+    sure = replace(APPROVES, model=ModelOpinion("m", 0.6, 0.36, 0.9, size_rank=rank))
+    decision = trader.decide(candidate(LINK), sure, AGREE, account(), Stance(approved, outcomes), SETTINGS)
+
+    assert decision.taken, decision.refused_by
+    assert decision.risk_amount == pytest.approx(risk)
+    assert decision.quantity == pytest.approx(risk / decision.candidate.levels.risk)
+    said = [v.sentence for v in decision.verdicts if v.layer == "size"]
+    assert said[-1].endswith("rules x 1" if risk == 200 else f"rules x 1, confidence x {risk / 200:g}")
+    assert len(said) == (1 if risk == 200 else 2)
+
+
 def test_a_weight_without_a_model_counts_nothing() -> None:
     decision = trader.decide(candidate(LINK), APPROVES, AGREE, account(), Stance(0.5, 500), SETTINGS)
     assert (decision.influence_weight, decision.combined_confidence) == (0.0, 0.8)

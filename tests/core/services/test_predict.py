@@ -13,6 +13,7 @@ from core.adapters.model_files import ModelFiles
 from core.config import Ml
 from core.domain.candles import Pair, Timeframe, to_ms
 from core.domain.trading import Candidate, Direction, Levels
+from core.errors import ModelError
 from core.ml.dataset import from_table
 from core.ml.features import features_v1
 from core.ports import Prediction
@@ -128,3 +129,27 @@ async def test_a_closed_worker_is_started_again(models: ModelFiles) -> None:
     await worker.close()
     assert await predictor.predict(features_v1(CANDIDATE.snapshot)) == "no model yet"
     await worker.close()
+
+
+def test_a_size_model_that_knows_something_ranks_the_signal(models: ModelFiles) -> None:
+    train_from_table(table(400, effect=1.5), V1, models, NOW)
+    features = features_v1(CANDIDATE.snapshot)
+    low, high = (predict_with(models, features | {"entry_adx": adx}) for adx in (26.0, 44.0))
+
+    assert low is not None
+    assert high is not None
+    assert low.size_rank is not None
+    assert high.size_rank is not None
+    assert 0 <= low.size_rank < 0.4 < 0.6 < high.size_rank <= 1
+
+
+def test_a_size_model_that_knows_nothing_has_no_say(learned: ModelFiles) -> None:
+    assert asked(learned).size_rank is None
+
+
+def test_a_damaged_size_model_is_named_for_money_follows_it(learned: ModelFiles) -> None:
+    (path,) = learned.root.glob("*.sizing.json")
+    path.write_bytes(path.read_bytes()[:1000])
+
+    with pytest.raises(ModelError, match=r"sizing\.json is not the file its manifest describes .* train again"):
+        predict_with(learned, features_v1(CANDIDATE.snapshot))
