@@ -153,6 +153,7 @@ async def engine(
     from core.services.retrain import Trainer
     from core.services.takeovers import Takeovers
     from core.services.worker import Worker
+    from core.services.worth import WorthDesk
 
     async with AsyncExitStack() as stack:
         stack.enter_context(instance_lock(data_dir))
@@ -191,6 +192,7 @@ async def engine(
         gatekeeper = Gatekeeper(settings, time, ledger, chat, loop, bell, info, approvals)
         registry = Registry(models, SqliteModels(db), time, worker.run)
         takeovers = Takeovers(settings, time, loop, bell, registry, gatekeeper, approvals)
+        worth = WorthDesk(settings, time, ledger, chat, bell, gemini_present=advisor is not None)
         # A client of its own, so that a long history does not stand in line before the next close's candles.
         history = market(settings)
         stack.push_async_callback(history.close)
@@ -209,6 +211,7 @@ async def engine(
             champion=info,
             bell=bell,
             gemini=gemini_note or (f"on ({settings.gemini.model})" if advisor else "off (no key)"),
+            worth=worth,
         )
         yield Engine(
             settings=settings,
@@ -222,6 +225,7 @@ async def engine(
             champion=info,
             bell=bell,
             progress=progress,
+            reviews=(worth.review,),
         )
 
 

@@ -41,6 +41,7 @@ from core.services.views import (
     TrainingView,
     WeightAnswer,
 )
+from core.services.worth import GeminiView, LayersView, WorthDesk
 
 CHART_CANDLES = 96
 
@@ -66,6 +67,7 @@ class Desk:
         champion: Callable[[], ChampionInfo],
         bell: Bell,
         gemini: str,
+        worth: WorthDesk,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -81,6 +83,7 @@ class Desk:
         self._champion = champion
         self._bell = bell
         self._gemini = gemini
+        self._worth = worth
         self._training = asyncio.Lock()
 
     def now(self) -> datetime:
@@ -249,6 +252,12 @@ class Desk:
 
     async def why(self, number: int | None, is_trade: bool = False) -> WhyView:
         return await self._explainer.why(number, is_trade)
+
+    async def layers(self) -> LayersView:
+        return await self._worth.layers()
+
+    async def gemini(self) -> GeminiView:
+        return await self._worth.gemini()
 
     async def trade_events(self, trade_id: int) -> list[Event]:
         """What was told about a trade so far, oldest first."""

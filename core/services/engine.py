@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from core.config import Settings
@@ -38,7 +38,10 @@ class Tried:
 
 @dataclass
 class Engine:
-    """The parts as wired by bootstrap. ``run`` ends only by cancellation; ``progress`` hears of the first training."""
+    """The parts as wired by bootstrap. ``run`` ends only by cancellation; ``progress`` hears of the first training.
+
+    ``reviews`` are asked at every round of upkeep, beside the gate's own.
+    """
 
     settings: Settings
     clock: Clock
@@ -51,6 +54,7 @@ class Engine:
     champion: Callable[[], ChampionInfo]
     bell: Bell
     progress: Progress = lambda text, done: None
+    reviews: tuple[Callable[[], Awaitable[None]], ...] = ()
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -73,7 +77,15 @@ class Engine:
                 log.warning("upkeep: %s", error)
             except Exception:  # the edge of a loop: neither a review nor a training may end the trading
                 log.exception("upkeep failed")
+            await self._review()
             await asyncio.sleep(UPKEEP_EVERY)
+
+    async def _review(self) -> None:
+        for review in self.reviews:
+            try:
+                await review()
+            except Exception:  # the edge of a loop: what one review cannot do must not keep the others from it
+                log.exception("a review failed")
 
     async def _begin(self) -> None:
         try:

@@ -33,6 +33,7 @@ from core.services.live import LiveTrading
 from core.services.registry import Registry
 from core.services.takeovers import Takeovers
 from core.services.views import Actor, Progress, TrainingView
+from core.services.worth import WorthDesk
 from tests.ledgers import Books, Stage, books, market, settings
 from tests.markets import M15, START
 from tests.thrones import inline, no_better, saved
@@ -132,11 +133,19 @@ async def office(
             champion=lambda: school.champion,
             bell=bell,
             gemini="off (no key)",
+            worth=WorthDesk(config, stage.clock, kept.ledger, kept.chat, bell, gemini_present=False),
         )
         yield Office(desk, keeper, stage, live, kept, school)
 
 
 # -- looking -----------------------------------------------------------------------------------------------------------
+
+
+async def test_layers_and_gemini_are_answered_from_the_ledger(tmp_path: Path) -> None:
+    async with office(tmp_path) as there:
+        await there.played()
+        assert (await there.desk.layers()).report.outcomes == await there.kept.ledger.outcome_count() > 0
+        assert not (await there.desk.gemini()).present
 
 
 async def test_the_status_of_a_new_account(tmp_path: Path) -> None:
