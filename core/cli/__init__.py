@@ -115,7 +115,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "predict", "what the champion says about a pair now",
-        "core.cli.learn", "predict_arguments", "predict", _LEARNING,
+        "core.cli.predict", "predict_arguments", "predict", _LEARNING,
     ),
     Command(
         "pipeline", "fetch, indicators, backtest, training",

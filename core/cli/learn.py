@@ -1,4 +1,4 @@
-"""``train``, ``predict`` and ``pipeline``: from stored candles to a model, and what it says."""
+"""``train`` and ``pipeline``: from stored candles to a model."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ from core.cli.options import add_days, add_pairs, add_range, add_timeframe, chec
 from core.cli.stored import beside, load_range
 from core.config import MOST_TRIALS, Ml
 from core.domain.candles import DAY_MS, Candles, Pair, iso
-from core.domain.trading import Direction, ModelOpinion
 from core.errors import DataError, MarketError, ModelError, TooFewSamples
-from core.ports import Prediction
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
 TRAINING_CSV = "backtest_training_data.csv"
 
 _CSV_DAYS = 90  # the candle and indicator files hold this much, unless told otherwise
-_SHOWN_REASONS = 5
 _KINDS = ("xgb", "forest", "logistic")
 
 
@@ -162,59 +159,6 @@ def _sentences(report: TrainingReport) -> list[str]:
 
 def _shown(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
-
-
-def predict_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("pair", type=Pair.parse, metavar="PAIR", help="such as LINK/USDT")
-    add_timeframe(parser)
-
-
-def predict(args: argparse.Namespace, context: Context) -> int:
-    """What the champion would say of a signal at the pair's last stored candle."""
-    from core.engine.strategy import last_snapshot
-    from core.ml.features import features_of
-    from core.ml.surroundings import scene_of
-
-    frame = timeframe_of(args, context.settings)
-    store, settings = bootstrap.candle_store(context.data_dir), context.settings
-    candles = store.load(args.pair, frame)
-    snapshot = last_snapshot(candles, context.settings.candles.max_gap)
-    if snapshot is None:
-        raise DataError(f"no {frame.name} candles of {args.pair} are stored; get them with `julaba fetch`")
-    champion = bootstrap.model_files(context.data_dir).champion()
-    if champion is None:
-        raise ModelError("there is no model yet; train one with `julaba train` or `julaba pipeline`")
-    # Without a crossover there is no direction: the one that the averages would give.
-    direction = Direction.LONG if snapshot.sma_15 > snapshot.sma_40 else Direction.SHORT
-    others = [store.load(pair, frame) for pair in dict.fromkeys((*settings.traded, settings.btc))]
-    scene = scene_of(others, [args.pair], settings)
-    features = {n: v for n, v in features_of(snapshot, candles, direction, scene).items() if n in champion.features}
-    found = champion.predict(features)
-    opinion = ModelOpinion(found.model_id, found.probability, champion.manifest.base_rate, 0.5)
-    data = {
-        "pair": str(args.pair),
-        "time": iso(snapshot.open_time),
-        "direction": direction.value,
-        "model_id": found.model_id,
-        "features": {name: None if math.isnan(value) else value for name, value in features.items()},
-        "ml_win_probability": found.probability,
-        "ml_confidence": opinion.confidence,
-        "ml_recommendation": opinion.recommendation,
-        "reasons": [{"feature": n, "value": v, "log_odds": share} for n, v, share in found.contributions],
-    }
-    context.result(data, _prediction_text(f"{args.pair} {direction.value}", snapshot.open_time, found, opinion))
-    return 0
-
-
-def _prediction_text(signal: str, open_time: int, found: Prediction, opinion: ModelOpinion) -> str:
-    lines = [
-        f"{signal}, candle of {iso(open_time)}: win probability {found.probability:.0%} "
-        f"(wins among its samples: {opinion.average:.0%}), {opinion.confidence}, {opinion.recommendation}",
-        f"model {found.model_id}; what moved it most, in log-odds:",
-    ]
-    for name, value, share in found.contributions[:_SHOWN_REASONS]:
-        lines.append(f"  {name:<28}{_shown(value, '.4g'):>10}{share:>+9.2f}")
-    return "\n".join(lines)
 
 
 def pipeline_arguments(parser: argparse.ArgumentParser) -> None:
