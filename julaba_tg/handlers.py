@@ -18,7 +18,7 @@ from core.config import Settings
 from core.domain.messages import Event, ModelTrained
 from core.errors import JulabaError
 from core.services.views import Actor, ApprovalView, TrainingView
-from julaba_tg import keyboards, parsing, rendering
+from julaba_tg import keyboards, model_handlers, parsing, rendering
 from julaba_tg.access import ChatContext
 from julaba_tg.commands import COMMANDS, Command, find, menu, nearest
 from julaba_tg.incoming import CardReply, StrayTap, Visitor, Words
@@ -87,6 +87,9 @@ class Chat:
             "ml": self._ml,
             "why": lambda call: why(call, self._desk, self._zone),
             "retrain": self._retrain,
+            "models": lambda call: model_handlers.models(call, self._desk, self._zone),
+            "promote": lambda call: model_handlers.promote(call, self._desk, self._zone),
+            "rollback": lambda call: model_handlers.rollback(call, self._desk, self._zone),
             "pairs": self._pairs,
             "pair": self._pair,
             "pause": self._pause,

@@ -12,6 +12,8 @@ from typing import Protocol
 from core.domain.messages import Event
 from core.ports import MessageRef, OutboxItem
 from core.services.explain import WhyView
+from core.services.registry import ModelList
+from core.services.takeovers import Promotion, RollbackPlan
 from core.services.views import (
     Actor,
     ApprovalView,
@@ -62,6 +64,13 @@ class DeskLike(Protocol):
 
     async def retrain(self, actor: Actor, progress: Progress) -> TrainingView:
         """Runs in a worker; one at a time, a second call raises UsageError."""
+        ...
+
+    async def models(self) -> ModelList: ...
+    async def ask_promotion(self, model_id: str, actor: Actor) -> Promotion: ...
+    async def plan_rollback(self, actor: Actor) -> RollbackPlan: ...
+    async def rollback(self, model_id: str, actor: Actor) -> RollbackPlan:
+        """Goes back to the champion before, which must be ``model_id``."""
         ...
 
     async def approval(self, approval_id: int) -> ApprovalView | None: ...

@@ -35,6 +35,7 @@ from julaba_tg.figures import (
     r_multiple,
     signed_money,
 )
+from julaba_tg.rendering_models import comparison
 
 _GROUP_TITLES: dict[Group, str] = {
     "look": "Look",
@@ -287,6 +288,7 @@ def training_result(view: TrainingView) -> Card:
         view.sentence,
         f"{view.rows} rows · {view.seconds:.1f} s",
         table(_metrics(view.metrics)),
+        comparison(view.comparison),
         "/ml shows the gate.",
     )
 

@@ -12,6 +12,8 @@ from core.domain.messages import Event, SignalDecided, TargetHit, TradeClosed, i
 from core.domain.trading import Direction, ExitReason, Ruling, Verdict
 from core.errors import UsageError
 from core.services.explain import WhyView
+from core.services.registry import ModelList
+from core.services.takeovers import Promotion, RollbackPlan
 from core.services.views import (
     Actor,
     ApprovalView,
@@ -89,7 +91,7 @@ def a_trade(trade_id: int = 6) -> TradeView:
 def an_approval(approval_id: int = 3, kind: str = "weight") -> ApprovalView:
     return ApprovalView(
         approval_id=approval_id,
-        kind="trade" if kind == "trade" else "weight",
+        kind=kind,  # type: ignore[arg-type]
         state="pending",
         title="Let the model count 25%?",
         lines=(
@@ -190,6 +192,9 @@ class FakeDesk:
         self.weights: list[float] = []
         self.weight_answer = WeightAnswer(None, 0.25, ("12 of 50 outcomes", "3 of 20 trades"), "The gate is closed.")
         self.approvals = {3: an_approval()}
+        self.model_list = ModelList((), None, None)
+        self.asked_for: list[str] = []
+        self.weight = 0.0
         self.events: dict[int, list[Event]] = {}
         self.whys: list[WhyView] = [a_why(12, picture=PNG)]
         self.position_views: tuple[PositionView, ...] = (a_position(),)
@@ -306,6 +311,25 @@ class FakeDesk:
             return self.training
         finally:
             self.busy = False
+
+    async def models(self) -> ModelList:
+        return self.model_list
+
+    async def ask_promotion(self, model_id: str, actor: Actor) -> Promotion:
+        entry = self.model_list.find(model_id)
+        self.asked_for.append(entry.model_id)
+        self.approvals[4] = an_approval(4, "promote")
+        return Promotion(4, entry.model_id, "The card follows.")
+
+    async def plan_rollback(self, actor: Actor) -> RollbackPlan:
+        if self.model_list.before is None:
+            raise UsageError("there is nothing to go back to")
+        return RollbackPlan(self.model_list.champion, self.model_list.find(self.model_list.before), self.weight)
+
+    async def rollback(self, model_id: str, actor: Actor) -> RollbackPlan:
+        plan = await self.plan_rollback(actor)
+        self.model_list = replace(self.model_list, champion=model_id, before=None)
+        return plan
 
     async def approval(self, approval_id: int) -> ApprovalView | None:
         return self.approvals.get(approval_id)

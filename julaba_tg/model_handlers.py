@@ -1,0 +1,73 @@
+"""What is done for ``/models``, ``/promote`` and ``/rollback``, and the buttons under their cards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from telegram import InlineKeyboardButton as Button
+from telegram import InlineKeyboardMarkup as Keyboard
+from telegram.constants import KeyboardButtonStyle
+
+from core.services.registry import ModelEntry, ModelList
+from julaba_tg import parsing, rendering_models
+from julaba_tg.keyboards import MAX_DATA
+from julaba_tg.ports import DeskLike
+from julaba_tg.rendering_models import SHOWN
+from julaba_tg.sending import Outgoing
+
+if TYPE_CHECKING:
+    from julaba_tg.handlers import Call
+
+
+async def models(call: Call, desk: DeskLike, zone: ZoneInfo) -> Outgoing:
+    """All models, or with an id (or its last letters) one of them."""
+    view = await desk.models()
+    if not call.arguments:
+        return Outgoing(rendering_models.models(view, zone), _list_buttons(view))
+    chosen = view.find(parsing.one(call.arguments, call.command))
+    return Outgoing(rendering_models.model(view, chosen, zone), _model_buttons(view, chosen))
+
+
+async def promote(call: Call, desk: DeskLike, zone: ZoneInfo) -> Outgoing:
+    """Asks the approvers; it never promotes by itself."""
+    asked = await desk.ask_promotion(parsing.one(call.arguments, call.command), call.actor)
+    return Outgoing(rendering_models.promotion_asked(asked))
+
+
+async def rollback(call: Call, desk: DeskLike, zone: ZoneInfo) -> Outgoing:
+    """Without an id it says what it would do; the button under that carries the id, so an old one does nothing."""
+    if not call.arguments:
+        plan = await desk.plan_rollback(call.actor)
+        return Outgoing(rendering_models.rollback_plan(plan, zone), _confirm(plan.target.model_id))
+    plan = await desk.rollback(parsing.one(call.arguments, call.command), call.actor)
+    return Outgoing(rendering_models.rolled_back(plan), Keyboard([[Button("🗂 Models", callback_data="new:models")]]))
+
+
+def _list_buttons(view: ModelList) -> Keyboard:
+    shown = [_button(f"🔎 {m.model_id}", f"new:models {m.model_id}") for m in view.models[:SHOWN]]
+    known = [b for b in shown if b is not None]
+    rows = [known[i : i + 2] for i in range(0, len(known), 2)]
+    last = [Button("🔄 Refresh", callback_data="go:models")]
+    if view.before is not None:
+        last.append(Button("↩️ Roll back", callback_data="new:rollback"))
+    return Keyboard([*rows, last])
+
+
+def _model_buttons(view: ModelList, chosen: ModelEntry) -> Keyboard:
+    row = [Button("🗂 All", callback_data="new:models")]
+    if chosen.model_id != view.champion and not chosen.damage:
+        row += [b for b in (_button("🗳 Promote (asks)", f"new:promote {chosen.model_id}"),) if b is not None]
+    if chosen.model_id == view.champion and view.before is not None:
+        row.append(Button("↩️ Roll back", callback_data="new:rollback"))
+    return Keyboard([row])
+
+
+def _confirm(model_id: str) -> Keyboard | None:
+    button = _button(f"Go back to {model_id}", f"new:rollback {model_id}", KeyboardButtonStyle.DANGER)
+    return None if button is None else Keyboard([[button]])
+
+
+def _button(words: str, data: str, style: str | None = None) -> Button | None:
+    """None where the data is too long for a button: the command can still be typed."""
+    return Button(words, callback_data=data, style=style) if len(data.encode()) <= MAX_DATA else None

@@ -1,0 +1,141 @@
+"""The registry as cards: all models, one with its lineage, what a rollback would do, champion against challenger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from zoneinfo import ZoneInfo
+
+from core.ml.challenge import Comparison
+from core.services.registry import ModelEntry, ModelList, State
+from core.services.takeovers import Promotion, RollbackPlan
+from julaba_tg.card import Block, Card, card, section, table, text
+from julaba_tg.figures import UNKNOWN, day_time
+
+SHOWN = 10
+
+_MARKS: Mapping[State, str] = {"champion": "👑", "former champion": "🕰", "challenger": "⚔️", "damaged": "⚠️"}
+
+
+def models(view: ModelList, zone: ZoneInfo) -> Card:
+    if not view.models:
+        return card("🗂 No model yet", "The first one is made as soon as there are enough samples; /ml counts them.")
+    noun = "model" if len(view.models) == 1 else "models"
+    shown = view.models[:SHOWN]
+    rest = len(view.models) - len(shown)
+    return card(
+        f"🗂 {len(view.models)} {noun} · champion {view.champion or 'none'}",
+        section(_line(m, zone) for m in shown),
+        section([f"and {rest} older"] if rest else []),
+        section(["👑 in use, 🕰 was in use, ⚔️ challenger. A tap shows one with where it came from."]),
+    )
+
+
+def _line(model: ModelEntry, zone: ZoneInfo) -> str:
+    mark = _MARKS[model.state] + ("⚠️" if model.damage and model.state != "damaged" else "")
+    if model.damage:
+        return f"{mark} {model.model_id} · damaged: train again or restore a backup"
+    return f"{mark} {model.model_id} · {_auc(model)} · {model.rows} rows · {day_time(model.trained_at, zone)}"
+
+
+def _auc(model: ModelEntry) -> str:
+    if model.auc is None:
+        return "AUC unknown"
+    interval = "" if model.auc_low is None else f" ({model.auc_low:.2f}-{model.auc_high:.2f})"
+    return f"AUC {model.auc:.2f}{interval}"
+
+
+def model(view: ModelList, chosen: ModelEntry, zone: ZoneInfo) -> Card:
+    """One model: what it is, how good on unseen signals, its ancestors, and when it was champion."""
+    head = f"{_MARKS[chosen.state]} {chosen.model_id} · {chosen.state}"
+    if not chosen.sha256:
+        return card(head, f"Damaged: {chosen.damage}.")
+    about = [
+        f"{chosen.kind} on {chosen.feature_set} · {chosen.rows} rows · trained {day_time(chosen.trained_at, zone)}",
+        f"Walk-forward: {_auc(chosen)} on {chosen.evaluated} unseen signals, guessing has 0.50",
+    ]
+    return card(
+        head,
+        text([f"⚠️ Damaged: {chosen.damage}."] if chosen.damage else []),
+        text(about),
+        section(_compared(chosen)),
+        comparison(chosen.comparison),
+        section(_lineage(view, chosen)),
+        section(_reigns(chosen, zone)),
+        section([f"SHA-256 {chosen.sha256[:16]}… · learned outcomes up to {day_time(chosen.trained_until, zone)}"]),
+    )
+
+
+def _compared(chosen: ModelEntry) -> list[str]:
+    found = chosen.comparison
+    return [] if found is None else [f"At its training: {found.sentence}."]
+
+
+def comparison(found: Comparison | None) -> Block:
+    """Both models on the same unseen signals, with the interval of the difference, as narrow as a phone."""
+    if found is None or found.champion is None or found.challenger is None:
+        return text([])
+    old, new = found.champion, found.challenger
+    return table(
+        [
+            f"{found.n:>4} signals   champion challenger",
+            f"{'Brier':<13}{old.brier:>9.4f}{new.brier:>11.4f}",
+            f"{'AUC':<13}{_two(old.auc):>9}{_two(new.auc):>11}",
+            f"better by {_gain(found.gain, found.low, found.high, 4)}",
+            f"AUC by    {_gain(found.auc_gain, found.auc_low, found.auc_high, 2)}",
+        ]
+    )
+
+
+def _two(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.2f}"
+
+
+def _gain(value: float | None, low: float | None, high: float | None, digits: int) -> str:
+    if value is None:
+        return UNKNOWN
+    interval = "too few days" if low is None or high is None else f"{low:+.{digits}f} to {high:+.{digits}f}"
+    return f"{value:+.{digits}f} ({interval})"
+
+
+def _lineage(view: ModelList, chosen: ModelEntry) -> list[str]:
+    """The champions it came after, the oldest first; a loop or a missing file ends the tale."""
+    parents = {m.model_id: m.parent for m in view.models}
+    chain, parent = [chosen.model_id], chosen.parent
+    while parent is not None and parent not in chain:
+        chain.append(parent if parent in parents else f"{parent} (gone)")
+        parent = parents.get(parent)
+    children = [m.model_id for m in view.models if m.parent == chosen.model_id]
+    lines = [f"Lineage: {' → '.join(reversed(chain))}" if len(chain) > 1 else "Lineage: the first of its line"]
+    return lines + ([f"Compared with it later: {', '.join(children[:5])}"] if children else [])
+
+
+def _reigns(chosen: ModelEntry, zone: ZoneInfo) -> list[str]:
+    return [
+        f"Champion {day_time(r.since, zone)} – {'now' if r.until is None else day_time(r.until, zone)}, "
+        f"by {r.chosen_by}: {r.reason}"
+        for r in chosen.reigns
+    ]
+
+
+def rollback_plan(plan: RollbackPlan, zone: ZoneInfo) -> Card:
+    """What a rollback would do, before it is done."""
+    target = plan.target
+    last = target.reigns[-1] if target.reigns else None
+    was = f", champion until {day_time(last.until, zone)}" if last and last.until else ""
+    ends = [f"The weight {plan.weight:g} ends; it is asked for anew."] if plan.weight > 0 else []
+    return card(
+        f"↩️ Go back to {target.model_id}?",
+        f"It takes the place of {plan.champion or 'none'} from the next candle on.",
+        f"{target.model_id}: {_auc(target)} on {target.evaluated} unseen signals{was}.",
+        text(ends),
+        "The line keeps its evidence. Training goes on, and a later challenger may be better again.",
+    )
+
+
+def rolled_back(plan: RollbackPlan) -> Card:
+    ended = f" The weight {plan.weight:g} is gone." if plan.weight > 0 else ""
+    return card(f"↩️ {plan.target.model_id} is the champion again", f"In the place of {plan.champion or 'none'}.{ended}")
+
+
+def promotion_asked(asked: Promotion) -> Card:
+    return card(f"🗳 Approval {asked.approval_id}: may {asked.model_id} take over?", asked.sentence)
