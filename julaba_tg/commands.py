@@ -40,6 +40,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("trades", "[n]", "viewer", "look", "the last closed trades", "/trades 20"),
     Command("chart", "PAIR", "viewer", "look", "candles with the averages and a trade's levels", "/chart LINK"),
     Command("why", "[ID]", "viewer", "understand", "a signal in full, by the number in its alert", "/why 12"),
+    Command("gemini", "", "viewer", "understand", "Gemini's scoreboard: what its opinions were worth", "/gemini"),
+    Command("worth", "", "viewer", "understand", "what each layer between signal and trade was worth", "/worth"),
     Command("ml", "", "viewer", "learn", "the model: weight, gate, distance to the next look", "/ml"),
     Command("ml", "WEIGHT", "operator", "learn", "ask for an influence weight", "/ml 0.25", changes=True),
     Command("retrain", "", "operator", "learn", "train a new model now", "/retrain", changes=True),

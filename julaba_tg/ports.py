@@ -26,6 +26,7 @@ from core.services.views import (
     TrainingView,
     WeightAnswer,
 )
+from core.services.worth import GeminiView, LayersView
 
 __all__ = ["DeskLike", "MessageRef", "OutboxItem", "OutboxLike"]
 
@@ -46,6 +47,14 @@ class DeskLike(Protocol):
 
     async def why(self, number: int | None, is_trade: bool = False) -> WhyView:
         """A decision in full by its number or its trade's; None: the newest signal. Raises UsageError for none."""
+        ...
+
+    async def layers(self) -> LayersView:
+        """What each layer was worth, at its newest look."""
+        ...
+
+    async def gemini(self) -> GeminiView:
+        """Gemini's scoreboard, also where there is no key."""
         ...
 
     async def trade_events(self, trade_id: int) -> Sequence[Event]:

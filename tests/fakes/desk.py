@@ -28,7 +28,9 @@ from core.services.views import (
     TrainingView,
     WeightAnswer,
 )
+from core.services.worth import GeminiView, LayersView
 from julaba_tg.ports import MessageRef, OutboxItem
+from tests.fakes import worth
 from tests.fakes.why import a_why
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -197,6 +199,8 @@ class FakeDesk:
         self.weight = 0.0
         self.events: dict[int, list[Event]] = {}
         self.whys: list[WhyView] = [a_why(12, picture=PNG)]
+        self.layers_view = worth.layers(worth.opinionated(), PNG)
+        self.gemini_view = worth.gemini(worth.opinionated(), PNG)
         self.position_views: tuple[PositionView, ...] = (a_position(),)
         self.training: TrainingView = TrainingView(
             "xgb-2", True, "Better than chance.", 412, {"auc": 0.58, "brier": 0.231}, None, 1.4
@@ -279,6 +283,12 @@ class FakeDesk:
         if view is None:
             raise UsageError(f"there is no signal or trade {number}; the newest signal is 12")
         return view
+
+    async def layers(self) -> LayersView:
+        return self.layers_view
+
+    async def gemini(self) -> GeminiView:
+        return self.gemini_view
 
     async def trade_events(self, trade_id: int) -> Sequence[Event]:
         return self.events.get(trade_id, [])

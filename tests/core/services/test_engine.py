@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,9 +73,10 @@ class World:
 
 
 @asynccontextmanager
-async def running(world: World) -> AsyncIterator[World]:
+async def running(world: World, *reviews: Callable[[], Awaitable[None]]) -> AsyncIterator[World]:
     part = cast(Any, world)
     engine = Engine(settings(), world.clock, part, part, part, part, part, part, lambda: world.info, Bell())
+    engine.reviews = reviews
     task = asyncio.create_task(engine.run())
     try:
         await world.rest()
@@ -100,6 +101,21 @@ async def test_the_first_start_trains_once_and_again_after_ten_outcomes() -> Non
         world.outcomes = 10
         await world.rest()
         assert world.trainings == 2
+
+
+async def test_a_review_that_fails_keeps_neither_another_nor_a_training_from_its_turn() -> None:
+    asked: list[str] = []
+
+    async def broken() -> None:
+        asked.append("broken")
+        raise RuntimeError("no such table")
+
+    async def sound() -> None:
+        asked.append("sound")
+
+    async with running(World(), broken, sound) as world:
+        assert world.trainings == 1
+        assert asked[:4] == ["broken", "sound", "broken", "sound"]
 
 
 async def test_outcomes_the_champion_has_learned_from_are_not_new() -> None:
