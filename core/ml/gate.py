@@ -8,9 +8,9 @@ only on the outcomes up to its count, never on when it is taken.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Literal
 
@@ -21,6 +21,9 @@ from core.domain.candles import FloatArray, IntArray, to_ms
 from core.ml.intervals import auc, brier_skill, clusterings
 
 State = Literal["blocked", "weak", "ready"]
+
+HANDOVER = timedelta(minutes=30)
+"""How far apart a takeover and the predictions before and after it may be noted."""
 
 _FIRST_LOOKS = (50, 100, 150, 200)
 _EVERY = 100
@@ -49,6 +52,15 @@ class ScoredPrediction:
     model_id: str
     pair: str
     direction: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reign:
+    """From ``since`` (aware UTC) on ``model_id`` was the champion of ``line``, until the next reign began."""
+
+    since: datetime
+    line: str
+    model_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +152,31 @@ def floors(outcomes: int, trades: int, settings: Gate) -> tuple[Condition, Condi
             f"{trades} of them are trades, {settings.min_trades} are needed",
         ),
     )
+
+
+def by_champions(evidence: Iterable[ScoredPrediction], reigns: Sequence[Reign], line: str) -> list[ScoredPrediction]:
+    """The predictions of ``line`` made by whoever was its champion then; ``reigns`` in the order in which they began.
+
+    What a model foretold before or after its reign, or for another line, is no evidence for this one: choosing
+    afterwards whose predictions count would be looking again. A model may be early or late by ``HANDOVER``, for files,
+    book and a decision under way do not change in one instant. Nothing is known against what is older than all reigns.
+    """
+    ends = [*(reign.since for reign in reigns[1:]), None]
+    spans = [
+        (reign.since - HANDOVER, None if end is None else end + HANDOVER, reign)
+        for reign, end in zip(reigns, ends, strict=False)
+    ]
+
+    def counts(prediction: ScoredPrediction) -> bool:
+        at = prediction.decided_at
+        if not reigns or at < reigns[0].since:
+            return True
+        return any(
+            reign.line == line and reign.model_id == prediction.model_id and began <= at and (end is None or at < end)
+            for began, end, reign in spans
+        )
+
+    return [prediction for prediction in evidence if counts(prediction)]
 
 
 def examine(evidence: Sequence[ScoredPrediction], looks_done: int, settings: Gate, looked_at: datetime) -> Look:

@@ -17,9 +17,9 @@ from core.domain.ledger import Controls
 from core.domain.messages import Notice
 from core.engine.filters import effective_weight
 from core.errors import UsageError
-from core.ml.gate import Condition, Look, ScoredPrediction, examine, floors, look_due, next_look
+from core.ml.gate import Condition, Look, Reign, ScoredPrediction, by_champions, examine, floors, look_due, next_look
 from core.ml.preview import WeightCard, past_signals, weight_card
-from core.ports import ChatStore, Clock, Ledger, Outcome, StoredApproval
+from core.ports import ChampionBook, ChatStore, Clock, Ledger, Outcome, StoredApproval
 from core.services.approvals import Approvals, Granted, Kind, Question
 from core.services.bus import Bell
 from core.services.champion import ChampionInfo
@@ -42,8 +42,9 @@ class Gatekeeper:
         bell: Bell,
         champion: Callable[[], ChampionInfo],
         approvals: Approvals,
+        book: ChampionBook | None = None,
     ) -> None:
-        """``champion`` tells of the model in use."""
+        """``champion`` tells of the model in use, ``book`` of those before it."""
         self._settings = settings
         self._clock = clock
         self._ledger = ledger
@@ -51,6 +52,7 @@ class Gatekeeper:
         self._loop = loop
         self._bell = bell
         self._champion = champion
+        self._book = book
         self.approvals = approvals
         approvals.kinds["weight"] = Kind(_grant, self._outdated, again=lambda stored: f"/ml {stored.weight:g}")
         self._reviewed = -1  # live outcomes at the last review: nothing new, nothing to look at
@@ -60,10 +62,13 @@ class Gatekeeper:
         return self._loop.memory.controls
 
     async def evidence(self) -> list[ScoredPrediction]:
-        """Live outcomes with a prediction stored at their decision, in the order of closing."""
+        """Live outcomes with a prediction stored at their decision by the champion of then, in the order of closing."""
         scored = [_scored(o) for o in await self._ledger.outcomes() if o.probability is not None and o.model_id]
         # A prediction that came after the outcome was known (a very late opinion) proves nothing.
-        return [p for p in scored if p.decided_at < p.closed_at]
+        timely = [p for p in scored if p.decided_at < p.closed_at]
+        reigns = await self._book.champions() if self._book else []
+        known = [Reign(to_datetime(r.since), r.line, r.model_id) for r in reigns]
+        return by_champions(timely, known, self._controls.line)
 
     async def looks(self) -> list[Look]:
         return [_look_from_json(body) for body in await self._chat.looks(self._controls.line)]

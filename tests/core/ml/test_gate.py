@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 
 from core.config import Gate
 from core.ml.gate import (
+    HANDOVER,
+    Reign,
     ScoredPrediction,
     alpha_of,
+    by_champions,
     examine,
     floors,
     look_count,
@@ -202,6 +205,52 @@ def test_what_is_no_probability_or_outcome_is_refused(field: str, value: float) 
 
     with pytest.raises(ValueError, match=r"no probability|no outcome"):
         examine(bad, 0, Gate(), NOW)
+
+
+REIGNS = [
+    Reign(START, "main", "first"),
+    Reign(START + timedelta(days=10), "main", "second"),
+    Reign(START + timedelta(days=20), "main", "first"),
+    Reign(START + timedelta(days=30), "other", "second"),
+]
+
+
+@pytest.mark.parametrize(
+    ("model_id", "line", "days"),
+    [
+        ("first", "main", [1, 9, 21, 29]),  # champion, succeeded, and brought back
+        ("second", "main", [11, 19]),
+        ("second", "other", [31]),
+        ("challenger", "main", []),
+        ("first", "other", []),
+    ],
+)
+def test_only_what_the_champion_of_that_time_and_line_said_is_evidence(
+    model_id: str, line: str, days: list[int]
+) -> None:
+    said = [_said(model_id, START + timedelta(days=d)) for d in (1, 9, 11, 19, 21, 29, 31)]
+
+    assert by_champions(said, REIGNS, line) == [p for p in said if (p.decided_at - START).days in days]
+
+
+def test_a_decision_under_way_at_a_takeover_counts_whoever_spoke() -> None:
+    takeover = REIGNS[1].since
+    near = [_said(m, takeover + sign * HANDOVER / 2) for m in ("first", "second") for sign in (-1, 1)]
+    far = [_said("first", takeover + 2 * HANDOVER), _said("second", takeover - 2 * HANDOVER)]
+
+    assert by_champions([*near, *far], REIGNS, "main") == near
+
+
+def test_nothing_is_known_against_what_is_older_than_the_book_of_champions() -> None:
+    old = [_said("forgotten", START - timedelta(days=1))]
+
+    assert by_champions(old, REIGNS, "main") == old
+    assert by_champions(old, [], "main") == old
+
+
+def _said(model_id: str, at: datetime) -> ScoredPrediction:
+    fields = {**_fields(evidence(1)[0]), "model_id": model_id, "decided_at": at, "closed_at": at + timedelta(hours=1)}
+    return ScoredPrediction(**fields)
 
 
 def test_a_look_that_is_not_due_is_refused() -> None:

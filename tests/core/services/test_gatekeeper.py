@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.adapters.sqlite_models import SqliteModels
 from core.config import Settings
 from core.domain.candles import DAY_MS, Pair, to_datetime, to_ms
 from core.domain.ledger import Controls, DecisionRecord, Effect, FollowRecord
 from core.domain.messages import ApprovalAsked, ApprovalEnded, Notice
 from core.domain.trading import Direction, ExitReason, Follow, FollowKind, Levels, Regime, Snapshot
 from core.errors import UsageError
+from core.ports import ChampionRecord
 from core.services.approvals import Approvals
 from core.services.bus import Bell
 from core.services.champion import ChampionInfo
@@ -64,7 +66,15 @@ async def desk(path: Path, config: Settings | None = None) -> AsyncIterator[Desk
         bell = Bell()
         approvals = Approvals(config, stage.clock, kept.chat, stage.loop, bell)
         keeper = Gatekeeper(
-            config, stage.clock, kept.ledger, kept.chat, stage.loop, bell, lambda: school.champion, approvals
+            config,
+            stage.clock,
+            kept.ledger,
+            kept.chat,
+            stage.loop,
+            bell,
+            lambda: school.champion,
+            approvals,
+            SqliteModels(kept.db),
         )
         yield Desk(keeper, stage, kept, school)
 
@@ -347,6 +357,16 @@ async def test_a_prediction_that_came_after_its_outcome_is_no_evidence(tmp_path:
         await at.kept.ledger.commit(replace(effect, decisions=(late,)))
         assert await at.keeper.evidence() == []
         assert await at.kept.ledger.outcome_count() == 1
+
+
+async def test_a_prediction_of_a_model_that_was_not_the_champion_then_is_no_evidence(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        for number in range(3):
+            await at.kept.ledger.commit(outcome_effect(number, 0.5, won=True, trade=True))  # all of them by m1
+        book = SqliteModels(at.kept.db)
+        await book.crowned(ChampionRecord("main", "m1", START, "ann", ""))
+        await book.crowned(ChampionRecord("main", "m2", START + DAY * M15.ms, "ann", ""))
+        assert [to_ms(p.decided_at) for p in await at.keeper.evidence()] == [START, START + DAY * M15.ms]
 
 
 async def test_the_shadow_of_a_missed_signal_is_no_live_outcome(tmp_path: Path) -> None:
