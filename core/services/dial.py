@@ -1,0 +1,40 @@
+"""The weight's dial: what each weight would have done to the last signals, as a picture and in words."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from core.config import Settings
+from core.ml.preview import dial, past_signals, weight_card
+from core.ports import Ledger
+from core.services.loop import TradingLoop
+
+
+@dataclass(frozen=True, slots=True)
+class DialView:
+    """``step`` is the next weight that may be asked for, None at the last; ``lines`` what it would do. No picture
+    without a signal that has a prediction."""
+
+    step: float | None
+    title: str
+    lines: tuple[str, ...]
+    picture: bytes | None
+
+
+async def dial_view(ledger: Ledger, settings: Settings, loop: TradingLoop, counts: float) -> DialView:
+    """What the next step of the weight would do, and the picture of them all, drawn in a thread.
+
+    ``counts`` is what the model counts now, under the ramp.
+    """
+    from core.reports.preview_chart import dial_chart
+
+    signals = past_signals(await ledger.trade_rows())
+    approved, outcomes = loop.memory.controls.approved_weight, loop.memory.outcomes
+    step = next((s for s in sorted(settings.approvals.weight_steps) if s > approved + 1e-9), None)
+    shown = weight_card(signals, approved if step is None else step, settings, outcomes, counts)
+    found = dial(signals, settings, outcomes, approved)
+    picture = await asyncio.to_thread(dial_chart, found) if signals else None
+    now = f"The model counts {counts:.2f} now" if counts else "The model counts nothing now"
+    title = f"{now}; the next step is {step:g}" if step is not None else f"{now}; there is no further step"
+    return DialView(step, title, shown.lines, picture)
