@@ -18,7 +18,7 @@ from core.errors import MarketError, StoreError
 if TYPE_CHECKING:
     from core.adapters.candle_files import CandleFiles
     from core.adapters.model_files import ModelFiles
-    from core.ports import Clock, Ledger, MarketData, SettableClock
+    from core.ports import ChatStore, Clock, Ledger, MarketData, SettableClock
     from core.secrets import Secrets
     from core.services.champion import ChampionInfo
     from core.services.engine import Engine
@@ -78,6 +78,18 @@ async def open_ledger(path: Path) -> AsyncIterator[Ledger]:
     _must_exist(path)
     async with Database(path) as db:
         yield SqliteLedger(db)
+
+
+@asynccontextmanager
+async def open_stores(path: Path) -> AsyncIterator[tuple[Ledger, ChatStore]]:
+    """An existing ledger and what the chat keeps beside it (looks, audit), to read from. Raises StoreError."""
+    from core.adapters.sqlite_chat import SqliteChat
+    from core.adapters.sqlite_database import Database
+    from core.adapters.sqlite_ledger import SqliteLedger
+
+    _must_exist(path)
+    async with Database(path) as db:
+        yield SqliteLedger(db), SqliteChat(db)
 
 
 def _must_exist(path: Path) -> None:

@@ -325,6 +325,15 @@ class SqliteLedger:
             for row in rows
         ]
 
+    async def sample_counts(self) -> Mapping[tuple[str, str], int]:
+        """Closed follows that can teach, by (pair, source); sources as ``records.closed_samples`` names them."""
+        rows = await self._db.rows(
+            "SELECT d.pair, CASE WHEN d.status IN ('taken', 'refused') THEN f.kind ELSE 'shadow_candidate' END "
+            "AS source, count(*) AS n FROM follows f JOIN decisions d USING (decision_id) "
+            "WHERE f.exit_reason IS NOT NULL AND f.exit_reason NOT IN ('GAP', 'MANUAL') GROUP BY d.pair, source"
+        )
+        return {(row["pair"], row["source"]): row["n"] for row in rows}
+
     async def trade_rows(self) -> list[TradeRow]:
         """Every follow of a signal or candidate with its decision: what exports and datasets are made from."""
         rows = await self._db.rows(

@@ -118,6 +118,10 @@ COMMANDS: tuple[Command, ...] = (
         "core.cli.predict", "predict_arguments", "predict", _LEARNING,
     ),
     Command(
+        "samples", "samples by source, how fast they come, and when there are enough",
+        "core.cli.samples", "samples_arguments", "samples", (*_STRATEGY, *_LEDGER),
+    ),
+    Command(
         "pipeline", "fetch, indicators, backtest, training",
         "core.cli.learn", "pipeline_arguments", "pipeline", (*_LEARNING, *_EXCHANGE),
     ),

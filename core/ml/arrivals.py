@@ -63,6 +63,21 @@ class Arrivals:
                 high = middle
         return high
 
+    def more_in(self, days: float, quantile: float) -> float:
+        """How many outcomes more ``days`` days bring, at this quantile of the count; a real number, for a curve."""
+        if days <= 0:
+            return 0.0
+        low, high = 0.0, 1.0
+        while self._chance_within(days, high) > 1 - quantile:
+            high *= 2
+        while high - low > 1e-4 * max(1.0, high):
+            middle = (low + high) / 2
+            if self._chance_within(days, middle) > 1 - quantile:
+                low = middle
+            else:
+                high = middle
+        return high * BUNCHING
+
     def _chance_within(self, days: float, bunches: float) -> float:
         return incomplete_beta(bunches, self.shape, days / (days + self.days))
 

@@ -88,8 +88,8 @@ class Forecast:
     five), None where nothing can be said; ``basis`` where it comes from. ``gate`` is the next look at which the gate's
     floors can be met, counted in scored outcomes. ``looks`` are the looks of the next year at this rate. ``opens`` is
     whether the gate could pass at one of them, None where it cannot be told, with its ``sentence``; ``told`` is the
-    rate in a sentence. Before the first model no outcome has a prediction, so ``gate`` supposes that one speaks from
-    now on.
+    rate in a sentence, ``known`` what both come from. Before the first model no outcome has a prediction, so ``gate``
+    supposes that one speaks from now on.
     """
 
     now: datetime
@@ -106,6 +106,7 @@ class Forecast:
     sentence: str
     told: str
     skill: Skill | None = None
+    known: Arrivals | None = None
 
 
 def forecast(
@@ -135,6 +136,7 @@ def forecast(
         now=now, seen=seen, basis=basis if known else "nothing", per_day=None, per_day_low=None, per_day_high=None,
         to_50=to_50, to_200=to_200, gate=gate, looks=(), opens=None,
         sentence="whether the gate will open cannot be told", told=_told(seen, known, prior_per_day), skill=skill,
+        known=known,
     )  # fmt: skip
     if known is None:
         return bare
