@@ -1,4 +1,4 @@
-"""Which change of a rule is worth asking for: the proven one first, then the best lower bound, and never a worse one."""
+"""Which change of a rule is worth asking for: a proven one first, then the best lower bound, and never a worse one."""
 
 from __future__ import annotations
 
