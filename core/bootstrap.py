@@ -200,9 +200,10 @@ async def engine(
         def info() -> ChampionInfo:
             return champion(trainer.rows)
 
+        book = SqliteModels(db)
         approvals = Approvals(settings, time, chat, loop, bell)
-        gatekeeper = Gatekeeper(settings, time, ledger, chat, loop, bell, info, approvals)
-        registry = Registry(models, SqliteModels(db), time, worker.run)
+        gatekeeper = Gatekeeper(settings, time, ledger, chat, loop, bell, info, approvals, book)
+        registry = Registry(models, book, time, worker.run)
         takeovers = Takeovers(settings, time, loop, bell, registry, gatekeeper, approvals)
         worth = WorthDesk(settings, time, ledger, chat, bell, gemini_present=advisor is not None)
         # A client of its own, so that a long history does not stand in line before the next close's candles.
