@@ -135,7 +135,7 @@ def from_table(
         pair=rows["symbol"].to_numpy(dtype=np.str_),
         source=source,
         direction=rows["direction"].to_numpy(dtype=np.str_),
-        regime=rows["entry_regime"].fillna(Regime.UNKNOWN.value).to_numpy(dtype=np.str_),
+        regime=rows["entry_regime"].astype(object).fillna(Regime.UNKNOWN.value).to_numpy(dtype=np.str_),
         base_weight=np.array([SOURCE_WEIGHTS[s] for s in source], dtype=np.float64),
         is_signal=_signals(rows),
     )
