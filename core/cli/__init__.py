@@ -138,6 +138,10 @@ COMMANDS: tuple[Command, ...] = (
         "core.cli.sweep", "sweep_arguments", "sweep", (*_STRATEGY, "joblib"),
     ),
     Command(
+        "worth", "what each layer was worth, and Gemini's scoreboard",
+        "core.cli.worth", "worth_arguments", "worth", _LEDGER,
+    ),
+    Command(
         "export", "trades, shadows or decisions as CSV",
         "core.cli.ledger", "export_arguments", "export", _LEDGER,
     ),
