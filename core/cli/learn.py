@@ -47,6 +47,7 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="settings to try in every fit; needs julaba[tune] (default: ml.tune_trials)",
     )
+    parser.add_argument("--html", type=Path, metavar="FILE", help="the model's page for the browser, also there")
     add_timeframe(parser)
 
 
@@ -54,8 +55,23 @@ def train(args: argparse.Namespace, context: Context) -> int:
     """Trains on a backtest's CSV and says honestly what came of it."""
     path = args.data or context.data_dir / "historical" / TRAINING_CSV
     report = _train(_read_table(path), args, context)
-    context.result(report.to_json(), _report_text(report))
+    if args.html is not None:
+        _write_page(report.model_id, args.html, context)
+    html = None if args.html is None else str(args.html)
+    context.result(report.to_json() | {"html": html}, _report_text(report))
     return 0
+
+
+def _write_page(model_id: str, path: Path, context: Context) -> None:
+    from core.reports.model_page import REPORT
+    from core.services.whole_file import whole_file
+
+    page = bootstrap.model_files(context.data_dir).beside(model_id, REPORT)
+    if page is None:
+        raise ModelError(f"the model {model_id} has no page; train it again")
+    with whole_file(path) as file:
+        file.buffer.write(page)
+    say(f"page written to {path}")
 
 
 def _read_table(path: Path) -> pd.DataFrame:

@@ -6,11 +6,8 @@ The page's style and scripts are the plain files in ``page/``; the scripts are m
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import html
 import re
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -19,8 +16,8 @@ from core.config import Settings
 from core.domain.candles import Candles, Pair, iso
 from core.reports.backtest_report import BacktestReport, ReportRefusal, ReportTrade
 from core.reports.page_data import packed_candles, packed_curve, packed_times, script_json, thinned
+from core.reports.page_parts import asset, filled, policy, tile_html
 from core.reports.page_tables import cumulated_r, groups, months, refusals
-from core.reports.page_tiles import Tile
 
 MOST_CANDLES = 400_000
 """More than that are thinned out to windows around the trades: two years of five pairs on 15m fit whole."""
@@ -45,12 +42,11 @@ def backtest_page(report: BacktestReport, most_candles: int = MOST_CANDLES) -> s
         "months": months(report.trades, report.account),
         "refusals": refusals(report.refused),
     }
-    style = _asset("page.css")
+    style = asset("page.css")
     script = _joined_scripts()
     frame = next(iter(report.candles.values())).timeframe.name if report.candles else report.settings.timeframe
     parts = {
-        "policy": f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:; "
-        "base-uri 'none'; form-action 'none'",
+        "policy": policy(style, script),
         "style": style,
         "script": script,
         "data": script_json(data),
@@ -59,12 +55,11 @@ def backtest_page(report: BacktestReport, most_candles: int = MOST_CANDLES) -> s
         "pairs": html.escape(" · ".join(str(p) for p in report.candles) or "no pairs"),
         "frame": html.escape(frame),
         "costs": html.escape(_costs(report.settings)),
-        "tiles": "".join(_tile(tile) for tile in report.tiles),
+        "tiles": "".join(tile_html(tile) for tile in report.tiles),
         "notes": "".join(f"<p>{html.escape(note)}</p>" for note in (*_empty(report), *report.notes, *left_out)),
         "settings": "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in _settings(report)),
     }
-    # One pass, so that nothing put in is searched again.
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _asset("page.html"))
+    return filled(asset("page.html"), parts)
 
 
 def _shown(report: BacktestReport, most: int) -> tuple[dict[Pair, Candles], tuple[str, ...]]:
@@ -178,12 +173,6 @@ def _costs(settings: Settings) -> str:
     return f"fee {paper.fee_rate:.3%} and slippage {paper.slippage_rate:.3%} a side · {fills}"
 
 
-def _tile(tile: Tile) -> str:
-    tone = f' class="{tile.tone}"' if tile.tone in ("good", "bad") else ""
-    detail = f"<small>{html.escape(tile.detail)}</small>" if tile.detail else ""
-    return f"<div><dt>{html.escape(tile.label)}</dt><dd{tone}>{html.escape(tile.value)}{detail}</dd></div>"
-
-
 def _day(ms: int) -> str:
     """``2024-01-03``, with the time where it is not midnight."""
     text = iso(ms)
@@ -198,16 +187,8 @@ def _price(price: float) -> float:
     return float(f"{price:.8g}")
 
 
-def _asset(name: str) -> str:
-    return files("core.reports").joinpath("page", name).read_text(encoding="utf-8")
-
-
 def _joined_scripts() -> str:
     """The modules as one: without their imports of each other, and with every name of theirs in one scope."""
-    text = "\n".join(_asset(name) for name in _SCRIPTS)
+    text = "\n".join(asset(name) for name in _SCRIPTS)
     text = re.sub(r"^import [^;]*;\n", "", text, flags=re.MULTILINE)
     return re.sub(r"^export ", "", text, flags=re.MULTILINE)
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")

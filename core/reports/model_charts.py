@@ -89,14 +89,14 @@ def _bucket(axes: Axes, bucket: Bucket, most: int) -> None:
     high = bucket.won if bucket.won_high is None else bucket.won_high
     axes.plot([bucket.predicted] * 2, [low, high], color=SLOW, linewidth=2, alpha=0.6, solid_capstyle="round")
     axes.scatter(bucket.predicted, bucket.won, s=60 + 500 * bucket.n / most, color=SLOW, edgecolor=GROUND, zorder=3)
-    above = high < 0.85
+    above, below = high < 0.85, low > 0.12
     axes.annotate(
         f"n {bucket.n}",
-        (bucket.predicted, high if above else low),
-        xytext=(0, 10 if above else -10),
+        (bucket.predicted, high if above else low if below else bucket.won),
+        xytext=(0, 10) if above else (0, -10) if below else (14, 0),
         textcoords="offset points",
-        ha="center",
-        va="bottom" if above else "top",
+        ha="center" if above or below else "left",
+        va="bottom" if above else "top" if below else "center",
         color=FAINT,
         fontsize=SMALL,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,6 +22,7 @@ from core.ml.neighbours import SAMPLES, samples_json
 from core.ml.prediction import Champion
 from core.ml.sizing_model import SIZING, SizingFigures, SizingModel, train_sizing
 from core.ml.training import TrainedModel, train
+from core.reports.model_page import REPORT, ModelStory, model_page
 from core.services.views import Progress
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def train_from_table(
     tell = progress or _silent
     tell(f"training on {len(dataset)} samples", 0.02)
     model = train(dataset, settings, to_ms(now), progress=_share(tell, 0.02, 0.15))
-    walked = walk_forward(dataset, settings, purge_ms=purge_ms, progress=_share(tell, 0.15, 0.70))
+    walked = walk_forward(dataset, settings, purge_ms=purge_ms, looking=True, progress=_share(tell, 0.15, 0.70))
     tell("random split, for comparison", 0.70)
     split = random_split(dataset, settings)
     tell("the logistic, for comparison", 0.80)
@@ -128,7 +129,6 @@ def train_from_table(
     trained = Trained(
         model, dataset, walked, split, settings, against_baseline(dataset, model.kind, walked, baseline), sizing
     )
-    extras = _files_beside(trained)
     champion, damage = _current(models)
     found = compare(champion, model.model_id, dataset, walked, label=settings.label, purge_ms=purge_ms)
     manifest = describe(
@@ -140,10 +140,13 @@ def train_from_table(
         version=__version__,
         created=iso(to_ms(now)),
         trained_until=int(dataset.end_time.max()),
-        parent=champion.model_id if champion else None,
+        parent=_parent(champion, model.model_id),
         line=champion.manifest.line if champion else model.model_id,
-        extras={name: hashlib.sha256(content).hexdigest() for name, content in extras.items()},
     )
+    sentence = plain_words(len(dataset), walked)
+    tell("the model's page", 0.92)
+    extras = {**_files_beside(trained), REPORT: _page(trained, manifest, sentence)}
+    manifest = replace(manifest, extras={name: hashlib.sha256(content).hexdigest() for name, content in extras.items()})
     tell("saving", 0.95)
     models.save(model.payload, manifest, extras)
     takes_over = found.better and promote
@@ -157,7 +160,7 @@ def train_from_table(
         sources=trained.sources,
         walk_forward=walked,
         random_split=split,
-        sentence=plain_words(len(dataset), walked),
+        sentence=sentence,
         takeover=f"{damage}; {why}" if damage else why,
         comparison=found,
         baseline=trained.baseline,
@@ -208,6 +211,26 @@ def _files_beside(trained: Trained) -> dict[str, bytes]:
     if trained.sizing:
         files[SIZING] = trained.sizing.to_json()
     return files
+
+
+def _page(trained: Trained, manifest: Manifest, sentence: str) -> bytes:
+    story = ModelStory(
+        manifest,
+        trained.dataset,
+        trained.walk_forward,
+        trained.random_split,
+        trained.settings,
+        sentence,
+        tried=(f"Beside the baseline: {trained.baseline.sentence}.",),
+    )
+    return model_page(story).encode()
+
+
+def _parent(champion: Champion | None, model_id: str) -> str | None:
+    """The champion it is compared with; the champion made again keeps its own."""
+    if champion is None:
+        return None
+    return champion.manifest.parent if champion.model_id == model_id else champion.model_id
 
 
 def plain_words(rows: int, evaluation: Evaluation) -> str:

@@ -267,3 +267,18 @@ def test_a_kind_and_a_number_of_trials_that_are_none_are_refused(
 ) -> None:
     assert julaba("train", *words) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_the_models_page_lies_beside_it_and_where_it_is_asked_for(
+    julaba: Julaba, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table(60).to_csv("rows.csv", index=False)
+
+    assert julaba("train", "--data", "rows.csv", "--html", "model.html", "--json") == 0
+
+    found = answer(capsys)
+    page = Path("model.html").read_text(encoding="utf-8")
+    assert found["html"] == "model.html"
+    assert page == Path(f"data/models/{found['model_id']}.report.html").read_text(encoding="utf-8")
+    assert f"<title>Model {found['model_id']}</title>" in page
+    assert found["sentence"].split(":")[0] in page

@@ -163,3 +163,27 @@ def test_progress_rises_to_the_end(models: ModelFiles) -> None:
 
     assert told == sorted(told)
     assert told[-1] >= 0.95
+
+
+def test_the_page_beside_a_model_tells_its_figures_and_its_line(models: ModelFiles) -> None:
+    first = train(table(120), models)
+    later = train(table(200, effect=1.0), models)
+    page = (models.beside(later.model_id, "report.html") or b"").decode()
+
+    assert f"<title>Model {later.model_id}</title>" in page
+    assert f"<dt>line</dt><dd>{first.model_id}</dd>" in page
+    assert f"<dt>compared with (its parent)</dt><dd>{first.model_id}</dd>" in page
+    assert later.baseline.sentence in page
+    assert f"{later.walk_forward.metrics.auc:.3f}" in page
+
+
+def test_a_champion_made_again_keeps_its_parent(models: ModelFiles) -> None:
+    first = train(table(120), models)
+    (models.root / f"{first.model_id}.report.html").unlink()
+    again = train(table(120), models)
+    champion = models.champion()
+
+    assert again.model_id == first.model_id
+    assert champion is not None
+    assert champion.manifest.parent is None
+    assert models.beside(first.model_id, "report.html") is not None
