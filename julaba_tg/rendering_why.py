@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from core.domain.trading import Neighbour, Ruling, Verdict
-from core.ml.neighbours import summary
-from core.ml.words import share_words
+from core.ml.neighbours import DISTANCE_WORDS, summary
+from core.ml.words import rest_words, told
 from core.services.explain import Became, GeminiWhy, ModelWhy, WhyView
 from julaba_tg.card import Block, Card, card, quote, section, text
 from julaba_tg.figures import UNKNOWN, coin, day_time, figure, percent, price, r_multiple, score
@@ -96,10 +95,10 @@ def _model(model: ModelWhy) -> list[str]:
     head = f"ML {score(model.probability)}{average}{rank} · {model.model_id}"
     if model.start is None:
         return [head, "Its reasons were not kept."]
-    shown, rest = model.lines[:_SHOWN_LINES], model.lines[_SHOWN_LINES:]
+    shown, rest = told(model.lines, _SHOWN_LINES)
     lines = [f"{'🟩' if line.share >= 0 else '🟥'} {line.words}" for line in shown]
     if rest:
-        lines.append(f"▫️ {len(rest)} smaller ones together {share_words(math.fsum(line.share for line in rest))}")
+        lines.append(f"▫️ {rest_words(rest)}")
     return [head, f"From {score(model.start)} to {score(model.probability)}, in log-odds (+ speaks for a win):", *lines]
 
 
@@ -107,12 +106,13 @@ def _neighbours(neighbours: Sequence[Neighbour], zone: ZoneInfo) -> list[str]:
     if not neighbours:
         return []
     return [
-        f"{summary(neighbours)}:",
+        f"{summary(neighbours)}",
         *(
             f"{'🟢' if n.realized_r > 0 else '🔴'} {coin(n.pair)} {n.direction} {_day(n.decided_at, zone)} "
             f"{r_multiple(n.realized_r)} · distance {n.distance:.2f}"
             for n in neighbours
         ),
+        DISTANCE_WORDS,
     ]
 
 

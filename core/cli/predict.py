@@ -80,22 +80,23 @@ def _neighbour(n: Neighbour) -> dict[str, object]:
 
 
 def _text(signal: str, open_time: int, found: Prediction, opinion: ModelOpinion) -> str:
-    from core.ml.words import base_of, lines, probability_of
+    from core.ml.words import base_of, lines, probability_of, rest_words, share_words, told
 
-    shown = lines(found.contributions)[:_SHOWN_LINES]
+    shown, rest = told(lines(found.contributions), _SHOWN_LINES)
     width = max((len(line.label) for line in shown), default=0)
     rows = [
         f"{signal}, candle of {iso(open_time)}: win probability {found.probability:.0%} "
         f"(wins among its samples: {opinion.average:.0%}), {opinion.confidence}, {opinion.recommendation}",
         f"model {found.model_id}, from {probability_of(base_of(found.contributions) or 0.0):.0%} before it has seen "
         "anything; what moved it most, in log-odds (+ speaks for a win):",
-        *(f"  {line.label:<{width}}  {line.share:+.2f}" for line in shown),
+        *(f"  {line.label:<{width}}  {share_words(line.share)}" for line in shown),
+        *([f"  {rest_words(rest)}"] if rest else []),
     ]
     return "\n".join([*rows, *_past(found.neighbours)])
 
 
 def _past(neighbours: Sequence[Neighbour]) -> list[str]:
-    from core.ml.neighbours import summary
+    from core.ml.neighbours import DISTANCE_WORDS, summary
 
     if not neighbours:
         return []
@@ -106,4 +107,5 @@ def _past(neighbours: Sequence[Neighbour]) -> list[str]:
             f"distance {n.distance:.2f}"
             for n in neighbours
         ),
+        DISTANCE_WORDS,
     ]

@@ -31,6 +31,9 @@ NEAREST = 5
 MOST_SAMPLES = 3000
 """The newest signals that are kept; some three years of twenty pairs."""
 
+DISTANCE_WORDS = "Distance 0: alike; 1.4: as far apart as two that have nothing to do with each other."
+"""Two independent values of mean 0 and deviation 1 differ by the root of 2 in the root of the mean square."""
+
 _FORMAT = "julaba-samples-1"
 _LEAST_COMMON = 0.5  # of the features that tell anything apart, so that two gaps never make a likeness
 _DIGITS = 3  # a thousandth of a standard deviation, or of an R

@@ -16,6 +16,7 @@ from core.domain.trading import Direction, Reason, Regime
 from core.ml.prediction import BASE
 
 NOT_KNOWN = "not known"
+_SMALLEST = 0.005  # of the log-odds: a tenth of a percentage point
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -148,9 +149,21 @@ def label_of(name: str, value: float | None) -> str:
     return f"{word.name} {NOT_KNOWN if value is None else word.written(value)}"
 
 
+def told(found: Sequence[Line], most: int) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
+    """The strongest of ``lines`` and the rest: those beyond ``most``, and those that are nothing to two digits."""
+    shown = tuple(line for line in found[:most] if abs(line.share) >= _SMALLEST)
+    return shown, tuple(found[len(shown) :])
+
+
+def rest_words(rest: Sequence[Line]) -> str:
+    """``9 smaller ones together -0.02``."""
+    together = share_words(math.fsum(line.share for line in rest))
+    return f"{len(rest)} smaller ones together {together}" if len(rest) > 1 else rest[0].words
+
+
 def strongest(reasons: Sequence[Reason], count: int = 3) -> str:
-    """``ADX 31 +0.42 · RSI 64 -0.10``; empty where no reasons were kept."""
-    return " · ".join(line.words for line in lines(reasons)[:count])
+    """``ADX 31 +0.42 · RSI 64 -0.10``; empty where no reasons were kept, or nothing moved it."""
+    return " · ".join(line.words for line in told(lines(reasons), count)[0])
 
 
 def share_words(share: float) -> str:

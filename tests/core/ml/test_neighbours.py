@@ -12,10 +12,11 @@ import pytest
 from core.domain.trading import Direction, Neighbour
 from core.errors import ModelError
 from core.ml.dataset import Dataset, from_table
-from core.ml.neighbours import MOST_SAMPLES, NEAREST, PastSignals, samples_json, summary
+from core.ml.neighbours import DISTANCE_WORDS, MOST_SAMPLES, NEAREST, PastSignals, samples_json, summary
 from tests.core.ml.planted import table
 
 NEVER = 2**60
+LONG = Direction.LONG
 
 
 def dataset(n: int = 120) -> Dataset:
@@ -52,6 +53,17 @@ def test_the_distance_is_the_root_of_the_mean_squared_standardised_difference() 
     found = PastSignals.of(rows).nearest(asked, Direction.LONG, NEVER)
 
     assert [n.distance for n in found] == pytest.approx(wanted, abs=2e-3)
+
+
+def test_signals_that_have_nothing_to_do_with_each_other_are_as_far_apart_as_is_said() -> None:
+    rng = np.random.default_rng(2)
+    rows = dataset()
+    past = PastSignals.of(replace(rows, X=rng.normal(3, 7, rows.X.shape)))
+
+    found = past.nearest(dict(zip(rows.features, rng.normal(3, 7, rows.X.shape[1]), strict=True)), LONG, NEVER, 1000)
+
+    assert float(np.mean([n.distance for n in found])) == pytest.approx(math.sqrt(2), abs=0.15)
+    assert "1.4:" in DISTANCE_WORDS
 
 
 def test_a_neighbour_had_ended_before_the_decision() -> None:

@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 from core.domain.trading import Reason
 from core.ml.features import FEATURE_SETS
 from core.ml.prediction import BASE
-from core.ml.words import WORDS, base_of, label_of, lines, log_odds_of, probability_of, strongest
+from core.ml.words import (
+    WORDS,
+    base_of,
+    label_of,
+    lines,
+    log_odds_of,
+    probability_of,
+    rest_words,
+    share_words,
+    strongest,
+    told,
+)
 
 EVERY = sorted({name for names in FEATURE_SETS.values() for name in names})
 # Multiples of 2 ** -20: their sums are exact, so nothing can hide behind rounding.
@@ -80,6 +91,7 @@ def test_a_trader_reads_names_units_and_signs() -> None:
         "day Sat +0.00",
     ]
     assert strongest(reasons, 2) == "ADX 31 +0.42 · BTC correlation 0.82 -0.20"
+    assert strongest(reasons[4:5] + reasons[7:]) == "", "what is +0.00 is nothing to tell"
     assert strongest([]) == ""
     assert base_of([]) is None
 
@@ -110,6 +122,18 @@ def test_a_form_turned_by_the_direction_stands_on_the_line_of_the_plain_one() ->
     assert line.words == "RSI 36 +0.20"
     assert line.features == ("signed_rsi", "entry_rsi")
     assert [x.words for x in lines(both[:1])] == ["turned RSI 13.8 points against the trade +0.25"]
+
+
+@given(st.lists(shares, max_size=12), st.integers(0, 12))
+def test_what_is_told_and_the_rest_are_all_there_is(parts: list[float], most: int) -> None:
+    found = lines([(f"f{n}", 1.0, share) for n, share in enumerate(parts)])
+    shown, rest = told(found, most)
+
+    assert (*shown, *rest) == found
+    assert len(shown) <= most
+    assert all(share_words(line.share) not in ("+0.00", "-0.00") for line in shown)
+    if rest:
+        assert rest_words(rest).endswith(share_words(math.fsum(line.share for line in rest)))
 
 
 def test_an_unknown_feature_keeps_its_name() -> None:
