@@ -11,6 +11,7 @@ from core import bootstrap
 from core.cli import Context, say
 from core.cli.pictures import write_picture
 from core.cli.text import table, wrapped
+from core.config import Settings
 from core.domain.candles import to_ms
 from core.services.worth import Evidence, evidence
 
@@ -36,8 +37,8 @@ def worth_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def worth(args: argparse.Namespace, context: Context) -> int:
-    path = args.ledger or bootstrap.ledger_path(context.data_dir)
-    found = asyncio.run(_read(path, context))
+    settings = context.settings
+    found = asyncio.run(_read(args.ledger or bootstrap.ledger_path(context.data_dir), settings))
     report = found.report(whole=args.all)
     board = found.board(to_ms(bootstrap.computer_clock().now()), whole=args.all)
     png = _draw(args.png, report)
@@ -47,9 +48,9 @@ def worth(args: argparse.Namespace, context: Context) -> int:
     return 0
 
 
-async def _read(path: Path, context: Context) -> Evidence:
+async def _read(path: Path, settings: Settings) -> Evidence:
     async with bootstrap.open_ledger(path) as ledger:
-        return await evidence(ledger, context.settings)
+        return await evidence(ledger, settings)
 
 
 def _draw(path: Path | None, report: LayerReport) -> str | None:
@@ -66,7 +67,7 @@ def _draw(path: Path | None, report: LayerReport) -> str | None:
 
 # -- as text --
 
-_LAYERS = ("layer", "asked", "changes", "R net with - without", "total R", "w/o", "drawdown", "w/o", "verdict")
+_LAYERS = ("layer", "asked", "changes", "with - without", "total R", "w/o", "fall", "w/o", "verdict")
 _SETS = ("layer", "with", "win", "R gross", "R net", "w/o", "win", "R gross", "R net", "refused", "R net")
 
 
@@ -87,8 +88,9 @@ def _text(report: LayerReport, board: Scoreboard, whole: bool) -> list[str]:
         *lines,
         "",
         *wrapped(
-            "R net with - without: mean net R per 1R risked, with its 95% interval; a rule that halves counts half. "
-            "w/o: without the layer. refused: what it refused or halved, at full size. The model is counted on top of "
+            "with - without: mean net R per 1R risked, with its 95% interval; a rule that halves counts half. "
+            "w/o: without the layer. fall: the deepest one of the R curve in the order of closing. refused: what it "
+            "refused or halved, at full size. The model is counted on top of "
             f"Gemini with a weight of {report.weight:g}{', which nobody has approved: a what-if' * report.what_if}. "
             "helps, costs: beyond chance after Holm's correction, 5% over all looks there will ever be. What a layer "
             f"changes on fewer than 20 signals is not tested. Limits of the portfolio are left aside; the strategy's "

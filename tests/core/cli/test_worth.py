@@ -35,7 +35,7 @@ def test_the_tables_fit_a_hundred_columns_and_say_what_helps(place: Path, capsys
     assert code == 0
     lines = out.splitlines()
     assert max(map(len, lines)) <= 100
-    assert lines[0] == "120 closed signals, 38 of them trades; what follows is of the first 100, the next look at 150"
+    assert lines[0] == "120 closed signals, 39 of them trades; what follows is of the first 100, the next look at 150"
     assert next(line for line in lines if line.startswith("alignment (halves)")).endswith("helps")
     assert "Beyond chance: alignment (halves) helps" in out
     assert "no opinion 12 times: no answer within 20 s" in out
