@@ -18,6 +18,7 @@ from core.errors import MarketError, StoreError
 if TYPE_CHECKING:
     from core.adapters.candle_files import CandleFiles
     from core.adapters.model_files import ModelFiles
+    from core.ml.forecast import Forecast
     from core.ports import ChatStore, Clock, Ledger, MarketData, SettableClock
     from core.secrets import Secrets
     from core.services.champion import ChampionInfo
@@ -155,14 +156,18 @@ async def engine(
     from core.services.bus import Bell
     from core.services.champion import champion_reader
     from core.services.desk import Desk
+    from core.services.drift_watch import DriftWatch, in_a_worker
     from core.services.engine import Engine
     from core.services.gatekeeper import Gatekeeper
     from core.services.live import ExchangeLower, LiveTrading
     from core.services.loop import TradingLoop
     from core.services.outbox import Outbox
     from core.services.predict import ChampionPredictor
+    from core.services.proposals import Proposals, auditor
     from core.services.registry import Registry
     from core.services.retrain import Trainer
+    from core.services.rules import RuleKeeper
+    from core.services.stock import Stockroom
     from core.services.takeovers import Takeovers
     from core.services.worker import Worker
     from core.services.worth import WorthDesk
@@ -202,14 +207,27 @@ async def engine(
 
         book = SqliteModels(db)
         approvals = Approvals(settings, time, chat, loop, bell)
-        gatekeeper = Gatekeeper(settings, time, ledger, chat, loop, bell, info, approvals, book)
+        watch = DriftWatch(
+            time, ledger, chat, lambda: loop.memory.book.next_decision_id, in_a_worker(candles, models, settings)
+        )
+        gatekeeper = Gatekeeper(settings, time, ledger, chat, loop, bell, info, approvals, book, watch)
         registry = Registry(models, book, time, worker.run)
         takeovers = Takeovers(settings, time, loop, bell, registry, gatekeeper, approvals)
         worth = WorthDesk(settings, time, ledger, chat, bell, gemini_present=advisor is not None)
         # A client of its own, so that a long history does not stand in line before the next close's candles.
         history = market(settings)
         stack.push_async_callback(history.close)
-        trainer = Trainer(settings, time, history, candles, ledger, models, live.save)
+        trainer = Trainer(settings, time, history, candles, ledger, models, live.save, in_force=lambda: loop.in_force)
+        stockroom = Stockroom(
+            settings, time, ledger, chat, candles, lambda: info().metrics, lambda: loop.memory.controls.line
+        )
+
+        async def outlook() -> Forecast:
+            return (await stockroom.stock()).forecast
+
+        rules = RuleKeeper(settings, time, ledger, chat, loop, bell, approvals)
+        audit = auditor(candles, live.save)
+        proposals = Proposals(time, ledger, chat, loop, bell, rules, models, outlook, audit)
 
         desk = Desk(
             settings,
@@ -225,6 +243,7 @@ async def engine(
             bell=bell,
             gemini=gemini_note or (f"on ({settings.gemini.model})" if advisor else "off (no key)"),
             worth=worth,
+            proposals=proposals,
         )
         yield Engine(
             settings=settings,
@@ -238,7 +257,7 @@ async def engine(
             champion=info,
             bell=bell,
             progress=progress,
-            reviews=(worth.review,),
+            reviews=(worth.review, proposals.review),
         )
 
 

@@ -23,6 +23,7 @@ from core.ports import ChampionBook, ChatStore, Clock, Ledger, Outcome, StoredAp
 from core.services.approvals import Approvals, Granted, Kind, Question
 from core.services.bus import Bell
 from core.services.champion import ChampionInfo
+from core.services.drift_watch import DriftWatch
 from core.services.loop import TradingLoop
 from core.services.views import Actor, ConditionView, WeightAnswer
 
@@ -43,8 +44,9 @@ class Gatekeeper:
         champion: Callable[[], ChampionInfo],
         approvals: Approvals,
         book: ChampionBook | None = None,
+        drift: DriftWatch | None = None,
     ) -> None:
-        """``champion`` tells of the model in use, ``book`` of those before it."""
+        """``champion`` tells of the model in use, ``book`` of those before it; without ``drift`` none is looked for."""
         self._settings = settings
         self._clock = clock
         self._ledger = ledger
@@ -54,6 +56,7 @@ class Gatekeeper:
         self._champion = champion
         self._book = book
         self.approvals = approvals
+        self._drift = drift
         approvals.kinds["weight"] = Kind(_grant, self._outdated, again=lambda stored: f"/ml {stored.weight:g}")
         self._reviewed = -1  # live outcomes at the last review: nothing new, nothing to look at
 
@@ -76,7 +79,10 @@ class Gatekeeper:
     async def review(self) -> None:
         """Takes the looks that are due, each once; takes the weight away where its ground is gone."""
         await self.approvals.expire()
-        if reason := self._groundless():
+        champion = self._champion()
+        if self._drift is not None:
+            await self._drift.review(self._controls.line, champion)
+        if reason := self._other_champion(champion) or await self._spent(champion):
             await self.revoke(reason)
         outcomes = await self._ledger.outcome_count()
         if outcomes == self._reviewed:
@@ -92,12 +98,16 @@ class Gatekeeper:
             await self._after_look(look)
         self._reviewed = outcomes
 
-    def _groundless(self) -> str:
-        """Why the model in use may have no weight, whatever the looks said; empty where it may."""
-        champion, controls = self._champion(), self._controls
-        if controls.approved_weight > 0 and champion.model_id != controls.approved_model:
-            return f"{champion.model_id or 'no model'} has become the champion"
-        return self._too_old(champion)
+    def _other_champion(self, champion: ChampionInfo) -> str:
+        if self._controls.approved_weight == 0 or champion.model_id == self._controls.approved_model:
+            return ""
+        return f"{champion.model_id or 'no model'} has become the champion"
+
+    async def _spent(self, champion: ChampionInfo) -> str:
+        """Why this champion may have no weight, whatever the gate says: its age, or drift. Empty where it may."""
+        if old := self._too_old(champion):
+            return old
+        return await self._drift.reason(self._controls.line, champion) if self._drift is not None else ""
 
     def _too_old(self, champion: ChampionInfo) -> str:
         age, most = champion.age_days(self._clock.now()), self._settings.ml.max_age_days
@@ -154,7 +164,7 @@ class Gatekeeper:
             raise UsageError(f"one step at a time: the next weight after {now:g} is {following:g}")
         evidence, looks = await self.evidence(), await self.looks()
         champion = self._champion()
-        missing = self._missing(evidence, looks, champion)
+        missing = await self._missing(evidence, looks, champion)
         if missing:
             return WeightAnswer(None, weight, missing, f"A weight of {weight:g} cannot be asked for yet.")
         waiting = await self.approvals.open("weight")
@@ -163,11 +173,13 @@ class Gatekeeper:
         approval_id = await self._ask(weight, champion, looks[-1], actor)
         return WeightAnswer(approval_id, weight, (), f"Asked: may the model count {weight:g}?")
 
-    def _missing(self, evidence: list[ScoredPrediction], looks: list[Look], champion: ChampionInfo) -> tuple[str, ...]:
+    async def _missing(
+        self, evidence: list[ScoredPrediction], looks: list[Look], champion: ChampionInfo
+    ) -> tuple[str, ...]:
         if champion.model_id is None:
             return ("there is no model yet",)
-        if old := self._too_old(champion):
-            return (old,)
+        if spent := await self._spent(champion):
+            return (spent,)
         if not looks:
             trades = sum(p.source == "trade" for p in evidence)
             unmet = [c.sentence for c in floors(len(evidence), trades, self._settings.gate) if not c.met]
@@ -208,7 +220,7 @@ class Gatekeeper:
             return f"{stored.model_id} is no longer the champion"
         if (named := json.loads(stored.body or "{}").get("sha256")) and named != champion.sha256:
             return f"the file of {stored.model_id} is another one than when this was asked"
-        return self._too_old(champion)
+        return await self._spent(champion)
 
 
 def _grant(stored: StoredApproval, controls: Controls) -> Granted:
