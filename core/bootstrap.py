@@ -213,7 +213,6 @@ async def engine(
         gatekeeper = Gatekeeper(settings, time, ledger, chat, loop, bell, info, approvals, book, watch)
         registry = Registry(models, book, time, worker.run)
         takeovers = Takeovers(settings, time, loop, bell, registry, gatekeeper, approvals)
-        worth = WorthDesk(settings, time, ledger, chat, bell, gemini_present=advisor is not None)
         # A client of its own, so that a long history does not stand in line before the next close's candles.
         history = market(settings)
         stack.push_async_callback(history.close)
@@ -226,6 +225,7 @@ async def engine(
             return (await stockroom.stock()).forecast
 
         rules = RuleKeeper(settings, time, ledger, chat, loop, bell, approvals)
+        worth = WorthDesk(settings, time, ledger, chat, bell, gemini_present=advisor is not None, rules=rules)
         audit = auditor(candles, live.save)
         proposals = Proposals(time, ledger, chat, loop, bell, rules, models, outlook, audit)
 

@@ -18,7 +18,10 @@ from core.domain.candles import Candles, Pair, to_datetime
 from core.domain.ledger import Controls, Effect
 from core.domain.trading import Candidate, Direction, GeminiOpinion
 from core.ports import Prediction
+from core.services.approvals import Approvals
 from core.services.bus import Bell
+from core.services.rules import RuleKeeper
+from core.services.views import Actor
 from core.services.worth import Evidence, WorthDesk, evidence
 from tests.ledgers import Books, Stage, books, market, settings
 from tests.lived import AGAINST, AGREES, BTC_AGAINST, BTC_FINE, Row, outcomes, signal
@@ -263,6 +266,25 @@ async def test_a_rule_that_helps_beyond_chance_is_asked_about_once(tmp_path: Pat
         assert lines[0].startswith("Alignment: ")
         assert lines[0].endswith(": helps.")
         assert "This speaks for rules.alignment: veto." in (await there.told())[0][2]
+
+
+async def test_a_yes_to_the_card_changes_the_rule_from_then_on(tmp_path: Path) -> None:
+    config = settings()
+    async with books(tmp_path) as kept:
+        await keep(kept, traded(120, lost=0.9, won=0.05))
+        stage, bell = await Stage.begin(kept, 40_000, config), Bell()
+        approvals = Approvals(config, stage.clock, kept.chat, stage.loop, bell)
+        rules = RuleKeeper(config, stage.clock, kept.ledger, kept.chat, stage.loop, bell, approvals)
+        desk = WorthDesk(config, stage.clock, kept.ledger, kept.chat, bell, gemini_present=False, rules=rules)
+        await desk.review()
+        [card] = await kept.chat.open_approvals()
+        await approvals.answer(card.approval_id, True, Actor(1001, "Ann", "approver"))
+        report = (await desk.layers()).report
+
+    assert card.kind == "rule"
+    assert card.lines[0].startswith("Alignment: ")
+    assert rules.in_force.rules.alignment == "veto"
+    assert report.layer("alignment").words == "alignment (refuses)"
 
 
 async def test_a_rule_that_costs_is_asked_to_note_only(tmp_path: Path) -> None:
