@@ -47,6 +47,7 @@ _TOPIC_MARK = {
     "weight": "🧠",
     "gemini": "✨",
     "training": "🧠",
+    "report": "🚩",
 }
 
 
@@ -191,7 +192,7 @@ def model_trained(event: ModelTrained) -> Card:
 
 
 def notice(event: Notice) -> Card:
-    return card(f"{_TOPIC_MARK[event.topic]} {event.title}", event.detail)
+    return card(f"{_TOPIC_MARK[event.topic]} {event.title}", text(event.detail.splitlines()))
 
 
 def digest(events: Sequence[Event], zone: ZoneInfo) -> Card:

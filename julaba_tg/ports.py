@@ -11,8 +11,11 @@ from typing import Protocol
 
 from core.domain.messages import Event
 from core.ports import MessageRef, OutboxItem
+from core.services.dial import DialView
 from core.services.explain import WhyView
+from core.services.proposals import OpeningAnswer
 from core.services.registry import ModelList
+from core.services.rules import RuleView
 from core.services.takeovers import Promotion, RollbackPlan
 from core.services.views import (
     Actor,
@@ -51,6 +54,19 @@ class DeskLike(Protocol):
 
     async def layers(self) -> LayersView:
         """What each layer was worth, at its newest look."""
+        ...
+
+    async def dial(self) -> DialView:
+        """What each weight would have done to the last signals, with its picture."""
+        ...
+
+    async def rules(self) -> tuple[RuleView, ...]: ...
+    async def rules_to_config(self, actor: Actor) -> tuple[RuleView, ...]:
+        """Takes every approved change back. Raises UsageError where there is none, or for anybody but an approver."""
+        ...
+
+    async def opens(self, actor: Actor) -> OpeningAnswer:
+        """Whether the gate will open; where it will not, a card asks for the best supported change of a rule."""
         ...
 
     async def gemini(self) -> GeminiView:

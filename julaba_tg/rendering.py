@@ -177,10 +177,11 @@ def ml(view: MlView, zone: ZoneInfo) -> Card:
     head = [view.summary, f"Champion {view.champion or 'none yet'} · line {view.line or UNKNOWN}"]
     return card(
         f"🧠 ML {state} · {weight}",
-        text(head),
+        text([*head, *view.standing]),
         section(_progress(view, zone)),
         section(["The gate:", *(_condition(c) for c in view.conditions)] if view.conditions else []),
         section([f"Approval {view.pending_approval} waits for an answer."] if view.pending_approval else []),
+        section(["Rules changed by approval:", *view.changes] if view.changes else []),
         quote(["The champion, walk-forward:", *_metrics(view.metrics)] if view.metrics else []),
     )
 

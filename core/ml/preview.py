@@ -119,11 +119,11 @@ class Flip:
 
     @property
     def sentence(self) -> str:
-        """``LINK LONG 12 Nov 14:15: taken → refused, 0.72 → 0.66, +1.20R net``."""
+        """``LINK LONG 12 Nov 14:15 UTC: taken → refused, 0.72 → 0.66, +1.20R net``."""
         signal = self.signal
         way = "refused → taken" if self.taken else "taken → refused"
         ended = "still open" if signal.r_net is None else f"{signal.r_net:+.2f}R net"
-        when = to_datetime(signal.time).strftime("%d %b %H:%M")
+        when = to_datetime(signal.time).strftime("%d %b %H:%M UTC")
         coin = signal.pair.split("/")[0]
         return f"{coin} {signal.direction} {when}: {way}, {_apart(self.before, self.after)}, {ended}"
 

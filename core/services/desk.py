@@ -21,12 +21,14 @@ from core.ports import ChatStore, Clock, Ledger
 from core.reports.charts import candle_chart
 from core.services.bus import Bell
 from core.services.champion import ChampionInfo
-from core.services.explain import Explainer, WhyView
+from core.services.dial import DialView, dial_view
 from core.services.explain import Explainer, WhyView
 from core.services.gatekeeper import Gatekeeper, condition_views
 from core.services.live import SWITCHED_BY, LiveTrading
 from core.services.loop import TradingLoop
+from core.services.proposals import OpeningAnswer, Proposals
 from core.services.registry import ModelList
+from core.services.rules import RuleView
 from core.services.takeovers import Promotion, RollbackPlan, Takeovers
 from core.services.views import (
     Actor,
@@ -68,11 +70,11 @@ class Desk:
         bell: Bell,
         gemini: str,
         worth: WorthDesk,
+        proposals: Proposals,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._ledger = ledger
-        self._explainer = Explainer(ledger)
         self._explainer = Explainer(ledger)
         self._chat = chat
         self._loop = loop
@@ -84,6 +86,7 @@ class Desk:
         self._bell = bell
         self._gemini = gemini
         self._worth = worth
+        self._proposals = proposals
         self._training = asyncio.Lock()
 
     def now(self) -> datetime:
@@ -213,6 +216,8 @@ class Desk:
             metrics=champion.metrics,
             pending_approval=await self._gatekeeper.approvals.waiting(),
             summary=self._ml_summary(champion, len(evidence), next_look(len(looks))),
+            changes=self._proposals.rules.sentences,
+            standing=await self._gatekeeper.standing(),
         )
 
     def _ml_summary(self, champion: ChampionInfo, outcomes: int, look: int) -> str:
@@ -250,14 +255,17 @@ class Desk:
     async def why(self, number: int | None, is_trade: bool = False) -> WhyView:
         return await self._explainer.why(number, is_trade)
 
-    async def why(self, number: int | None, is_trade: bool = False) -> WhyView:
-        return await self._explainer.why(number, is_trade)
-
     async def layers(self) -> LayersView:
         return await self._worth.layers()
 
     async def gemini(self) -> GeminiView:
         return await self._worth.gemini()
+
+    async def dial(self) -> DialView:
+        return await dial_view(self._ledger, self._settings, self._loop, self._gatekeeper.weight())
+
+    async def rules(self) -> tuple[RuleView, ...]:
+        return await self._proposals.rules.view()
 
     async def trade_events(self, trade_id: int) -> list[Event]:
         """What was told about a trade so far, oldest first."""
@@ -339,6 +347,16 @@ class Desk:
         plan = await self._takeovers.rollback(model_id, actor)
         await self._note(actor, "rollback", f"{plan.champion} to {model_id}")
         return plan
+
+    async def rules_to_config(self, actor: Actor) -> tuple[RuleView, ...]:
+        views = await self._proposals.rules.back_to_config(actor)
+        await self._note(actor, "rules_to_config", "every change taken back")
+        return views
+
+    async def opens(self, actor: Actor) -> OpeningAnswer:
+        answer = await self._proposals.consider(actor.name)
+        await self._note(actor, "opens", f"{answer.title}; approval {answer.approval_id}")
+        return answer
 
     async def approval(self, approval_id: int) -> ApprovalView | None:
         return await self._gatekeeper.approvals.view(approval_id)

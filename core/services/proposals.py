@@ -118,10 +118,19 @@ class Proposals:
         self._outlook = outlook
         self._audit = audit
         self._one = asyncio.Lock()
+        self._known: tuple[str, ...] = ()  # the models at the last review
 
     @property
     def _line(self) -> str:
         return f"{self._loop.memory.controls.line}/proposal"
+
+    async def review(self) -> None:
+        """For the engine's upkeep: drops changes that have lapsed and, after a training, looks whether to ask."""
+        await self.rules.review()
+        found = tuple(self._models.ids())
+        if found != self._known:
+            self._known = found  # first, so that what fails is tried again after the next training
+            await self.upkeep()
 
     async def upkeep(self) -> None:
         """After a training: the card, where the gate will not open and none was made for ``EVERY_DAYS``."""

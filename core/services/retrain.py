@@ -90,7 +90,9 @@ class Trainer:
         models: Models,
         before: Callable[[], Awaitable[None]],
         monotonic: Callable[[], float] = time.monotonic,
+        in_force: Callable[[], Settings] | None = None,
     ) -> None:
+        """``in_force`` gives the settings with what an approver has changed; None: ``settings`` as they are."""
         self._settings = settings
         self._clock = clock
         self._market = market
@@ -99,6 +101,7 @@ class Trainer:
         self._models = models
         self._before = before
         self._monotonic = monotonic
+        self._in_force = in_force or (lambda: settings)
         self.rows = 0
 
     async def train(self, progress: Progress) -> TrainingView:
@@ -106,7 +109,8 @@ class Trainer:
         began, began_at = self._clock.now(), self._monotonic()
         await self._before()
         warning = await self._fetch(progress)
-        live = closed_samples(await self._ledger.trade_rows(), self._settings)
+        settings = self._in_force()
+        live = closed_samples(await self._ledger.trade_rows(), settings)
         try:
             async with Worker() as worker:
                 report, picture = await worker.run_with_progress(
@@ -114,7 +118,7 @@ class Trainer:
                     retrain_job,
                     self._candles,
                     self._models,
-                    self._settings,
+                    settings,
                     live,
                     began,
                 )

@@ -64,6 +64,11 @@ class RuleKeeper:
     def _controls(self) -> Controls:
         return self._loop.memory.controls
 
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """``strategy.adx_min 25 → 20``, one for each change that counts."""
+        return tuple(c.sentence for c in in_force(self._settings, self._controls.changes).active)
+
     async def view(self) -> tuple[RuleView, ...]:
         """Every rule that the chat may change, the changed ones first."""
         found = in_force(self._settings, self._controls.changes)

@@ -121,6 +121,8 @@ class MlView:
     metrics: Mapping[str, float | None]  # the champion's walk-forward figures
     pending_approval: int | None
     summary: str  # one plain sentence
+    standing: tuple[str, ...] = ()  # the champion's age, its last drift look
+    changes: tuple[str, ...] = ()  # of rules, by approval: "strategy.adx_min 25 → 20"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,11 @@ from datetime import UTC, datetime, timedelta
 from core.domain.messages import Event, SignalDecided, TargetHit, TradeClosed, is_urgent
 from core.domain.trading import Direction, ExitReason, Ruling, Verdict
 from core.errors import UsageError
+from core.services.dial import DialView
 from core.services.explain import WhyView
+from core.services.proposals import OpeningAnswer
 from core.services.registry import ModelList
+from core.services.rules import RuleView
 from core.services.takeovers import Promotion, RollbackPlan
 from core.services.views import (
     Actor,
@@ -30,7 +33,7 @@ from core.services.views import (
 )
 from core.services.worth import GeminiView, LayersView
 from julaba_tg.ports import MessageRef, OutboxItem
-from tests.fakes import worth
+from tests.fakes import rules, worth
 from tests.fakes.why import a_why
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -201,6 +204,10 @@ class FakeDesk:
         self.whys: list[WhyView] = [a_why(12, picture=PNG)]
         self.layers_view = worth.layers(worth.opinionated(), PNG)
         self.gemini_view = worth.gemini(worth.opinionated(), PNG)
+        self.dial_view = rules.a_dial(PNG)
+        self.rule_views = rules.AS_CONFIGURED
+        self.rule_changes: tuple[str, ...] = ()
+        self.opening = rules.an_opening()
         self.position_views: tuple[PositionView, ...] = (a_position(),)
         self.training: TrainingView = TrainingView(
             "xgb-2", True, "Better than chance.", 412, {"auc": 0.58, "brier": 0.231}, None, 1.4
@@ -271,6 +278,8 @@ class FakeDesk:
             metrics={"auc": 0.56, "brier": None},
             pending_approval=waiting,
             summary="xgb-1 is asked and scored but decides nothing.",
+            standing=("Trained 4 days ago, 90 is the most", "Drift: no look yet, 57 of 200 crossovers"),
+            changes=self.rule_changes,
         )
 
     async def chart(self, pair: str, trade_id: int | None = None) -> bytes:
@@ -289,6 +298,23 @@ class FakeDesk:
 
     async def gemini(self) -> GeminiView:
         return self.gemini_view
+
+    async def dial(self) -> DialView:
+        return self.dial_view
+
+    async def rules(self) -> tuple[RuleView, ...]:
+        return self.rule_views
+
+    async def rules_to_config(self, actor: Actor) -> tuple[RuleView, ...]:
+        if self.rule_views == rules.AS_CONFIGURED:
+            raise UsageError("the rules are as configured: there is nothing to take back")
+        self.rule_views = rules.AS_CONFIGURED
+        return self.rule_views
+
+    async def opens(self, actor: Actor) -> OpeningAnswer:
+        if self.fails:
+            raise self.fails
+        return self.opening
 
     async def trade_events(self, trade_id: int) -> Sequence[Event]:
         return self.events.get(trade_id, [])

@@ -16,13 +16,14 @@ from core.adapters.candle_files import CandleFiles
 from core.adapters.model_files import ModelFiles
 from core.adapters.sqlite_chat import broken_link
 from core.adapters.sqlite_models import SqliteModels
-from core.config import Settings
+from core.config import Gate, Settings
 from core.domain.candles import Candles, Pair, to_datetime
 from core.domain.ledger import Controls, Effect
 from core.domain.messages import ModelTrained, Notice, SignalDecided
 from core.domain.trading import Candidate, FollowKind, GeminiOpinion
 from core.errors import UsageError
 from core.ml.challenge import Comparison
+from core.ml.forecast import Forecast, Seen, forecast
 from core.ports import MarketData, StoredApproval
 from core.services.approvals import Approvals
 from core.services.bus import Bell
@@ -30,7 +31,9 @@ from core.services.champion import ChampionInfo
 from core.services.desk import Desk
 from core.services.gatekeeper import Gatekeeper
 from core.services.live import LiveTrading
+from core.services.proposals import Proposals, auditor
 from core.services.registry import Registry
+from core.services.rules import RuleKeeper
 from core.services.takeovers import Takeovers
 from core.services.views import Actor, Progress, TrainingView
 from core.services.worth import WorthDesk
@@ -73,6 +76,10 @@ class School:
         if self.let is not None:
             await self.let.wait()
         return self.result
+
+
+async def _no_outlook() -> Forecast:
+    return forecast(Seen(0, 0, 0, 0.0, 3), to_datetime(START), Gate())
 
 
 def trained(model_id: str | None, champion: bool) -> TrainingView:
@@ -134,6 +141,17 @@ async def office(
             bell=bell,
             gemini="off (no key)",
             worth=WorthDesk(config, stage.clock, kept.ledger, kept.chat, bell, gemini_present=False),
+            proposals=Proposals(
+                stage.clock,
+                kept.ledger,
+                kept.chat,
+                stage.loop,
+                bell,
+                RuleKeeper(config, stage.clock, kept.ledger, kept.chat, stage.loop, bell, approvals),
+                ModelFiles(path),
+                _no_outlook,
+                auditor(CandleFiles(path), live.save),
+            ),
         )
         yield Office(desk, keeper, stage, live, kept, school)
 
