@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from core.ml.words import Line, share_words
+from core.ml.words import Line, share_words, told
 from core.reports.canvas import DOWN, ENTRY, FAINT, GRID, NORMAL, SMALL, TEXT, UP, empty_figure, panel, png
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ _LONGEST_LABEL = 43  # letters that fit into it
 def reasons_chart(title: str, lines: Sequence[Line], start: float, probability: float) -> bytes:
     """A bar for each line's share of the log-odds, the strongest first, as a PNG 1080 points wide.
 
-    ``lines`` as ``core.ml.words.lines`` gives them; all beyond the tenth are put together into a last bar, so that the
-    bars still make up the whole way from ``start`` (the probability before any feature has spoken) to ``probability``.
+    ``lines`` as ``core.ml.words.lines`` gives them; the smaller ones are put together into a last bar, so that the bars
+    still make up the whole way from ``start`` (the probability before any feature has spoken) to ``probability``.
     """
     bars = _bars(lines)
     height = _HEAD + _FOOT + _ROW * max(1, len(bars))
@@ -37,11 +37,11 @@ def reasons_chart(title: str, lines: Sequence[Line], start: float, probability: 
 
 
 def _bars(lines: Sequence[Line]) -> list[tuple[str, float]]:
-    bars = [(line.label, line.share) for line in lines]
-    if len(bars) > MOST_BARS:
-        rest = bars[MOST_BARS - 1 :]
-        bars = [*bars[: MOST_BARS - 1], (f"{len(rest)} smaller ones together", math.fsum(s for _, s in rest))]
-    return bars
+    shown, rest = told(lines, MOST_BARS - 1)
+    bars = [(line.label, line.share) for line in shown]
+    if len(rest) == 1:
+        return [*bars, (rest[0].label, rest[0].share)]
+    return [*bars, (f"{len(rest)} smaller ones together", math.fsum(line.share for line in rest))] if rest else bars
 
 
 def _draw(axes: Axes, bars: Sequence[tuple[str, float]]) -> None:

@@ -38,6 +38,12 @@ def test_the_bars_make_up_the_whole_way_however_many_lines_there_are(drawn: list
         assert axes.get_yticklabels()[-1].get_text() == f"{count - MOST_BARS + 1} smaller ones together"
 
 
+def test_what_is_nothing_to_two_digits_has_no_bar_of_its_own(drawn: list[Figure]) -> None:
+    reasons_chart("LINK", (*LINES[:2], Line("ADX", "31", 0.004), Line("Hurst", "0.5", -0.001)), 0.38, 0.45)
+
+    assert [t.get_text() for t in drawn[0].axes[0].get_yticklabels()] == ["RSI 0", "RSI 1", "2 smaller ones together"]
+
+
 @pytest.mark.parametrize(
     "lines",
     [LINES, LINES[:1], LINES[1:2], (Line("a feature whose name is far too long for its place", "and 3.14", 1e-9),), ()],
