@@ -168,6 +168,7 @@ def test_a_model_cut_in_half_is_refused() -> None:
 def test_the_bots_process_loads_no_learning_library() -> None:
     """Importing what the live loop uses of ``core.ml`` must leave xgboost and scipy unloaded."""
     names = "core.ml.gate, core.ml.features, core.ml.prediction, core.ml.evaluation, core.services.predict"
-    code = f"import sys, {names}, core.services.train; print({{'xgboost', 'scipy', 'sklearn'}} & set(sys.modules))"
+    libraries = {"xgboost", "optuna", "scipy", "sklearn"}
+    code = f"import sys, {names}, core.services.train; print({libraries} & set(sys.modules))"
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
