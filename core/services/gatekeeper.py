@@ -109,6 +109,15 @@ class Gatekeeper:
             return old
         return await self._drift.reason(self._controls.line, champion) if self._drift is not None else ""
 
+    async def standing(self) -> tuple[str, ...]:
+        """The champion's age and its last drift look, in sentences."""
+        champion = self._champion()
+        age = champion.age_days(self._clock.now())
+        lines = [] if age is None else [f"Trained {age:.0f} days ago, {self._settings.ml.max_age_days} is the most"]
+        if self._drift is not None and champion.model_id is not None:
+            lines.append(f"Drift: {await self._drift.sentence(self._controls.line, champion)}")
+        return tuple(lines)
+
     def _too_old(self, champion: ChampionInfo) -> str:
         age, most = champion.age_days(self._clock.now()), self._settings.ml.max_age_days
         if age is None or age <= most:
