@@ -166,6 +166,16 @@ async def test_layers_and_gemini_are_answered_from_the_ledger(tmp_path: Path) ->
         assert not (await there.desk.gemini()).present
 
 
+async def test_why_tells_of_the_newest_signal_and_of_the_one_named(tmp_path: Path) -> None:
+    async with office(tmp_path) as at:
+        await at.played()
+        newest = await at.desk.why(None)
+        signals = [d.decision_id for d in await at.kept.ledger.decisions(signals_only=True)]
+        first = await at.desk.why(signals[0])
+
+    assert (first.decision_id, newest.decision_id) == (signals[0], signals[-1])
+
+
 async def test_the_status_of_a_new_account(tmp_path: Path) -> None:
     async with office(tmp_path) as at:
         status = await at.desk.status()
