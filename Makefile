@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary :all: --require-hashes
 
-.PHONY: help setup demo test lint types bench bench-plot bench-gate soak screenshots lock clean
+.PHONY: help setup demo test lint types bench bench-plot bench-gate evidence soak screenshots lock clean
 
 help:
 	@echo "make demo   show everything: a simulated exchange and a phone page, no token, no internet"
@@ -12,6 +12,7 @@ help:
 	@echo "make lint   ruff and mypy alone"
 	@echo "make bench  how fast it is beside other engines, into docs/performance.md (minutes; ONLY=name: one part)"
 	@echo "make bench-gate  the gate's error rates (long)"
+	@echo "make evidence  what the models know of the real candles in JULABA_REAL_KLINES, into docs/evidence.md (a minute)"
 	@echo "make lock   resolve the dependencies anew into requirements*.lock"
 
 $(BIN)/python:
@@ -58,6 +59,9 @@ bench-plot: $(VENV)/.dev
 
 bench-gate: $(VENV)/.dev
 	$(BIN)/python -m tests.bench_gate
+
+evidence: $(VENV)/.dev
+	$(BIN)/python -m tests.evidence
 
 screenshots: $(VENV)/.dev
 	$(BIN)/python -m tests.screenshots

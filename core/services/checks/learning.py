@@ -81,6 +81,7 @@ class Learning:
             "trainings": self.trainings,
             "signals": self.signals,
             "candidates": self.candidates,
+            "base_rates": list(self.base_rates),
             "trials": [asdict(trial) for trial in self.trials],
         }
 
