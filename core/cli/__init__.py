@@ -122,6 +122,10 @@ COMMANDS: tuple[Command, ...] = (
         "core.cli.samples", "samples_arguments", "samples", (*_STRATEGY, *_LEDGER),
     ),
     Command(
+        "report", "the success metrics of a ledger, with trend, cause and red flags",
+        "core.cli.report", "report_arguments", "report", (*_STRATEGY, *_LEDGER),
+    ),
+    Command(
         "pipeline", "fetch, indicators, backtest, training",
         "core.cli.learn", "pipeline_arguments", "pipeline", (*_LEARNING, *_EXCHANGE),
     ),

@@ -40,7 +40,7 @@ def samples(args: argparse.Namespace, context: Context) -> int:
     now = bootstrap.computer_clock().now()
     if args.ledger is not None and lived is not None and lived.last_ms is not None:
         now = min(now, to_datetime(lived.last_ms))  # another ledger, such as a replay's, ended when it ended
-    history = _history(context, to_ms(now))
+    history = history_for(context, to_ms(now))
     if lived is None and not history:
         raise DataError(
             "there is no ledger and there are no candles yet: `julaba fetch` gets candles, `julaba run` keeps a ledger"
@@ -55,7 +55,8 @@ def samples(args: argparse.Namespace, context: Context) -> int:
     return 0
 
 
-def _history(context: Context, now_ms: int) -> tuple[PairHistory, ...]:
+def history_for(context: Context, now_ms: int) -> tuple[PairHistory, ...]:
+    """What the stored candles of the configured pairs give, up to a moment (epoch ms)."""
     from core.services.stock import history_of
 
     settings, store = context.settings, bootstrap.candle_store(context.data_dir)

@@ -133,7 +133,7 @@ class Notice:
     kind: Literal["notice"] = "notice"
     key: str
     time: datetime
-    topic: Literal["started", "breaker", "fault", "recovered", "weight", "gemini", "training"]
+    topic: Literal["started", "breaker", "fault", "recovered", "weight", "gemini", "training", "report"]
     title: str
     detail: str = ""
 

@@ -61,7 +61,8 @@ class Stock:
     """All samples there are, with the forecast. ``pairs`` maps each pair to its counts by source.
 
     ``closed`` are the times (epoch ms) at which live outcomes became known, ascending; ``began`` the first close
-    watched. ``more`` is the forecast with so many pairs more.
+    watched. ``more`` is the forecast with so many pairs more. ``history_per_day`` is what
+    all watched pairs together gave in the stored candles, signals per day (None: no candles).
     """
 
     now: datetime
@@ -72,6 +73,7 @@ class Stock:
     closed: tuple[int, ...]
     began: datetime | None
     history: tuple[PairHistory, ...]
+    history_per_day: float | None
 
     @property
     def live(self) -> int:
@@ -192,6 +194,7 @@ def stock_of(
         closed=tuple(sorted(o.exit_time + frame.ms for o in lived.outcomes)) if lived else (),
         began=to_datetime(lived.first_ms) if lived and lived.first_ms is not None else None,
         history=history,
+        history_per_day=prior,
     )
 
 
