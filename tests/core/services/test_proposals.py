@@ -225,3 +225,19 @@ async def test_planted_noise_gives_a_card_from_a_process_of_its_own(tmp_path: Pa
 def test_without_candles_the_audit_says_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no candles are stored yet"):
         audit_job(lambda text, done: None, candle_store(tmp_path), settings(), START)
+
+
+async def test_the_upkeep_asks_after_a_training_and_not_at_every_round(tmp_path: Path) -> None:
+    async with bot(tmp_path, COSTLY, outlook()) as at:
+        shelf = Shelf()
+        at.proposals._models = shelf
+        await at.proposals.review()
+        assert len(at.seen) == 1
+        number = (await at.kept.chat.open_approvals())[0].approval_id
+        await at.approvals.answer(number, False, ANN)
+        at.stage.clock.advance(to_datetime(START) + timedelta(days=40))
+        await at.proposals.review()
+        assert len(at.seen) == 1  # nothing was trained since
+        at.proposals._models = Shelf(paper("new", "2024-02-01T00:00:00Z"))
+        await at.proposals.review()
+        assert len(at.seen) == 2
