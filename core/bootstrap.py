@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from core.adapters.candle_files import CandleFiles
     from core.adapters.model_files import ModelFiles
     from core.ml.forecast import Forecast
-    from core.ports import ChatStore, Clock, Ledger, MarketData, SettableClock
+    from core.ports import ChampionBook, ChatStore, Clock, Ledger, MarketData, SettableClock
     from core.secrets import Secrets
     from core.services.champion import ChampionInfo
     from core.services.engine import Engine
+    from core.services.offline_models import OfflineModels
     from core.services.views import Progress
 
 
@@ -59,6 +60,34 @@ def model_files(data_dir: Path) -> ModelFiles:
 
 
 @asynccontextmanager
+async def model_registry(data_dir: Path, *, alone: bool = False) -> AsyncIterator[OfflineModels]:
+    """The models under ``data_dir`` with the book of champions, where there is a database.
+
+    ``alone``: to change something. Raises StoreError while a bot runs there.
+    """
+    from core.adapters.instance_lock import instance_lock
+    from core.adapters.sqlite_chat import SqliteChat
+    from core.adapters.sqlite_database import Database
+    from core.adapters.sqlite_ledger import SqliteLedger
+    from core.adapters.sqlite_models import SqliteModels
+    from core.services.offline_models import NoBook, OfflineModels, in_a_thread
+    from core.services.registry import Registry
+
+    files, time = model_files(data_dir), computer_clock()
+    async with AsyncExitStack() as stack:
+        if alone:
+            stack.enter_context(instance_lock(data_dir))
+        if not ledger_path(data_dir).exists():
+            yield OfflineModels(Registry(files, NoBook(), time, in_a_thread), time)
+            return
+        db = await stack.enter_async_context(Database(ledger_path(data_dir)))
+        registry = Registry(files, SqliteModels(db), time, in_a_thread)
+        if alone:
+            await registry.reconcile((await SqliteLedger(db).controls()).line)
+        yield OfflineModels(registry, time, SqliteLedger(db), SqliteChat(db))
+
+
+@asynccontextmanager
 async def replay_ledger(path: Path) -> AsyncIterator[Ledger]:
     """A ledger of its own for one replay, begun anew: an older file of that name is removed. Raises StoreError."""
     from core.adapters.sqlite_database import Database
@@ -91,6 +120,19 @@ async def open_stores(path: Path) -> AsyncIterator[tuple[Ledger, ChatStore]]:
     _must_exist(path)
     async with Database(path) as db:
         yield SqliteLedger(db), SqliteChat(db)
+
+
+@asynccontextmanager
+async def open_evidence(path: Path) -> AsyncIterator[tuple[Ledger, ChatStore, ChampionBook]]:
+    """As ``open_stores``, with who was champion when: all that the gate judges by. Raises StoreError."""
+    from core.adapters.sqlite_chat import SqliteChat
+    from core.adapters.sqlite_database import Database
+    from core.adapters.sqlite_ledger import SqliteLedger
+    from core.adapters.sqlite_models import SqliteModels
+
+    _must_exist(path)
+    async with Database(path) as db:
+        yield SqliteLedger(db), SqliteChat(db), SqliteModels(db)
 
 
 def _must_exist(path: Path) -> None:
@@ -168,6 +210,7 @@ async def engine(
     from core.services.retrain import Trainer
     from core.services.rules import RuleKeeper
     from core.services.stock import Stockroom
+    from core.services.success import SuccessDesk
     from core.services.takeovers import Takeovers
     from core.services.worker import Worker
     from core.services.worth import WorthDesk
@@ -221,6 +264,8 @@ async def engine(
             settings, time, ledger, chat, candles, lambda: info().metrics, lambda: loop.memory.controls.line
         )
 
+        success = SuccessDesk(settings, time, ledger, chat, bell, stockroom, lambda: info().metrics)
+
         async def outlook() -> Forecast:
             return (await stockroom.stock()).forecast
 
@@ -243,6 +288,7 @@ async def engine(
             bell=bell,
             gemini=gemini_note or (f"on ({settings.gemini.model})" if advisor else "off (no key)"),
             worth=worth,
+            success=success,
             proposals=proposals,
         )
         yield Engine(
@@ -257,7 +303,7 @@ async def engine(
             champion=info,
             bell=bell,
             progress=progress,
-            reviews=(worth.review, proposals.review),
+            reviews=(worth.review, success.review, proposals.review),
         )
 
 

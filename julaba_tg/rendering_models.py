@@ -98,12 +98,9 @@ def _gain(value: float | None, low: float | None, high: float | None, digits: in
 
 
 def _lineage(view: ModelList, chosen: ModelEntry) -> list[str]:
-    """The champions it came after, the oldest first; a loop or a missing file ends the tale."""
-    parents = {m.model_id: m.parent for m in view.models}
-    chain, parent = [chosen.model_id], chosen.parent
-    while parent is not None and parent not in chain:
-        chain.append(parent if parent in parents else f"{parent} (gone)")
-        parent = parents.get(parent)
+    """The champions it came after, the oldest first."""
+    there = {m.model_id for m in view.models}
+    chain = [name if name in there else f"{name} (gone)" for name in view.lineage(chosen)]
     children = [m.model_id for m in view.models if m.parent == chosen.model_id]
     lines = [f"Lineage: {' → '.join(reversed(chain))}" if len(chain) > 1 else "Lineage: the first of its line"]
     return lines + ([f"Compared with it later: {', '.join(children[:5])}"] if children else [])

@@ -114,6 +114,10 @@ COMMANDS: tuple[Command, ...] = (
         "core.cli.learn", "train_arguments", "train", _LEARNING,
     ),
     Command(
+        "models", "every model with its lineage, who was champion when, and the way back",
+        "core.cli.models", "models_arguments", "models", _LEDGER,
+    ),
+    Command(
         "predict", "what the champion says about a pair now",
         "core.cli.predict", "predict_arguments", "predict", _LEARNING,
     ),

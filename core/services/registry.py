@@ -101,6 +101,15 @@ class ModelList:
             return found[0]
         raise UsageError(f"there is no model {model_id[:40]}; /models lists them")
 
+    def lineage(self, model: ModelEntry) -> tuple[str, ...]:
+        """The model and the champions it came after, the newest first; ended by a loop or by one that is gone."""
+        parents = {m.model_id: m.parent for m in self.models}
+        chain, parent = [model.model_id], model.parent
+        while parent is not None and parent not in chain:
+            chain.append(parent)
+            parent = parents.get(parent)
+        return tuple(chain)
+
 
 def succession(records: Sequence[ChampionRecord]) -> tuple[str, ...]:
     """The champions a rollback can go back through, the present one last.
@@ -192,7 +201,7 @@ class Registry:
     ) -> str | None:
         """The newest champion before this one whose files are whole."""
         whole = {m.model_id for m in models if not m.damage}
-        names = succession(records)
+        names = succession(records) or _ancestors(champion, models)
         if champion in names:
             names = names[: len(names) - 1 - names[::-1].index(champion)]
         return next((name for name in reversed(names) if name in whole and name != champion), None)
@@ -262,6 +271,12 @@ class Registry:
         reason = "it was in use when the book was begun" if first else "its files say so since the last start"
         await self.note(champion, line, "found at the start", reason)
         return champion
+
+
+def _ancestors(champion: str | None, models: Sequence[ModelEntry]) -> tuple[str, ...]:
+    """Without a book (no bot has run here yet) a champion's parent is the one it took over from; the oldest first."""
+    entry = next((m for m in models if m.model_id == champion), None)
+    return () if entry is None else ModelList(tuple(models), champion, None).lineage(entry)[::-1]
 
 
 def _reigns(model_id: str, records: Sequence[ChampionRecord]) -> tuple[Reign, ...]:
