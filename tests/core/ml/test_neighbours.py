@@ -101,6 +101,15 @@ def test_signals_with_too_little_in_common_are_no_neighbours() -> None:
     assert past.nearest({}, Direction.LONG, NEVER) == ()
 
 
+def test_of_two_that_are_equally_near_the_newer_comes_first() -> None:
+    rows = dataset()
+    twins = replace(rows, X=np.repeat(rows.X[::2], 2, axis=0), direction=np.full(len(rows), "LONG"))
+
+    found = PastSignals.of(twins).nearest(features(rows, 0), LONG, NEVER, 2)
+
+    assert [n.decided_at for n in found] == rows.time[[1, 0]].tolist()
+
+
 def test_no_signals_give_no_neighbours() -> None:
     rows = dataset()
     past = PastSignals.from_json(samples_json(replace(rows, is_signal=np.zeros(len(rows), dtype=bool))))
