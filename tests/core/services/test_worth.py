@@ -294,7 +294,9 @@ async def test_a_rule_that_costs_is_asked_to_note_only(tmp_path: Path) -> None:
         assert [values for values, _, _ in there.rules.asked] == [{"rules.alignment": "record"}]
 
 
-@pytest.mark.parametrize("rows", [traded(49), opinionated(60)])
+@pytest.mark.parametrize(
+    "rows", [traded(49), opinionated(60), [*traded(49), *(signal(i, 1.0, alignment=AGAINST) for i in range(50, 80))]]
+)
 async def test_before_fifty_trades_the_rules_are_not_shown(tmp_path: Path, rows: list[Row]) -> None:
     async with office(tmp_path, rows) as there:
         await there.desk.review()
