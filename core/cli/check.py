@@ -21,7 +21,7 @@ class _Verb:
 
 
 _TRUTH, _CHANCE, _FILTERS = "core.cli.check_truth", "core.cli.check_chance", "core.cli.check_filters"
-_LEARNING = "core.cli.check_learning"
+_LEARNING, _LIVE = "core.cli.check_learning", "core.cli.check_live"
 _VERBS = (
     _Verb("lookahead", "whether anything about the past needs the future", _TRUTH, "lookahead_arguments", "lookahead"),
     _Verb("warmup", "how values change with the history given", _TRUTH, "warmup_arguments", "warmup"),
@@ -39,6 +39,7 @@ _VERBS = (
     _Verb(
         "learning", "what models learn from stored candles, every variant", _LEARNING, "learning_arguments", "learning"
     ),
+    _Verb("live", "what the predictions stored before their outcomes were worth", _LIVE, "live_arguments", "live"),
 )
 
 

@@ -12,18 +12,19 @@ from datetime import datetime
 from typing import Any
 
 from core.config import Settings
-from core.domain.candles import Timeframe, to_datetime, to_ms
+from core.domain.candles import to_ms
 from core.domain.ledger import Controls
 from core.domain.messages import Notice
 from core.engine.filters import effective_weight
 from core.errors import UsageError
-from core.ml.gate import Condition, Look, Reign, ScoredPrediction, by_champions, examine, floors, look_due, next_look
+from core.ml.gate import Condition, Look, ScoredPrediction, examine, floors, look_due, next_look
 from core.ml.preview import WeightCard, past_signals, weight_card
-from core.ports import ChampionBook, ChatStore, Clock, Ledger, Outcome, StoredApproval
+from core.ports import ChampionBook, ChatStore, Clock, Ledger, StoredApproval
 from core.services.approvals import Approvals, Granted, Kind, Question
 from core.services.bus import Bell
 from core.services.champion import ChampionInfo
 from core.services.drift_watch import DriftWatch
+from core.services.live_evaluation import evidence_of
 from core.services.loop import TradingLoop
 from core.services.views import Actor, ConditionView, WeightAnswer
 
@@ -66,12 +67,7 @@ class Gatekeeper:
 
     async def evidence(self) -> list[ScoredPrediction]:
         """Live outcomes with a prediction stored at their decision by the champion of then, in the order of closing."""
-        scored = [_scored(o) for o in await self._ledger.outcomes() if o.probability is not None and o.model_id]
-        # A prediction that came after the outcome was known (a very late opinion) proves nothing.
-        timely = [p for p in scored if p.decided_at < p.closed_at]
-        reigns = await self._book.champions() if self._book else []
-        known = [Reign(to_datetime(r.since), r.line, r.model_id) for r in reigns]
-        return by_champions(timely, known, self._controls.line)
+        return await evidence_of(self._ledger, self._book, self._controls.line)
 
     async def looks(self) -> list[Look]:
         return [_look_from_json(body) for body in await self._chat.looks(self._controls.line)]
@@ -234,21 +230,6 @@ class Gatekeeper:
 
 def _grant(stored: StoredApproval, controls: Controls) -> Granted:
     return Granted(replace(controls, approved_weight=stored.weight or 0.0, approved_model=stored.model_id))
-
-
-def _scored(outcome: Outcome) -> ScoredPrediction:
-    assert outcome.probability is not None
-    frame = Timeframe.parse(outcome.timeframe)
-    return ScoredPrediction(
-        decided_at=to_datetime(outcome.decided_at),
-        closed_at=to_datetime(outcome.exit_time + frame.ms),
-        probability=outcome.probability,
-        outcome=int(outcome.realized_r > 0),
-        source="trade" if outcome.is_trade else "shadow",
-        model_id=outcome.model_id or "",
-        pair=outcome.pair,
-        direction=outcome.direction,
-    )
 
 
 def _look_from_json(body: str) -> Look:
