@@ -11,7 +11,7 @@ help:
 	@echo "make test   ruff, mypy --strict, pytest"
 	@echo "make lint   ruff and mypy alone"
 	@echo "make bench  how fast it is beside other engines, into docs/performance.md (minutes; ONLY=name: one part)"
-	@echo "make bench-gate  the gate's error rates (long)"
+	@echo "make bench-gate  how often the gate is wrong, into docs/gate.md (minutes; TRIALS=N: printed only)"
 	@echo "make evidence  what the models know of the real candles in JULABA_REAL_KLINES, into docs/evidence.md (a minute)"
 	@echo "make lock   resolve the dependencies anew into requirements*.lock"
 
@@ -58,7 +58,7 @@ bench-plot: $(VENV)/.dev
 	$(BIN)/python -m tests.bench --only growth
 
 bench-gate: $(VENV)/.dev
-	$(BIN)/python -m tests.bench_gate
+	$(BIN)/python -m tests.bench_gate $(if $(TRIALS),--trials $(TRIALS),--write)
 
 evidence: $(VENV)/.dev
 	$(BIN)/python -m tests.evidence
