@@ -42,6 +42,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("why", "[ID]", "viewer", "understand", "a signal in full, by the number in its alert", "/why 12"),
     Command("gemini", "", "viewer", "understand", "Gemini's scoreboard: what its opinions were worth", "/gemini"),
     Command("worth", "", "viewer", "understand", "what each layer between signal and trade was worth", "/worth"),
+    Command("report", "", "viewer", "look", "the success metrics: target, now, and why", "/report"),
+    Command("samples", "", "viewer", "learn", "samples by source, and when there are enough", "/samples"),
     Command("ml", "", "viewer", "learn", "the model: weight, gate, distance to the next look", "/ml"),
     Command("ml", "WEIGHT", "operator", "learn", "ask for an influence weight", "/ml 0.25", changes=True),
     Command("dial", "", "viewer", "learn", "what each weight would have done to the last signals", "/dial"),

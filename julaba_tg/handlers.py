@@ -18,7 +18,7 @@ from core.config import Settings
 from core.domain.messages import Event, ModelTrained
 from core.errors import JulabaError
 from core.services.views import Actor, ApprovalView, TrainingView
-from julaba_tg import keyboards, model_handlers, parsing, rendering, rules_handlers, worth_handlers
+from julaba_tg import keyboards, model_handlers, parsing, rendering, rules_handlers, success_handlers, worth_handlers
 from julaba_tg.access import ChatContext
 from julaba_tg.commands import COMMANDS, Command, find, menu, nearest
 from julaba_tg.incoming import CardReply, StrayTap, Visitor, Words
@@ -91,6 +91,8 @@ class Chat:
             "dial": lambda call: rules_handlers.dial(call, self._desk),
             "opens": lambda call: rules_handlers.opens(call, self._desk, self._tasks),
             "rules": lambda call: rules_handlers.rules(call, self._desk, self._zone),
+            "samples": lambda call: success_handlers.samples(call, self._desk),
+            "report": lambda call: success_handlers.report(call, self._desk),
             "retrain": self._retrain,
             "models": lambda call: model_handlers.models(call, self._desk, self._zone),
             "promote": lambda call: model_handlers.promote(call, self._desk, self._zone),

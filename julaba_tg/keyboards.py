@@ -113,6 +113,7 @@ def ml(view: MlView, steps: Sequence[float]) -> Keyboard:
     if view.approved_weight > 0:
         rows.append([Button("Weight 0", callback_data="new:ml 0", style=KeyboardButtonStyle.DANGER)])
     rows.append([Button("🎚 Dial", callback_data="new:dial"), Button("🔭 Will it open?", callback_data="new:opens")])
+    rows.append([Button("🧮 Samples", callback_data="new:samples"), Button("📋 Report", callback_data="new:report")])
     if view.changes:
         rows.append([Button("📏 Rules", callback_data="new:rules")])
     return Keyboard([row for row in rows if row])

@@ -16,6 +16,8 @@ from core.services.explain import WhyView
 from core.services.proposals import OpeningAnswer
 from core.services.registry import ModelList
 from core.services.rules import RuleView
+from core.services.stock import SamplesView
+from core.services.success import ReportView
 from core.services.takeovers import Promotion, RollbackPlan
 from core.services.views import (
     Actor,
@@ -44,6 +46,14 @@ class DeskLike(Protocol):
     async def trades(self, count: int) -> TradesView: ...
     async def pairs(self) -> tuple[PairView, ...]: ...
     async def ml(self) -> MlView: ...
+    async def samples(self) -> SamplesView:
+        """All samples by source, with the forecast and a picture."""
+        ...
+
+    async def report(self) -> ReportView:
+        """The success metrics, with a picture."""
+        ...
+
     async def chart(self, pair: str, trade_id: int | None = None) -> bytes:
         """A PNG of the pair's last candles, with the trade's levels when one is named."""
         ...

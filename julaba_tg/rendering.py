@@ -19,6 +19,7 @@ from core.services.views import (
     TrainingView,
     WeightAnswer,
 )
+from julaba_tg import rendering_samples
 from julaba_tg.card import Block, Card, card, quote, section, table, text
 from julaba_tg.commands import COMMANDS, Command, Group, allowed_to
 from julaba_tg.figures import (
@@ -178,7 +179,7 @@ def ml(view: MlView, zone: ZoneInfo) -> Card:
     return card(
         f"🧠 ML {state} · {weight}",
         text([*head, *view.standing]),
-        section(_progress(view, zone)),
+        section([*_progress(view, zone), *rendering_samples.ml_lines(view)]),
         section(["The gate:", *(_condition(c) for c in view.conditions)] if view.conditions else []),
         section([f"Approval {view.pending_approval} waits for an answer."] if view.pending_approval else []),
         section(["Rules changed by approval:", *view.changes] if view.changes else []),
@@ -190,7 +191,7 @@ def _progress(view: MlView, zone: ZoneInfo) -> list[str]:
     left = max(0, view.next_look - view.outcomes)
     looked = f"Last look (no. {view.looks}) {day_time(view.looked_at, zone)}" if view.looked_at else "No look so far"
     rate = view.outcomes_per_day
-    when = f", about {duration(timedelta(days=left / rate))}" if rate and left else ""
+    when = f", about {duration(timedelta(days=left / rate))}" if rate and left and view.forecast is None else ""
     return [
         f"{bar(view.outcomes, view.next_look)} {view.outcomes} of {view.next_look} outcomes, {view.trades} are trades",
         f"{looked} · next at {view.next_look}: {left} to go{when}",

@@ -159,7 +159,7 @@ def _collected(period: Period, target: int, red: int, now: Figures, before: Figu
     promised = arrivals(0, 0.0, pace.per_day) if pace.per_day else None
     known = promised or arrivals(now.outcomes, now.days, None)
     in_reach = known is not None and known.more_in(DUE[period], 0.9) >= target
-    fewer = promised is not None and now.days >= 1 and promised.more_in(now.days, _SURE) > now.outcomes
+    fewer = promised is not None and now.days >= 1 and promised.more_in(now.days, _SURE) >= now.outcomes + 1
     if now.outcomes >= target:
         state: State = "good"
     elif now.days < DUE[period]:

@@ -29,6 +29,8 @@ from core.services.loop import TradingLoop
 from core.services.proposals import OpeningAnswer, Proposals
 from core.services.registry import ModelList
 from core.services.rules import RuleView
+from core.services.stock import SamplesView
+from core.services.success import ReportView, SuccessDesk
 from core.services.takeovers import Promotion, RollbackPlan, Takeovers
 from core.services.views import (
     Actor,
@@ -70,6 +72,7 @@ class Desk:
         bell: Bell,
         gemini: str,
         worth: WorthDesk,
+        success: SuccessDesk,
         proposals: Proposals,
     ) -> None:
         self._settings = settings
@@ -86,6 +89,7 @@ class Desk:
         self._bell = bell
         self._gemini = gemini
         self._worth = worth
+        self._success = success
         self._proposals = proposals
         self._training = asyncio.Lock()
 
@@ -197,6 +201,7 @@ class Desk:
         trades = sum(p.source == "trade" for p in evidence)
         last = looks[-1] if looks else None
         learning = champion.model_id is None
+        stock = await self._success.stockroom.stock()
         conditions = last.conditions if last else floors(len(evidence), trades, self._settings.gate)
         return MlView(
             champion=champion.model_id,
@@ -216,9 +221,17 @@ class Desk:
             metrics=champion.metrics,
             pending_approval=await self._gatekeeper.approvals.waiting(),
             summary=self._ml_summary(champion, len(evidence), next_look(len(looks))),
+            samples=stock.counts,
+            forecast=stock.forecast,
             changes=self._proposals.rules.sentences,
             standing=await self._gatekeeper.standing(),
         )
+
+    async def samples(self) -> SamplesView:
+        return await self._success.stockroom.view()
+
+    async def report(self) -> ReportView:
+        return await self._success.view()
 
     def _ml_summary(self, champion: ChampionInfo, outcomes: int, look: int) -> str:
         if champion.model_id is None:

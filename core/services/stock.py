@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,9 +12,12 @@ from typing import Any
 from core.config import Settings
 from core.domain.candles import DAY_MS, Pair, Timeframe, iso, to_datetime, to_ms
 from core.domain.trading import FollowKind
+from core.errors import DataError
 from core.ml.forecast import Forecast, Reach, Seen, Skill, forecast
 from core.ports import CandleStore, ChatStore, Clock, Ledger, Outcome
 from core.services.backtest import stored_backtests
+
+log = logging.getLogger(__name__)
 
 HISTORY_SOURCES = ("backtest signals", "backtest candidates")
 SOURCES = (*(kind.value for kind in FollowKind), *HISTORY_SOURCES, "augmented")
@@ -113,6 +117,14 @@ class Stock:
             "sentence": ahead.sentence,
             "told": ahead.told,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class SamplesView:
+    """What ``/samples`` shows; ``picture`` is a PNG."""
+
+    stock: Stock
+    picture: bytes | None
 
 
 def _reach_json(reach: Reach) -> dict[str, object]:
@@ -261,9 +273,15 @@ class Stockroom:
         self._reading = asyncio.Lock()
 
     async def stock(self) -> Stock:
+        """Today's stock; candle files that cannot be read are left out, with a line in the log."""
         looks = len(await self._chat.looks(self._line()))
         lived = await lived_of(self._ledger, self._settings, looks)
-        return stock_of(self._settings, self._clock.now(), lived, await self.history(), self._champion())
+        try:
+            history = await self.history()
+        except DataError as error:
+            log.warning("samples of the stored candles: %s", error)
+            history = ()
+        return stock_of(self._settings, self._clock.now(), lived, history, self._champion())
 
     async def history(self) -> tuple[PairHistory, ...]:
         """What the stored candles give, at most a day old. Raises DataError for a broken file."""
@@ -276,9 +294,10 @@ class Stockroom:
                 self._history = (now, found)
             return self._history[1]
 
-    async def picture(self) -> bytes:
-        """The stock's picture as PNG, drawn in a thread."""
+    async def view(self) -> SamplesView:
+        """The stock with its picture, drawn in a thread."""
         from core.reports.samples_chart import samples_chart
 
         stock = await self.stock()
-        return await asyncio.to_thread(samples_chart, stock.forecast, stock.closed, stock.began)
+        picture = await asyncio.to_thread(samples_chart, stock.forecast, stock.closed, stock.began)
+        return SamplesView(stock, picture)

@@ -75,6 +75,14 @@ class Report:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class ReportView:
+    """What ``/report`` shows: the report (None before the first candle) and its picture, a PNG."""
+
+    report: Report | None
+    picture: bytes | None
+
+
 def figures_at(facts: Facts, moment: int) -> Figures | None:
     """The ledger's figures as they stood at ``moment`` (epoch ms); None before its first candle."""
     if not facts.equity or moment < facts.equity[0][0]:
@@ -168,14 +176,15 @@ class SuccessDesk:
         facts = await facts_of(self._ledger, self._chat, self._settings)
         return report_of(facts, await self.stockroom.stock(), self._settings, self._champion())
 
-    async def picture(self) -> bytes | None:
-        """The report's picture as PNG, drawn in a thread; None before the first candle."""
+    async def view(self) -> ReportView:
+        """The report with its picture, drawn in a thread."""
         from core.reports.success_chart import success_chart
 
         report = await self.report()
         if report is None:
-            return None
-        return await asyncio.to_thread(success_chart, report.headline, report.shown, report.equity)
+            return ReportView(None, None)
+        picture = await asyncio.to_thread(success_chart, report.headline, report.shown, report.equity)
+        return ReportView(report, picture)
 
     async def review(self) -> None:
         """Tells of red flags that are new; for the upkeep, which may call as often as it likes."""

@@ -6,12 +6,13 @@ Times are aware UTC, money in USDT, ``None`` means not known or not there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from core.ml.challenge import Comparison
+    from core.ml.forecast import Forecast
 
 Progress = Callable[[str, float], None]
 """Called with a short text and the fraction done (0..1); must not block."""
@@ -123,6 +124,8 @@ class MlView:
     summary: str  # one plain sentence
     standing: tuple[str, ...] = ()  # the champion's age, its last drift look
     changes: tuple[str, ...] = ()  # of rules, by approval: "strategy.adx_min 25 → 20"
+    samples: Mapping[str, int] = field(default_factory=dict)  # by source, as ``stock.SOURCES`` names them
+    forecast: Forecast | None = None  # of the live outcomes
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from core.services.explain import WhyView
 from core.services.proposals import OpeningAnswer
 from core.services.registry import ModelList
 from core.services.rules import RuleView
+from core.services.stock import SamplesView
+from core.services.success import ReportView
 from core.services.takeovers import Promotion, RollbackPlan
 from core.services.views import (
     Actor,
@@ -33,7 +35,7 @@ from core.services.views import (
 )
 from core.services.worth import GeminiView, LayersView
 from julaba_tg.ports import MessageRef, OutboxItem
-from tests.fakes import rules, worth
+from tests.fakes import rules, success, worth
 from tests.fakes.why import a_why
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -202,6 +204,8 @@ class FakeDesk:
         self.weight = 0.0
         self.events: dict[int, list[Event]] = {}
         self.whys: list[WhyView] = [a_why(12, picture=PNG)]
+        self.samples_view = success.samples(NOON, PNG)
+        self.report_view = success.report(NOON, PNG)
         self.layers_view = worth.layers(worth.opinionated(), PNG)
         self.gemini_view = worth.gemini(worth.opinionated(), PNG)
         self.dial_view = rules.a_dial(PNG)
@@ -278,9 +282,17 @@ class FakeDesk:
             metrics={"auc": 0.56, "brier": None},
             pending_approval=waiting,
             summary="xgb-1 is asked and scored but decides nothing.",
+            samples=self.samples_view.stock.counts,
+            forecast=self.samples_view.stock.forecast,
             standing=("Trained 4 days ago, 90 is the most", "Drift: no look yet, 57 of 200 crossovers"),
             changes=self.rule_changes,
         )
+
+    async def samples(self) -> SamplesView:
+        return self.samples_view
+
+    async def report(self) -> ReportView:
+        return self.report_view
 
     async def chart(self, pair: str, trade_id: int | None = None) -> bytes:
         if pair not in self.switches:

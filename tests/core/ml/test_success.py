@@ -70,6 +70,13 @@ def test_far_fewer_than_history_gave_is_a_flag_although_the_target_is_out_of_rea
     assert line("collected", "4 weeks", replace(NOW, outcomes=1)).raised
 
 
+def test_none_where_two_were_expected_is_no_wonder() -> None:
+    young = replace(NOW, days=14, outcomes=0)
+
+    assert line("collected", "2 weeks", young, pace=Pace(0.15, 5, 730)).state == "out of reach"
+    assert line("collected", "2 weeks", young, pace=Pace(1.0, 5, 730)).raised
+
+
 def test_the_change_names_how_many_pairs_would_do() -> None:
     found = line("collected", "2 weeks", replace(NOW, days=20, outcomes=45), pace=Pace(2.4, 20, 730))
 

@@ -34,6 +34,8 @@ from core.services.live import LiveTrading
 from core.services.proposals import Proposals, auditor
 from core.services.registry import Registry
 from core.services.rules import RuleKeeper
+from core.services.stock import Stockroom
+from core.services.success import SuccessDesk
 from core.services.takeovers import Takeovers
 from core.services.views import Actor, Progress, TrainingView
 from core.services.worth import WorthDesk
@@ -140,6 +142,15 @@ async def office(
             champion=lambda: school.champion,
             bell=bell,
             gemini="off (no key)",
+            success=SuccessDesk(
+                config,
+                stage.clock,
+                kept.ledger,
+                kept.chat,
+                bell,
+                Stockroom(config, stage.clock, kept.ledger, kept.chat, CandleFiles(path), dict, lambda: "main"),
+                dict,
+            ),
             worth=WorthDesk(config, stage.clock, kept.ledger, kept.chat, bell, gemini_present=False),
             proposals=Proposals(
                 stage.clock,
@@ -157,6 +168,21 @@ async def office(
 
 
 # -- looking -----------------------------------------------------------------------------------------------------------
+
+
+async def test_samples_and_report_are_those_of_the_ledger(tmp_path: Path) -> None:
+    async with office(tmp_path) as there:
+        await there.played()
+        count = await there.kept.ledger.outcome_count()
+        ml, samples, report = await there.desk.ml(), await there.desk.samples(), await there.desk.report()
+
+    assert ml.forecast is not None
+    assert ml.forecast.seen.outcomes == samples.stock.live == count > 0
+    assert ml.samples == samples.stock.counts
+    assert report.report is not None
+    assert next(m for m in report.report.metrics if m.key == "collected").value == count
+    assert samples.picture is not None
+    assert report.picture is not None
 
 
 async def test_layers_and_gemini_are_answered_from_the_ledger(tmp_path: Path) -> None:

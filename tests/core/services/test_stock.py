@@ -114,8 +114,9 @@ async def test_a_running_bot_reads_its_candles_once_a_day(tmp_path: Path) -> Non
         stock = await room.stock()
         once = reads
         await room.stock()
-        picture = await room.picture()
+        picture = (await room.view()).picture
 
     assert stock.forecast.basis == "both"
     assert once == reads > 0
+    assert picture is not None
     assert picture.startswith(b"\x89PNG")

@@ -13,7 +13,7 @@ from core.adapters.clocks import ReplayClock
 from core.domain.candles import DAY_MS, to_datetime, to_ms
 from core.services.bus import Bell
 from core.services.stock import Stockroom, lived_of, stock_of
-from core.services.success import Facts, SuccessDesk, facts_of, figures_at, flag_notice, report_of
+from core.services.success import Facts, ReportView, SuccessDesk, facts_of, figures_at, flag_notice, report_of
 from tests.core.services.test_stock import lived_through
 from tests.ledgers import Books, books, settings
 from tests.markets import START
@@ -76,7 +76,7 @@ async def test_a_red_flag_is_told_once_however_often_it_is_seen(tmp_path: Path) 
         stage.clock.advance(stage.clock.now() + timedelta(days=2))
         await first.review()
         await desk(kept, stage.clock, tmp_path).review()
-        picture = await first.picture()
+        picture = (await first.view()).picture
 
         assert {"report:bootstrap:backtest_accuracy", "report:bootstrap:auc"} <= set(once)
         assert await told(kept) == once
@@ -103,6 +103,6 @@ async def test_before_the_first_candle_there_is_no_report(tmp_path: Path) -> Non
         empty = desk(kept, ReplayClock(to_datetime(START)), tmp_path)
 
         assert await empty.report() is None
-        assert await empty.picture() is None
+        assert await empty.view() == ReportView(None, None)
         await empty.review()
         assert await told(kept) == []
