@@ -334,13 +334,15 @@ class SqliteLedger:
         )
         return {(row["pair"], row["source"]): row["n"] for row in rows}
 
-    async def trade_rows(self) -> list[TradeRow]:
+    async def trade_rows(self, signals_only: bool = False) -> list[TradeRow]:
         """Every follow of a signal or candidate with its decision: what exports and datasets are made from."""
+        where = "f.decision_id IN (SELECT decision_id FROM decisions WHERE is_signal)" if signals_only else "1"
         rows = await self._db.rows(
-            "SELECT f.follow_id, d.decision_id FROM follows f JOIN decisions d USING (decision_id) ORDER BY f.follow_id"
+            "SELECT f.follow_id, d.decision_id FROM follows f JOIN decisions d USING (decision_id) "
+            f"WHERE {where} ORDER BY f.follow_id"
         )
-        follows = {f.follow_id: f for f in await self._follows("1")}
-        decisions = {d.decision_id: d for d in await self.decisions()}
+        follows = {f.follow_id: f for f in await self._follows(where)}
+        decisions = {d.decision_id: d for d in await self.decisions(signals_only=signals_only)}
         return [TradeRow(decisions[row["decision_id"]], follows[row["follow_id"]]) for row in rows]
 
     async def decisions(

@@ -69,7 +69,7 @@ class Evidence:
 
 async def evidence(ledger: Ledger, settings: Settings) -> Evidence:
     """Everything the ledger knows of its signals. ``settings`` are the configured ones."""
-    rows = [row for row in await ledger.trade_rows() if row.decision.is_signal]
+    rows = await ledger.trade_rows(signals_only=True)
     controls = await ledger.controls()
     return Evidence(
         decisions=tuple(row.decision for row in rows),

@@ -170,6 +170,10 @@ async def test_a_replayed_ledger_is_counted_as_plain_sql_counts_it(tmp_path: Pat
             stage.loop.warm(window.rows(0, 400))
         await stage.play(candles, 400, 1_800)
         found: Evidence = await evidence(kept.ledger, config)
+        every = await kept.ledger.trade_rows()
+
+        assert await kept.ledger.trade_rows(signals_only=True) == [r for r in every if r.decision.is_signal]
+        assert len(every) > len(found.decisions) > 0
         report, board = found.report(whole=True), found.board(START + 1_800 * M15.ms, whole=True)
 
         assert report.outcomes == await count(kept, "count(*)") == await kept.ledger.outcome_count() > 20
