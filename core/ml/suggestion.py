@@ -43,6 +43,11 @@ class Suggestion:
     then: Figures
 
     @property
+    def worth_asking(self) -> bool:
+        """Better a signal and no worse in all: of signals that lose, more that lose a little less lose more."""
+        return self.gain > 0 and _total(self.then) >= _total(self.now)
+
+    @property
     def sentence(self) -> str:
         """What it is worth a signal with its interval, and what all signals made without it and with it."""
         interval = f"95% {self.low:+.2f} to {self.high:+.2f}" if self.low is not None and self.high is not None else ""
@@ -53,8 +58,12 @@ class Suggestion:
         )
 
 
+def _total(figures: Figures) -> float:
+    return figures.n * (figures.net or 0.0)
+
+
 def _in_all(figures: Figures) -> str:
-    return f"{figures.n * (figures.net or 0.0):+,.0f}R net from {figures.n:,} signals"
+    return f"{_total(figures):+,.0f}R net from {figures.n:,} signals"
 
 
 def suggestions(audit: Audit, settings: Settings) -> tuple[Suggestion, ...]:
@@ -67,8 +76,8 @@ def suggestions(audit: Audit, settings: Settings) -> tuple[Suggestion, ...]:
 
 
 def best(audit: Audit, settings: Settings) -> Suggestion | None:
-    """The best supported change with a gain above 0; None where nothing would even have looked better."""
-    return next((s for s in suggestions(audit, settings) if s.gain > 0), None)
+    """The best supported change that is worth asking for; None where nothing would even have looked better."""
+    return next((s for s in suggestions(audit, settings) if s.worth_asking), None)
 
 
 def _suggestion(each: FilterAudit, settings: Settings) -> Suggestion | None:

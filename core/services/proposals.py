@@ -21,7 +21,7 @@ from core.ml.audit import Audit
 from core.ml.features import FEATURE_SETS
 from core.ml.forecast import Forecast
 from core.ml.manifest import Manifest
-from core.ml.suggestion import Suggestion, best, stands_beside
+from core.ml.suggestion import Suggestion, best, stands_beside, suggestions
 from core.ports import CandleStore, ChatStore, Clock, Ledger
 from core.services.bus import Bell
 from core.services.filter_audit import filter_report
@@ -187,7 +187,7 @@ def card_lines(
     audit = audited.audit
     days = f"{iso(audit.start_ms)[:10]} to {iso(audit.end_ms)[:10]}"
     times = "" if number == 1 else f" It is the {_th(number)} time that they are audited for this line."
-    proven = [f.words for f in audit.filters if f.verdict == ("costs" if f.in_force else "helps")]
+    proven = [f'"{f.words}" {f.verdict}' for f in audit.filters if f.verdict == ("costs" if f.in_force else "helps")]
     said = (
         f"Beyond chance, after Holm's correction: {', '.join(proven)}."
         if proven
@@ -199,8 +199,14 @@ def card_lines(
         f"The filters on {audit.candidates:,} crossovers of {len(audit.pairs)} pairs, {days}: {len(audit.filters)} "
         f"looked at, {audit.tested} could be tested. {said}{times}",
     ]
+    lines += [
+        f"Not asked for, since it makes less in all. {s.sentence}"
+        for s in suggestions(audit, settings)
+        if s.proven and not s.worth_asking
+    ]
     if found is None:
-        return (*lines, "No change of a rule would even have looked better: nothing is asked for.", *audited.notes)
+        nothing = "No change of a rule would have looked better both a signal and in all: nothing is asked for."
+        return (*lines, nothing, *audited.notes)
     lines.append(found.sentence)
     if not found.proven:
         lines.append("This may well be chance: it is the best of those looked at, and the best of many looks good.")

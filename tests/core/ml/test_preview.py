@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -195,8 +196,12 @@ def test_probability_stops_nearly_all_trading_at_one_half_and_percentile_does_no
         scale: [p.after.taken for p in previews]
         for scale, previews in dial(signals, PERCENTILE, outcomes=200).previews.items()
     }
-    assert len(DIAL) == 5
     assert taken == {"percentile": [200, 138, 85, 67, 62], "probability": [200, 115, 1, 0, 0]}
+
+    table = (Path(__file__).parents[3] / "docs/weight.md").read_text()
+    for scale, counts in taken.items():
+        assert f"| taken under {scale} | {' | '.join(map(str, counts))} |" in table
+    assert f"| weight | {' | '.join(f'{w:g}' for w in DIAL)} |" in table
 
 
 @pytest.mark.parametrize("approved", [0.0, 0.25])

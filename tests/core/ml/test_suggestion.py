@@ -7,6 +7,7 @@ import pytest
 
 from core.config import Settings
 from core.domain.trading import Regime
+from core.engine.audit import AuditPart
 from core.engine.indicators import REGIMES
 from core.ml.suggestion import best, suggestions
 from core.services.changes import CHANGEABLE, changed
@@ -15,8 +16,15 @@ from tests.core.ml.test_audit import part, run, shifted
 OWN = Settings()
 
 
+def costly() -> AuditPart:
+    """What the volume filter refuses wins, what it lets through loses."""
+    plain = part(1)
+    net = plain.net + 0.6 - 0.8 * plain.passed("volume")
+    return part(1, net=net, gross=net)
+
+
 def test_a_filter_that_costs_is_left_out() -> None:
-    found = best(run(shifted(1, "volume", -0.8)), OWN)
+    found = best(run(costly()), OWN)
 
     assert found is not None
     assert (found.name, found.values, found.proven) == ("volume", {"strategy.volume_ratio_min": 0.0}, True)
@@ -25,6 +33,18 @@ def test_a_filter_that_costs_is_left_out() -> None:
     assert 0 < found.low < found.gain < found.high
     assert found.then.n > found.now.n
     assert found.sentence.startswith('Leave out "volume from 0.75": +0.')
+
+
+def test_more_signals_that_lose_a_little_less_are_not_worth_asking_for() -> None:
+    """Both halves lose: without the filter a signal loses less, and all together lose more."""
+    audit = run(shifted(1, "volume", -0.8))
+    volume = {s.name: s for s in suggestions(audit, OWN)}["volume"]
+
+    assert volume.proven
+    assert volume.gain > 0
+    assert not volume.worth_asking
+    found = best(audit, OWN)
+    assert found is None or found.name != "volume"
 
 
 def test_a_rule_that_would_help_is_taken_up_as_a_veto() -> None:
@@ -48,7 +68,7 @@ def test_a_regime_comes_back_where_it_was_better_and_goes_where_it_was_worse(
     plain = part(3, rows=1_200)
     here = np.random.default_rng(1).random(1_200) < 0.4
     code = REGIMES.index(Regime(regime))
-    net = plain.net + gain * here
+    net = plain.net + 0.3 + gain * here
     found = best(run(part(3, rows=1_200, net=net, gross=net, regime=np.where(here, code, plain.regime))), OWN)
 
     assert found is not None

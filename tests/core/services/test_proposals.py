@@ -25,6 +25,7 @@ from core.services.proposals import Audited, Proposals, audit_job, auditor, trie
 from core.services.rules import RuleKeeper
 from core.services.views import Actor, Progress
 from tests.core.ml.test_audit import part, run, shifted
+from tests.core.ml.test_suggestion import costly
 from tests.ledgers import Books, Stage, books, market, settings
 from tests.markets import M15, START
 
@@ -93,7 +94,7 @@ async def bot(path: Path, found: Audit, ahead: Forecast, *papers: Manifest) -> A
         )
 
 
-COSTLY = run(shifted(1, "volume", -0.8))
+COSTLY = run(costly())
 NOISE = run(part(5), part(6))
 
 
@@ -119,7 +120,7 @@ async def test_a_closed_gate_asks_for_the_proven_change_and_a_yes_makes_it(tmp_p
         said = "\n".join(card.lines)
         assert "The gate will not open within a year: the model's AUC 0.49 is at most 0.53" in said
         assert "Tried: no model yet, 60 live outcomes, 1 look taken by the gate." in said
-        assert "Beyond chance, after Holm's correction: volume from 0.75." in said
+        assert "Beyond chance, after Holm's correction: \"volume from 0.75\" costs." in said
         assert "may well be chance" not in said
         assert "A yes sets strategy.volume_ratio_min = 0 from the next candle on" in said
         assert said.endswith("No 5m candles are stored.")
@@ -135,6 +136,13 @@ async def test_of_noise_the_card_says_that_it_may_be_chance(tmp_path: Path) -> N
         assert "No filter's worth can be told from chance." in said
         assert "This may well be chance" in said
         assert answer.approval_id is not None
+
+
+async def test_a_change_that_is_proven_a_signal_and_loses_more_in_all_is_told_and_not_asked(tmp_path: Path) -> None:
+    async with bot(tmp_path, run(shifted(1, "volume", -0.8)), outlook()) as at:
+        said = "\n".join((await at.proposals.consider("Ann")).lines)
+        assert 'Not asked for, since it makes less in all. Leave out "volume from 0.75": +0.' in said
+        assert "strategy.volume_ratio_min" not in said
 
 
 async def test_where_no_change_would_have_looked_better_it_is_a_notice_and_nothing_is_asked(tmp_path: Path) -> None:

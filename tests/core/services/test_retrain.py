@@ -105,12 +105,16 @@ async def test_too_few_samples_are_an_answer_that_counts_them(tmp_path: Path) ->
         models = ModelFiles(tmp_path / "models")
         trainer = Trainer(config, stage.clock, exchange, few, kept.ledger, models, _nothing)
         view = await trainer.train(lambda text, done: None)
+        strict = config.model_copy(update={"strategy": config.strategy.model_copy(update={"adx_min": 100.0})})
+        changed = Trainer(config, stage.clock, exchange, few, kept.ledger, models, _nothing, in_force=lambda: strict)
+        under_a_changed_rule = await changed.train(lambda text, done: None)
         await exchange.close()
 
     assert view.model_id is None
     assert view.sentence.startswith("ML learning ")
     assert "history not complete" in view.sentence
-    assert trainer.rows == view.rows
+    assert trainer.rows == view.rows > 0
+    assert under_a_changed_rule.rows == 0  # an approver's change of a rule counts for a training too
 
 
 async def _nothing() -> None:
