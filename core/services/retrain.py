@@ -12,6 +12,7 @@ from core.config import Settings
 from core.domain.candles import Pair, Timeframe, to_ms
 from core.errors import MarketError, ModelError, TooFewSamples
 from core.ports import CandleStore, Clock, Ledger, MarketData
+from core.reports.challenge_chart import challenge_chart
 from core.reports.model_charts import calibration_chart
 from core.services.backtest import TABLE_COLUMNS, stored_backtests
 from core.services.fetch import fetch_history
@@ -52,7 +53,7 @@ def retrain_job(
     live: Rows,
     now: datetime,
 ) -> tuple[TrainingReport, bytes | None]:
-    """For a worker process: backtest, training, evaluation, and a picture of how well its probabilities hold.
+    """For a worker process: backtest, training, evaluation, and a picture: both models, or the first one's calibration.
 
     Raises ModelError (TooFewSamples among them) and DataError.
     """
@@ -73,6 +74,8 @@ def retrain_job(
 
 
 def _picture(report: TrainingReport) -> bytes | None:
+    if report.comparison.gain is not None:
+        return challenge_chart(report.comparison)
     buckets = report.walk_forward.metrics.calibration
     return calibration_chart(buckets, f"{report.model_id} on unseen signals") if buckets else None
 
