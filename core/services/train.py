@@ -104,14 +104,16 @@ def train_from_table(
     timeframe: Timeframe | None = None,
     max_bars: int = 100,
     promote: bool = True,
+    page: bool = True,
     progress: Progress | None = None,
 ) -> TrainingReport:
     """Trains on the rows, evaluates the same recipe honestly, saves the model, and decides on the takeover.
 
     With ``promote`` the first model becomes champion, and so does one in the place of a champion whose files are
     damaged; a later one only where it is clearly better on rows the champion has not seen. Without it the caller
-    decides by the report's ``comparison``. Takes seconds of CPU: run it in a Worker. Raises DataError for a bad table
-    and ModelError for data that cannot teach; the champion is then untouched.
+    decides by the report's ``comparison``. ``page``: draw the model's page too, and keep it beside the model. Takes
+    seconds of CPU: run it in a Worker. Raises DataError for a bad table and ModelError for data that cannot teach; the
+    champion is then untouched.
     """
     frame = timeframe or Timeframe.parse("15m")
     dataset = data if isinstance(data, Dataset) else from_table(data, frame, settings.label, settings.features)
@@ -144,8 +146,10 @@ def train_from_table(
         line=champion.manifest.line if champion else model.model_id,
     )
     sentence = plain_words(len(dataset), walked)
-    tell("the model's page", 0.92)
-    extras = {**_files_beside(trained), REPORT: _page(trained, manifest, sentence)}
+    extras = _files_beside(trained)
+    if page:
+        tell("the model's page", 0.92)
+        extras[REPORT] = _page(trained, manifest, sentence)
     manifest = replace(manifest, extras={name: hashlib.sha256(content).hexdigest() for name, content in extras.items()})
     tell("saving", 0.95)
     models.save(model.payload, manifest, extras)

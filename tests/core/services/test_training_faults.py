@@ -37,7 +37,7 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory with a champion, a challenger and candles."""
     data = tmp_path_factory.mktemp("learned") / "data"
     for rows in (120, 140):
-        train_from_table(table(rows, effect=1.0), Ml(), ModelFiles(data / "models"), NOW)
+        train_from_table(table(rows, effect=1.0), Ml(), ModelFiles(data / "models"), NOW, page=False)
     bootstrap.candle_store(data).save(walk("LINK", 1, 400))
     return data
 
@@ -68,9 +68,9 @@ def shuffled(n: int, seed: int) -> pd.DataFrame:
     return rows.assign(**{name: dealt[name] for name in results})
 
 
-def retrained(folder: Path, rows: pd.DataFrame, kind: str = "xgb", promote: bool = True) -> TrainingReport:
+def retrained(folder: Path, rows: pd.DataFrame, kind: str = "xgb") -> TrainingReport:
     settings = Ml.model_validate({"model": kind})
-    return train_from_table(rows, settings, ModelFiles(folder), NOW, promote=promote)
+    return train_from_table(rows, settings, ModelFiles(folder), NOW, page=False)
 
 
 # -- shuffled labels ---------------------------------------------------------------------------------------------------
