@@ -78,3 +78,11 @@ def test_the_same_seed_gives_the_same_figures_and_not_asked_for_there_are_none()
 
     assert walk_forward(rows, Ml(), looking=True).importance == walk_forward(rows, Ml(), looking=True).importance
     assert walk_forward(rows, Ml()).importance is None
+
+
+def test_of_many_rows_some_tell_the_use_but_all_tell_the_worth() -> None:
+    rows = data(n=400)
+    found = look(fitted(rows, "logistic"), rows.X, rows.y, 1)
+
+    assert found.use.shape == (300, len(rows.features))
+    assert found.loss.shape == rows.X.shape
