@@ -105,21 +105,19 @@ def _model(model: ModelWhy) -> list[str]:
 def _neighbours(neighbours: Sequence[Neighbour], zone: ZoneInfo) -> list[str]:
     if not neighbours:
         return []
-    return [
-        f"{summary(neighbours)}",
-        *(
-            f"{'🟢' if n.realized_r > 0 else '🔴'} {coin(n.pair)} {n.direction} {_day(n.decided_at, zone)} "
-            f"{r_multiple(n.realized_r)} · distance {n.distance:.2f}"
-            for n in neighbours
-        ),
-        DISTANCE_WORDS,
-    ]
+    return [summary(neighbours), *(_neighbour(n, zone) for n in neighbours), DISTANCE_WORDS]
+
+
+def _neighbour(n: Neighbour, zone: ZoneInfo) -> str:
+    """Without its direction, which is the signal's own."""
+    mark = "🟢" if n.realized_r > 0 else "🔴"
+    return f"{mark} {coin(n.pair)} {_day(n.decided_at, zone)} {r_multiple(n.realized_r)} · distance {n.distance:.2f}"
 
 
 def _day(time_ms: int, zone: ZoneInfo) -> str:
     """With the year: a past signal may be two years old."""
     try:
-        return datetime.fromtimestamp(time_ms / 1000, UTC).astimezone(zone).strftime("%-d %b %Y %H:%M")
+        return datetime.fromtimestamp(time_ms / 1000, UTC).astimezone(zone).strftime("%-d %b %Y")
     except (ValueError, OverflowError, OSError):
         return UNKNOWN
 

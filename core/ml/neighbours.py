@@ -31,7 +31,7 @@ NEAREST = 5
 MOST_SAMPLES = 3000
 """The newest signals that are kept; some three years of twenty pairs."""
 
-DISTANCE_WORDS = "Distance 0: alike; 1.4: as far apart as two that have nothing to do with each other."
+DISTANCE_WORDS = "Distance 0 is alike, 1.4 unrelated."
 """Two independent values of mean 0 and deviation 1 differ by the root of 2 in the root of the mean square."""
 
 _FORMAT = "julaba-samples-1"

@@ -64,7 +64,7 @@ def _times(unit: str = "") -> Callable[[float], str]:
 
 def _turned(unit: str) -> Callable[[float], str]:
     """For what is above 0 where it went the trade's way."""
-    return lambda value: f"{abs(value):.1f} {unit} {'with' if value >= 0 else 'against'} the trade"
+    return lambda value: f"{abs(value):.1f} {unit} {'in favour' if value >= 0 else 'against'}"
 
 
 def _day(value: float) -> str:

@@ -65,7 +65,7 @@ def test_signals_that_have_nothing_to_do_with_each_other_are_as_far_apart_as_is_
     ]
 
     assert math.sqrt(np.mean(squares)) == pytest.approx(math.sqrt(2), abs=0.1)
-    assert "1.4:" in DISTANCE_WORDS
+    assert "1.4 unrelated" in DISTANCE_WORDS
 
 
 def test_a_neighbour_had_ended_before_the_decision() -> None:

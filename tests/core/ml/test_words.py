@@ -85,7 +85,7 @@ def test_a_trader_reads_names_units_and_signs() -> None:
         "BTC correlation 0.82 -0.20",
         "RSI 64 -0.10",
         "Hurst not known +0.06",
-        "last 96 candles 3.1 ATR against the trade +0.05",
+        "last 96 candles 3.1 ATR against +0.05",
         "hour 14 UTC -0.03",
         "ATR 0.62% +0.00",
         "day Sat +0.00",
@@ -121,7 +121,7 @@ def test_a_form_turned_by_the_direction_stands_on_the_line_of_the_plain_one() ->
 
     assert line.words == "RSI 36 +0.20"
     assert line.features == ("signed_rsi", "entry_rsi")
-    assert [x.words for x in lines(both[:1])] == ["turned RSI 13.8 points against the trade +0.25"]
+    assert [x.words for x in lines(both[:1])] == ["turned RSI 13.8 points against +0.25"]
 
 
 @given(st.lists(shares, max_size=12), st.integers(0, 12))
