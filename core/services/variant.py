@@ -14,6 +14,7 @@ from core.engine.variants import LAYER, label_of, variant_label
 from core.ml.gate import look_count
 from core.ml.variant_gate import Contest, VariantLook, error_share, variant_looks
 from core.ports import Ledger, TradeRow
+from core.services.changes import in_force
 
 _NO_SAMPLE = (ExitReason.GAP, ExitReason.MANUAL)
 
@@ -43,9 +44,13 @@ class VariantReport:
 
 
 async def variant_reports(ledger: Ledger, settings: Settings) -> tuple[VariantReport, ...]:
-    """One report per configured variant, in the order of the settings. Nothing is written and nothing switched."""
+    """One report per configured variant, in the order of the settings. Nothing is written and nothing switched.
+
+    ``settings`` are the configured ones; the rules beside which a variant stands are those in force.
+    """
     if not settings.variants:
         return ()
+    settings = in_force(settings, (await ledger.controls()).changes).settings
     rows = await ledger.trade_rows()
     tried = ever_tried(row.decision for row in rows)
     reports = []

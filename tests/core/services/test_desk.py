@@ -192,6 +192,21 @@ async def test_layers_and_gemini_are_answered_from_the_ledger(tmp_path: Path) ->
         assert not (await there.desk.gemini()).present
 
 
+async def test_the_dial_the_rules_and_whether_the_gate_opens_are_answered_and_noted(tmp_path: Path) -> None:
+    async with office(tmp_path) as at:
+        assert (await at.desk.dial()).picture is None
+        assert not any(v.changed_by for v in await at.desk.rules())
+        answer = await at.desk.opens(OLE)
+        assert (answer.opens, answer.approval_id) == (None, None)
+        changed = {"from": settings().strategy.adx_min, "to": 33.0, "by": "Ann", "at": 7}
+        at.stage.loop.memory.controls = Controls(changes={"strategy.adx_min": changed})
+        assert (await at.desk.ml()).changes == ("strategy.adx_min 10 → 33",)
+        with pytest.raises(UsageError, match="only an approver"):
+            await at.desk.rules_to_config(OLE)
+        assert not any(v.changed_by for v in await at.desk.rules_to_config(ANN))
+        assert [row["action"] for row in await at.kept.chat.audit_rows()] == ["rules_to_config", "opens"]
+
+
 async def test_why_tells_of_the_newest_signal_and_of_the_one_named(tmp_path: Path) -> None:
     async with office(tmp_path) as at:
         await at.played()

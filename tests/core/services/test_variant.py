@@ -10,10 +10,11 @@ import pytest
 
 from core.config import Settings
 from core.domain.candles import Pair
-from core.domain.ledger import DecisionRecord
+from core.domain.ledger import Controls, DecisionRecord
 from core.domain.trading import Ruling, Verdict
 from core.engine.audit import audit_part
 from core.engine.variants import LAYER, label_of, variant_label
+from core.services.changes import with_changes
 from core.services.variant import contests_of, ever_tried, variant_reports
 from tests.ledgers import PAIRS, Books, Stage, books, facts_of, market, settings
 from tests.markets import M15
@@ -114,6 +115,21 @@ async def test_the_evidence_is_what_either_chose_and_has_closed(tmp_path: Path) 
     assert (other[0].outcomes, other[0].order) == (0, 3)
     closed = {c.closed for c in contests_of(rows, "strict", strict.label)}
     assert closed == {(r.follow.follow.exit_time or 0) + M15.ms for r in expected}
+
+
+async def test_beside_a_strategy_that_an_approver_changed_the_evidence_is_that_under_the_change(tmp_path: Path) -> None:
+    async with books(tmp_path) as kept:
+        await live(kept, RULES, last=900)
+        before = await variant_reports(kept.ledger, RULES)
+        controls = with_changes(Controls(), RULES, {"strategy.adx_min": 12}, "Ann", 7)
+        await kept.ledger.set_controls(controls)
+        fresh = await variant_reports(kept.ledger, RULES)
+        await live(kept, RULES, first=900)
+        after = await variant_reports(kept.ledger, RULES)
+
+    assert [r.outcomes for r in fresh] == [0, 0]
+    assert all(r.outcomes > 0 for r in (*before, *after))
+    assert all(b.label != a.label for b, a in zip(before, after, strict=True))
 
 
 async def test_what_came_late_or_ended_by_hand_is_no_evidence(tmp_path: Path) -> None:

@@ -105,3 +105,12 @@ def test_wrong_use_names_the_key_the_value_and_what_is_allowed(texts: list[str],
 
 def test_every_strategy_setting_can_be_swept() -> None:
     assert set(known_keys()) >= set(Strategy.model_fields)
+
+
+def test_regimes_are_swept_by_name_and_a_choice_written_twice_is_one() -> None:
+    grid = parse_grid(["refused_regimes=CHOPPY,none,VOLATILE+CHOPPY,CHOPPY+VOLATILE"], BASE)
+
+    assert grid.axes == {"refused_regimes": ("CHOPPY", "none", "CHOPPY+VOLATILE")}
+    assert [s.strategy.refused_regimes for s in grid.settings] == [("CHOPPY",), (), ("CHOPPY", "VOLATILE")]
+    with pytest.raises(UsageError, match="refused_regimes: 'QUIET' cannot be"):
+        parse_grid(["refused_regimes=QUIET"], BASE)
