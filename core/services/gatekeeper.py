@@ -29,6 +29,7 @@ from core.services.loop import TradingLoop
 from core.services.views import Actor, ConditionView, WeightAnswer
 
 RED_FLAG_ACCURACY = 0.50
+ITSELF = Actor(0, "Julaba", "operator")
 
 
 class Gatekeeper:
@@ -84,6 +85,7 @@ class Gatekeeper:
         if outcomes == self._reviewed:
             return
         evidence, looks = await self.evidence(), await self.looks()
+        before = len(looks)
         while look_due(len(evidence), len(looks)) is not None:
             look = examine(evidence, len(looks), self._settings.gate, self._clock.now())
             body = json.dumps(asdict(look), default=str)
@@ -93,6 +95,16 @@ class Gatekeeper:
             looks.append(look)
             await self._after_look(look)
         self._reviewed = outcomes
+        if len(looks) > before:
+            await self.offer()
+
+    async def offer(self) -> int | None:
+        """Asks for the first weight by itself where the gate is ready and the model counts nothing: after a look, and
+        after a change of champion. The approval's number; None where there is nothing to ask."""
+        steps = [step for step in self._settings.approvals.weight_steps if step > 0]
+        if not steps or self._controls.approved_weight > 0:
+            return None
+        return (await self.ask(min(steps), ITSELF)).approval_id
 
     def _other_champion(self, champion: ChampionInfo) -> str:
         if self._controls.approved_weight == 0 or champion.model_id == self._controls.approved_model:

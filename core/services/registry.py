@@ -43,6 +43,7 @@ class ModelShelf(Protocol):
     def damage(self, model_id: str) -> str: ...
     def champion_id(self) -> str | None: ...
     def promote(self, model_id: str) -> None: ...
+    def stamp(self) -> tuple[int, ...]: ...
     def mend(self) -> bool: ...
     def remove(self, model_id: str) -> None: ...
 
@@ -145,6 +146,7 @@ class Registry:
         self._book = book
         self._clock = clock
         self._run = run
+        self._followed: tuple[int, ...] | None = None  # the files' stamp when the book last agreed with them
 
     def champion(self) -> str | None:
         """The id of the champion; None where there is none or the pointer is damaged."""
@@ -262,15 +264,22 @@ class Registry:
         return gone
 
     async def reconcile(self, line: str) -> str | None:
-        """At a start: repairs what a kill cut off. Gives the champion's id where the book had not heard of it."""
-        await asyncio.to_thread(self._shelf.mend)
-        champion = self.champion()
-        if champion is None or champion == await self.noted():
+        """Repairs what a kill cut off; without a change of the champion's files since the last time it costs nothing.
+
+        Gives the champion's id where the book had not heard of it.
+        """
+        if (stamp := self._shelf.stamp()) == self._followed:
             return None
-        first = not await self._book.champions()
-        reason = "it was in use when the book was begun" if first else "its files say so since the last start"
-        await self.note(champion, line, "found at the start", reason)
-        return champion
+        if await asyncio.to_thread(self._shelf.mend):
+            stamp = self._shelf.stamp()
+        champion = self.champion()
+        unheard = champion is not None and champion != await self.noted()
+        if champion is not None and unheard:
+            first = not await self._book.champions()
+            reason = "it was in use when the book was begun" if first else "its files say so, made outside of this bot"
+            await self.note(champion, line, "found in use", reason)
+        self._followed = stamp
+        return champion if unheard else None
 
 
 def _ancestors(champion: str | None, models: Sequence[ModelEntry]) -> tuple[str, ...]:

@@ -19,15 +19,12 @@ from core.errors import ModelError, UsageError
 from core.ports import Clock, StoredApproval
 from core.services.approvals import Approvals, Granted, Kind, Question
 from core.services.bus import Bell
-from core.services.gatekeeper import Gatekeeper
+from core.services.gatekeeper import ITSELF, Gatekeeper
 from core.services.loop import TradingLoop
 from core.services.registry import ROLLED_BACK, ModelEntry, ModelList, Registry
 from core.services.views import Actor, TrainingView
 
 log = logging.getLogger(__name__)
-
-ITSELF = Actor(0, "Julaba", "operator")
-
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
@@ -134,6 +131,7 @@ class Takeovers:
             self._loop.memory.controls = revoked.controls or self._controls
         self._bell.ring()
         await self._approvals.withdraw(f"{model_id} has become the champion", "weight", "promote")
+        await self._gatekeeper.offer()
         return True
 
     def _without_weight(self, controls: Controls, reason: str) -> Granted:
@@ -197,11 +195,8 @@ class Takeovers:
     async def _promoted(self, stored: StoredApproval) -> None:
         """The files and the book, after an approver's yes; done again at the next start where a kill comes between."""
         assert stored.model_id is not None
-        had_weight = any(line.startswith("The weight ") for line in stored.lines)
         by = stored.answered_by or "an approver"
         await self._crown(stored.model_id, by, f"approval {stored.approval_id}", f"{by} made it champion")
-        if had_weight:
-            await self._gatekeeper.ask(min(self._settings.approvals.weight_steps), ITSELF)
 
     # -- going back ------------------------------------------------------------------------------------------------
 
@@ -238,6 +233,7 @@ class Takeovers:
             self._loop.memory.controls = controls or self._controls
         self._bell.ring()
         await self._approvals.withdraw(f"{model_id} is the champion again", "weight", "promote")
+        await self._gatekeeper.offer()
         return plan
 
 

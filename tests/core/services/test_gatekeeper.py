@@ -28,6 +28,7 @@ from core.services.gatekeeper import Gatekeeper
 from core.services.views import Actor, ApprovalView
 from tests.ledgers import Books, Stage, books, settings
 from tests.markets import M15, START
+from tests.thrones import Throne
 
 ANN = Actor(1001, "Ann", "approver")
 OLE = Actor(1002, "Ole", "operator")
@@ -123,7 +124,7 @@ def outcome_effect(number: int, probability: float, won: bool, trade: bool) -> E
     return Effect(step="entries", cursors={LINK: opened}, decisions=(decision,), follows=(record,))
 
 
-async def live(at: Desk, count: int, *, skilled: bool, seed: int = 5) -> None:
+async def live(at: Desk | Throne, count: int, *, skilled: bool, seed: int = 5) -> None:
     """``count`` outcomes of a model that knows something, or of one that does not."""
     rng = np.random.default_rng(seed)
     for number in range(count):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.adapters.model_files import EXPORT
+from core.adapters.model_files import EXPORT, ModelFiles
 from core.errors import ModelError, UsageError
 from core.ports import ChampionRecord
 from core.services.registry import KEEP, ROLLED_BACK, succession
@@ -141,6 +141,27 @@ async def test_the_book_is_begun_with_the_champion_in_use(tmp_path: Path) -> Non
         listed = await at.registry.list()
 
     assert [r.reason for r in listed.models[0].reigns] == ["it was in use when the book was begun"]
+
+
+async def test_a_book_that_agrees_is_not_compared_again_until_the_files_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with throne(tmp_path) as at:
+        await at.registry.reconcile("main")
+        looked: list[str] = []
+        mend = ModelFiles.mend
+
+        def watched(files: ModelFiles) -> bool:
+            looked.append("mend")
+            return mend(files)
+
+        monkeypatch.setattr(ModelFiles, "mend", watched)
+        for _ in range(3):
+            await at.registry.reconcile("main")
+        assert looked == []
+        at.files.promote(saved(at.files, "second"))
+        assert await at.registry.reconcile("main") == "second"
+        assert looked == ["mend"]
 
 
 async def test_a_damaged_pointer_is_no_champion_and_the_list_still_comes(tmp_path: Path) -> None:

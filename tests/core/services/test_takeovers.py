@@ -12,6 +12,7 @@ from core.domain.messages import ApprovalAsked, ApprovalEnded, ModelTrained, Not
 from core.errors import ModelError, UsageError
 from core.ml.challenge import Comparison
 from core.services.takeovers import Takeovers
+from tests.core.services.test_gatekeeper import live
 from tests.ledgers import settings
 from tests.thrones import ANN, OLE, VAL, better, no_better, saved, throne, trained
 
@@ -174,6 +175,26 @@ async def test_a_card_says_when_the_two_were_never_compared(tmp_path: Path) -> N
 
         assert card is not None
         assert "It was compared with first at its training, never with second." in card.lines
+
+
+async def test_after_a_promotion_that_cost_a_weight_the_bot_asks_again_where_the_gate_is_ready(tmp_path: Path) -> None:
+    async with throne(tmp_path, ("m1",), settings(ml={"max_age_days": 1000})) as at:
+        await live(at, 310, skilled=True)
+        await at.keeper.review()
+        offered = (await at.approvals.open("weight"))[0]
+        await at.approvals.answer(offered.approval_id, True, ANN)
+        saved(at.files, "new", parent="m1", day=300, challenge=better("m1", "new"))
+        asked = await at.takeovers.ask("new", OLE)
+        await at.approvals.answer(asked.approval_id, True, ANN)
+        again = await at.approvals.open("weight")
+
+        assert (offered.asked_by, offered.weight, offered.model_id) == ("Julaba", 0.25, "m1")
+        assert at.files.champion_id() == "new"
+        assert await at.weights() == (0, 0)
+        assert [(a.model_id, a.weight, a.asked_by) for a in again] == [("new", 0.25, "Julaba")]
+        await at.approvals.answer(again[0].approval_id, False, ANN)
+        await at.keeper.review()
+        assert await at.approvals.open("weight") == (), "a no stands until the next look or champion"
 
 
 async def test_a_rollback_goes_back_one_champion_at_a_time_and_then_there_is_nothing(tmp_path: Path) -> None:
