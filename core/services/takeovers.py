@@ -85,7 +85,8 @@ class Takeovers:
 
     async def follow(self) -> None:
         """Writes a champion into the book that came to be outside of this bot (``julaba train``, a restored backup)."""
-        await self._registry.reconcile(self._controls.line)
+        async with self._loop.changing:  # not between the files and the book of a takeover under way
+            await self._registry.reconcile(self._controls.line)
 
     # -- after a training ------------------------------------------------------------------------------------------
 

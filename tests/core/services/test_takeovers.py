@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -274,6 +275,32 @@ async def test_a_weight_granted_while_the_challenger_was_looked_at_makes_it_ask(
         assert not view.champion
         assert at.files.champion_id() == "first"
         assert await at.weights() == (0.25, 0.25)
+
+
+async def test_upkeep_in_the_middle_of_a_takeover_neither_writes_it_twice_nor_alerts_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with throne(tmp_path, ("first", "second")) as at:
+        await at.takeovers.follow()
+        await at.give_weight(0.25)
+        run = at.registry._run
+        half_way = asyncio.Event()
+
+        async def slow(function: Any, /, *arguments: Any) -> Any:
+            found = await run(function, *arguments)
+            if function == at.files.promote:
+                half_way.set()
+                await asyncio.sleep(0.05)
+            return found
+
+        monkeypatch.setattr(at.registry, "_run", slow)
+        back = asyncio.create_task(at.takeovers.rollback("first", ANN))
+        await half_way.wait()
+        await asyncio.gather(at.takeovers.follow(), at.keeper.review())
+        await back
+
+        assert await at.reigns() == ["first", "second", "first"]
+        assert sum(isinstance(e, Notice) for e in await at.told()) == 1
 
 
 # -- kills -------------------------------------------------------------------------------------------------------------
