@@ -57,6 +57,7 @@ def predict(args: argparse.Namespace, context: Context) -> int:
         "ml_win_probability": found.probability,
         "ml_confidence": opinion.confidence,
         "ml_recommendation": opinion.recommendation,
+        "size_rank": found.size_rank,
         "reasons": [
             {"feature": n, "value": v, "log_odds": share, "words": f"{label_of(n, v)} {share_words(share)}"}
             for n, v, share in found.contributions
@@ -92,6 +93,8 @@ def _text(signal: str, open_time: int, found: Prediction, opinion: ModelOpinion)
         *(f"  {line.label:<{width}}  {share_words(line.share)}" for line in shown),
         *([f"  {rest_words(rest)}"] if rest else []),
     ]
+    if found.size_rank is not None:
+        rows.append(f"expected R: above {found.size_rank:.0%} of the unseen signals")
     return "\n".join([*rows, *_past(found.neighbours)])
 
 

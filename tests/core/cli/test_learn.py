@@ -228,6 +228,19 @@ def test_every_kind_trains_is_asked_and_stands_beside_the_baseline(
         assert f"on the same {trained['evaluated']} signals" in baseline["sentence"]
 
 
+def test_a_size_model_that_knows_something_ranks_the_candle(julaba: Julaba, capsys: pytest.CaptureFixture[str]) -> None:
+    table(300, effect=2.0).to_csv("rows.csv", index=False)
+    store(walk("LINK", 1, 400))
+
+    assert julaba("train", "--data", "rows.csv", "--model", "logistic") == 0
+    assert "with a weight it makes positions smaller where it expects less" in capsys.readouterr().out
+    assert julaba("predict", "LINK/USDT", "--json") == 0
+    rank = answer(capsys)["size_rank"]
+    assert 0 <= rank <= 1
+    assert julaba("predict", "LINK/USDT") == 0
+    assert f"expected R: above {rank:.0%} of the unseen signals" in capsys.readouterr().out
+
+
 def test_copies_and_found_settings_are_told(julaba: Julaba, capsys: pytest.CaptureFixture[str]) -> None:
     table(150, effect=1.0).to_csv("rows.csv", index=False)
 

@@ -47,7 +47,7 @@ async def test_it_says_why_there_is_no_opinion_answers_with_one_and_follows_the_
         assert await predictor.predict(features_v1(CANDIDATE.snapshot)) == "learning 31/50"
         assert predictor.model_id is None
 
-        first = train_from_table(table(120), V1, models, NOW)
+        first = train_from_table(table(120), V1, models, NOW, page=False)
         found = await predictor.predict(features_v1(CANDIDATE.snapshot))
         assert isinstance(found, Prediction)
         assert found.model_id == first.model_id == predictor.model_id
@@ -70,7 +70,7 @@ def asked(models: ModelFiles, at: int = END, direction: Direction | None = Direc
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A champion that learned from 120 signals."""
     folder = tmp_path_factory.mktemp("learned") / "models"
-    train_from_table(table(120), V1, ModelFiles(folder), NOW)
+    train_from_table(table(120), V1, ModelFiles(folder), NOW, page=False)
     return folder
 
 
@@ -132,7 +132,7 @@ async def test_a_closed_worker_is_started_again(models: ModelFiles) -> None:
 
 
 def test_a_size_model_that_knows_something_ranks_the_signal(models: ModelFiles) -> None:
-    train_from_table(table(400, effect=1.5), V1, models, NOW)
+    train_from_table(table(400, effect=1.5), V1, models, NOW, page=False)
     features = features_v1(CANDIDATE.snapshot)
     low, high = (predict_with(models, features | {"entry_adx": adx}) for adx in (26.0, 44.0))
 

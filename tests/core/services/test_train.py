@@ -23,8 +23,10 @@ def models(tmp_path: Path) -> ModelFiles:
     return ModelFiles(tmp_path / "models")
 
 
-def train(data: pd.DataFrame, models: ModelFiles, *, now: datetime = NOW, promote: bool = True) -> TrainingReport:
-    return train_from_table(data, Ml(), models, now, promote=promote)
+def train(
+    data: pd.DataFrame, models: ModelFiles, *, now: datetime = NOW, promote: bool = True, page: bool = False
+) -> TrainingReport:
+    return train_from_table(data, Ml(), models, now, promote=promote, page=page)
 
 
 def test_the_first_model_becomes_champion_and_its_manifest_tells_all(models: ModelFiles) -> None:
@@ -166,8 +168,8 @@ def test_progress_rises_to_the_end(models: ModelFiles) -> None:
 
 
 def test_the_page_beside_a_model_tells_its_figures_and_its_line(models: ModelFiles) -> None:
-    first = train(table(120), models)
-    later = train(table(200, effect=1.0), models)
+    first = train(table(120), models, page=True)
+    later = train(table(200, effect=1.0), models, page=True)
     page = (models.beside(later.model_id, "report.html") or b"").decode()
 
     assert f"<title>Model {later.model_id}</title>" in page
@@ -178,9 +180,9 @@ def test_the_page_beside_a_model_tells_its_figures_and_its_line(models: ModelFil
 
 
 def test_a_champion_made_again_keeps_its_parent(models: ModelFiles) -> None:
-    first = train(table(120), models)
+    first = train(table(120), models, page=True)
     (models.root / f"{first.model_id}.report.html").unlink()
-    again = train(table(120), models)
+    again = train(table(120), models, page=True)
     champion = models.champion()
 
     assert again.model_id == first.model_id
