@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.bootstrap import candle_store
 from core.cli import Context, say
-from core.cli.options import add_history, add_last_days, add_pairs, add_range, add_timeframe, check_range, timeframe_of
+from core.cli.options import (
+    add_adx_min,
+    add_history,
+    add_last_days,
+    add_pairs,
+    add_range,
+    add_timeframe,
+    check_range,
+    timeframe_of,
+)
 from core.cli.pictures import write_picture
 from core.cli.stored import Stored, beside, load_range, with_btc
 from core.config import Settings
@@ -33,6 +42,7 @@ def backtest_arguments(parser: argparse.ArgumentParser) -> None:
     add_last_days(parser)
     add_history(parser)
     add_timeframe(parser)
+    add_adx_min(parser)
     parser.add_argument("--candidates", action="store_true", help="follow every crossover, not only the signals")
     parser.add_argument("--signals-only", action="store_true", help="without the account that trades them")
     parser.add_argument("--by", choices=_BY, help="also a table by this, of the signal's candle (hours in UTC)")
@@ -48,13 +58,15 @@ def backtest_arguments(parser: argparse.ArgumentParser) -> None:
 def backtest(args: argparse.Namespace, context: Context) -> int:
     from core.cli.backtest_text import account_text, by_text, signals_text
     from core.services.backtest import run_backtest
+    from core.services.loosened import loosened_settings
 
     check_range(args)
     files = [path.absolute() for path in (args.out, args.html, args.png, args.png_months) if path is not None]
     if len(set(files)) < len(files):
         raise UsageError("two of --out, --html, --png and --png-months name the same file; give each its own")
     pairs = context.pairs(args.pairs)
-    settings = _settings(context.settings.with_pairs(pairs), timeframe_of(args, context.settings))
+    own = _settings(context.settings.with_pairs(pairs), timeframe_of(args, context.settings))
+    settings = own if args.adx_min is None else loosened_settings(own, args.adx_min)
     stored = load_range(args, context, pairs, settings.frame, name_others=args.pairs is None)
     candles, start, end = stored.candles, stored.start, stored.end
     detail = _smaller(context, settings.detail, candles, start, end)
@@ -69,17 +81,52 @@ def backtest(args: argparse.Namespace, context: Context) -> int:
         beside=beside(stored, context, settings) if args.out is not None else None,
     )
     if args.out is not None:
-        result.write_csv(args.out)
-        say(f"{len(result)} {'candidates' if args.candidates else 'signals'} written to {args.out}")
+        _write_rows(args, context, stored, own, result, detail)
     portfolio = None if args.signals_only else _account(context, settings, stored, result)
     if any(path is not None for path in (args.html, args.png, args.png_months)):
         _write_report(args, result, portfolio)
     figures = None if portfolio is None else portfolio.figures()
     parts = [signals_text(result.summary, settings)]
+    if args.adx_min is not None:
+        parts.insert(
+            0, f"ADX filter loosened from {own.strategy.adx_min:g} to {args.adx_min:g}, for this backtest only"
+        )
     parts += [] if figures is None else [account_text(figures)]
     parts += [by_text(name, result.summary, figures) for name in _BY if args.details or args.by == name]
-    context.result({**result.summary, "portfolio": figures}, "\n\n".join(parts))
+    adx_min = settings.strategy.adx_min
+    context.result({**result.summary, "portfolio": figures, "adx_min": adx_min}, "\n\n".join(parts))
     return 0
+
+
+def _write_rows(
+    args: argparse.Namespace,
+    context: Context,
+    stored: Stored,
+    own: Settings,
+    result: Backtest,
+    detail: Mapping[Pair, Candles],
+) -> None:
+    """The training data. With a loosened filter its kind still says what the strategy's own filters would take."""
+    if args.adx_min is None:
+        result.write_csv(args.out)
+        say(f"{len(result)} {'candidates' if args.candidates else 'signals'} written to {args.out}")
+        return
+    from core.services.backtest import run_backtest
+    from core.services.loosened import kinds_in_words, with_loosened
+
+    everything = run_backtest(
+        stored.candles,
+        own,
+        stored.start,
+        stored.end,
+        history=args.history,
+        candidates=True,
+        detail=detail,
+        beside=beside(stored, context, own),
+    )
+    rows = everything if args.candidates else with_loosened(everything, result.settings.strategy)
+    rows.write_csv(args.out)
+    say(f"{kinds_in_words(rows)} written to {args.out}")
 
 
 def _write_report(args: argparse.Namespace, result: Backtest, portfolio: PortfolioRun | None) -> None:

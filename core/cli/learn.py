@@ -16,11 +16,20 @@ from typing import TYPE_CHECKING, Any
 
 from core import bootstrap
 from core.cli import Context, say
-from core.cli.options import add_days, add_pairs, add_range, add_timeframe, check_range, timeframe_of, whole_number
+from core.cli.options import (
+    add_adx_min,
+    add_days,
+    add_pairs,
+    add_range,
+    add_timeframe,
+    check_range,
+    timeframe_of,
+    whole_number,
+)
 from core.cli.stored import beside, load_range
 from core.config import MOST_TRIALS, Ml
 from core.domain.candles import DAY_MS, Candles, Pair, iso
-from core.errors import DataError, MarketError, ModelError, TooFewSamples
+from core.errors import DataError, MarketError, ModelError, TooFewSamples, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -183,14 +192,19 @@ def pipeline_arguments(parser: argparse.ArgumentParser) -> None:
     add_days(parser, f"how far back (default: ml.bootstrap_days to learn from, {_CSV_DAYS} in the candle files)")
     add_range(parser)
     add_timeframe(parser)
+    add_adx_min(parser)
     parser.add_argument("--candidates", action="store_true", help="learn from every crossover, not only the signals")
 
 
 def pipeline(args: argparse.Namespace, context: Context) -> int:
     """Fetch (or stored candles), indicators, backtest and training, in this order, with the files of each."""
     from core.services.backtest import run_backtest
+    from core.services.loosened import kinds_in_words, loosened_settings, with_loosened
 
     check_range(args)
+    if args.candidates and args.adx_min is not None:
+        raise UsageError("--candidates learns from every crossover already; leave --adx-min out")
+    loose = None if args.adx_min is None else loosened_settings(context.settings, args.adx_min)
     pairs = context.pairs(args.pairs)
     if args.offline:
         say("1/4 candles: the stored ones")
@@ -206,22 +220,31 @@ def pipeline(args: argparse.Namespace, context: Context) -> int:
 
     say("3/4 backtest")
     others = beside(stored, context, context.settings)
-    result = run_backtest(candles, context.settings, start, end, candidates=args.candidates, beside=others)
+    everything = args.candidates or loose is not None
+    result = run_backtest(candles, context.settings, start, end, candidates=everything, beside=others)
+    result = result if loose is None else with_loosened(result, loose.strategy)
     table = context.data_dir / "historical" / TRAINING_CSV
     result.write_csv(table)
     files.append(table)
 
-    say(f"4/4 training on {len(result)} {'candidates' if args.candidates else 'signals'}")
+    say(f"4/4 training on {kinds_in_words(result) if everything else f'{len(result)} signals'}")
     report, sentence = _try_training(result, args, context)
     data = {
         "from": iso(start),
         "to": iso(end),
         "files": [str(path) for path in files],
         "backtest": result.summary,
+        "adx_min": context.settings.strategy.adx_min if loose is None else args.adx_min,
         "training": report.to_json() if report else None,
         "sentence": sentence,
     }
-    context.result(data, _pipeline_text(files, result, report, sentence))
+    text = _pipeline_text(files, result, report, sentence)
+    if everything:
+        text += (
+            f"\n\nLearned from {kinds_in_words(result)}; evaluated on the signals alone. Candidates teach, they never "
+            "prove."
+        )
+    context.result(data, text)
     return 0
 
 

@@ -90,6 +90,17 @@ def add_last_days(parser: argparse.ArgumentParser, default: str = "all that is s
     add_days(parser, f"the last N days before --to, or before the candles end (default: {default})")
 
 
+def add_adx_min(parser: argparse.ArgumentParser) -> None:
+    """``--adx-min X``: ``args.adx_min``, a number or None; use it with ``services.loosened``."""
+    parser.add_argument(
+        "--adx-min",
+        type=float,
+        metavar="X",
+        help="loosen the ADX filter to X for this run only (20: below that the regime refuses all); what the "
+        "strategy's own filters refuse stays a candidate: it teaches and never proves. Live trading is not changed",
+    )
+
+
 def add_history(parser: argparse.ArgumentParser) -> None:
     """``--history all|none``: ``args.history``."""
     parser.add_argument(
