@@ -117,6 +117,7 @@ class Sizer:
     def __init__(self, model: SizingModel) -> None:
         """Raises ModelError where the file is not whole."""
         self.model = model
+        self._known = np.array(model.out_of_fold)
         self._booster: Any = booster_from(model.payload, REGRESSION["objective"])
         if tuple(self._booster.feature_names or ()) != model.features:
             raise ModelError("the size model has other features than it says")
@@ -135,9 +136,8 @@ class Sizer:
         if not self.model.figures.counts:
             return None
         value = float(self.predict(row_of(features, self.model.features))[0])
-        known = np.array(self.model.out_of_fold)
         # Files keep what a float32 said as a double: both sides of the comparison are the same number.
-        return float((known < value).mean() + 0.5 * (known == value).mean())
+        return float((self._known < value).mean() + 0.5 * (self._known == value).mean())
 
 
 def train_sizing(
