@@ -80,9 +80,11 @@ def test_the_same_seed_gives_the_same_figures_and_not_asked_for_there_are_none()
     assert walk_forward(rows, Ml()).importance is None
 
 
-def test_of_many_rows_some_tell_the_use_but_all_tell_the_worth() -> None:
-    rows = data(n=400)
-    found = look(fitted(rows, "logistic"), rows.X, rows.y, 1)
+def test_of_many_rows_some_tell_the_use_but_all_tell_the_worth_and_each_feature_its_own() -> None:
+    rows = data(n=2000)
+    found = look(fitted(rows, "logistic"), rows.X, rows.y, 1)  # so many that each feature is shuffled once only
 
     assert found.use.shape == (300, len(rows.features))
     assert found.loss.shape == rows.X.shape
+    assert rows.features[int(found.loss.mean(axis=0).argmax())] == "entry_adx"
+    assert np.delete(found.loss.mean(axis=0), rows.features.index("entry_adx")).max() < 0.005

@@ -72,6 +72,12 @@ def test_the_skill_lies_in_the_middle_of_its_interval() -> None:
     assert sum(bounds) / 2 == pytest.approx(brier_skill(chance, won, base))
 
 
+def test_what_always_says_the_base_rate_has_surely_no_skill() -> None:
+    won, base = np.array([1, 0, 0, 0, 1] * 10), np.linspace(0.3, 0.5, 50)
+
+    assert skill_interval(base, won, base, clusterings(*days(50, 1))) == pytest.approx((0, 0), abs=1e-12)
+
+
 def test_always_saying_the_commoner_is_the_majority_and_has_no_interval_of_its_own() -> None:
     found = figures(np.full(50, 0.3), np.array([1, 0, 0, 0, 1] * 10))
 
