@@ -70,6 +70,11 @@ class Comparison:
         """The challenger is the champion again: the same samples, the same model."""
         return self.champion_id == self.challenger_id
 
+    @property
+    def worse(self) -> bool:
+        """The whole interval of ``gain`` lies below 0."""
+        return self.high is not None and self.high < 0
+
     def to_json(self) -> dict[str, object]:
         return asdict(self)
 

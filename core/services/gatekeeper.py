@@ -117,6 +117,10 @@ class Gatekeeper:
             return old
         return await self._drift.reason(self._controls.line, champion) if self._drift is not None else ""
 
+    async def spent(self) -> str:
+        """Why today's champion may have no weight whatever the gate says; empty where it may."""
+        return await self._spent(self._champion())
+
     async def standing(self) -> tuple[str, ...]:
         """The champion's age and its last drift look, in sentences."""
         champion = self._champion()

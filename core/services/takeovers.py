@@ -26,6 +26,7 @@ from core.services.views import Actor, TrainingView
 
 log = logging.getLogger(__name__)
 
+
 @dataclass(frozen=True, slots=True)
 class Promotion:
     """What asking for a promotion gives: the approval that waits, and a sentence."""
@@ -100,6 +101,9 @@ class Takeovers:
             view = replace(view, champion=True)
         elif found.better:
             view = await self._better(view, model_id, found.sentence)
+        elif not found.worse and (spent := await self._gatekeeper.spent()):
+            # Nobody can be given a weight any more: a fresh model that is not worse serves better than a spent one.
+            view = await self._better(view, model_id, f"{found.sentence}; but {spent.partition(';')[0]}")
         await self._clear_away(model_id)
         return view
 

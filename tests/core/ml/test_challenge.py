@@ -89,6 +89,7 @@ def test_a_challenger_that_knows_less_is_worse_and_said_to_be(data: Dataset) -> 
     found = compare(champion(1.5), "new", data, walked(data, -1.0))
 
     assert not found.better
+    assert found.worse
     assert found.sentence.endswith("it is worse")
     assert found.high is not None
     assert found.high < 0
@@ -98,6 +99,7 @@ def test_a_challenger_that_is_a_little_different_may_be_so_by_chance(data: Datas
     found = compare(champion(1.5), "new", data, walked(data, 1.4))
 
     assert not found.better
+    assert not found.worse
     assert "which may be chance" in found.sentence
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,22 @@ async def test_a_challenger_trained_on_the_same_samples_is_no_challenger(tmp_pat
         same = trained("first", no_better("first", "first"))
         assert await at.takeovers.after_training(same) == same
         assert await at.reigns() == ["first"]
+
+
+@pytest.mark.parametrize(("days", "high", "takes_over"), [(89, 0.01, False), (91, 0.01, True), (91, -0.001, False)])
+async def test_a_champion_too_old_for_a_weight_gives_way_to_a_challenger_that_is_not_worse(
+    tmp_path: Path, days: int, high: float, takes_over: bool
+) -> None:
+    async with throne(tmp_path) as at:
+        at.pass_by(days=days - 30)  # it was trained 30 days before the first candle
+        saved(at.files, "new", parent="first", day=days - 30)
+        view = await at.takeovers.after_training(trained("new", replace(no_better("first", "new"), high=high)))
+
+        assert view.champion == takes_over
+        assert at.files.champion_id() == ("new" if takes_over else "first")
+        if takes_over:
+            reason = (await at.registry.list()).find("new").reigns[0].reason
+            assert reason.endswith("but first was trained more than 90 days ago")
 
 
 async def test_where_the_setting_says_so_a_better_challenger_asks_instead(tmp_path: Path) -> None:
