@@ -24,6 +24,8 @@ SOURCES = (*(kind.value for kind in FollowKind), *HISTORY_SOURCES, "augmented")
 """What is counted, in the order it is shown; the first two are live outcomes."""
 
 _FRESH_MS = DAY_MS  # the candles of one more day change a rate of two years by nothing one could see
+_SOON_MS = DAY_MS // 144  # ten minutes: while history is being fetched, more of it is there soon
+_LONG_DAYS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,15 +286,22 @@ class Stockroom:
         return stock_of(self._settings, self._clock.now(), lived, history, self._champion())
 
     async def history(self) -> tuple[PairHistory, ...]:
-        """What the stored candles give, at most a day old. Raises DataError for a broken file."""
+        """What the stored candles give, at most a day old, or ten minutes while there are few.
+
+        Raises DataError for a broken file.
+        """
         async with self._reading:
             now = to_ms(self._clock.now())
-            if self._history is None or not self._history[1] or now - self._history[0] >= _FRESH_MS:
+            if self._history is None or now - self._history[0] >= self._fresh_ms(self._history[1]):
                 found = await asyncio.to_thread(
                     history_of, self._candles, self._settings.traded, self._settings.frame, self._settings, now
                 )
                 self._history = (now, found)
             return self._history[1]
+
+    def _fresh_ms(self, history: tuple[PairHistory, ...]) -> int:
+        whole = len(history) == len(self._settings.traded) and all(h.days >= _LONG_DAYS for h in history)
+        return _FRESH_MS if whole else _SOON_MS
 
     async def view(self) -> SamplesView:
         """The stock with its picture, drawn in a thread."""
