@@ -54,7 +54,7 @@ class Switched:
 class OnOff:
     """Unseen signals in the order of closing: ``closed`` epoch ms, ``r`` in R; ``net`` False where costs are unknown.
 
-    ``rules``: off (every signal), on (the bot's rule), half (the better half by rank).
+    ``rules``: off (every signal), on (the bot's rule), half (a rank from 0.5 among all that was predicted before).
     """
 
     closed: IntArray
@@ -82,7 +82,7 @@ def on_off(dataset: Dataset, found: Evaluation, settings: Ml) -> OnOff | None:
     rules = (
         ("off", "every signal", np.ones(len(of), dtype=np.bool_)),
         ("on", f"weight {WEIGHT:g}: {enters} from {least:.2f}", passes),
-        ("half", "the better half: rank from 0.50", np.asarray(rank >= 0.5, dtype=np.bool_)),
+        ("half", "rank from 0.50", np.asarray(rank >= 0.5, dtype=np.bool_)),
     )
     off, on, half = (_switched(name, words, taken, r, clusters) for name, words, taken in rules)
     return OnOff(dataset.end_time[of], r, net, (off, on, half))

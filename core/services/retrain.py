@@ -76,8 +76,10 @@ def retrain_job(
 def _picture(report: TrainingReport) -> bytes | None:
     if report.comparison.gain is not None:
         return challenge_chart(report.comparison)
-    buckets = report.walk_forward.metrics.calibration
-    return calibration_chart(buckets, f"{report.model_id} on unseen signals") if buckets else None
+    found = report.walk_forward.metrics
+    if not found.calibration:
+        return None
+    return calibration_chart(found.calibration, f"{report.model_id} on unseen signals", found.base_rate)
 
 
 class Trainer:
