@@ -52,8 +52,9 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class LayerWorth:
-    """A layer: ``asked`` closed signals it spoke on, ``unknown`` on which it could not, ``apart`` those it changes.
+    """A layer: ``asked`` closed signals, ``apart`` those of them it changes.
 
+    ``unknown``: signals on which a rule could not tell, that no model spoke on, or that were never put before Gemini.
     Figures ``with_it`` and ``without`` it, and of what it ``refused`` or halved, at full size; None before a look.
     ``difference`` is the mean net R with less without, ``low`` and ``high`` its 95% interval and ``p`` its error.
     """
@@ -142,8 +143,8 @@ def layer_report(signals: Sequence[Lived], settings: Settings, approved: float, 
     seen = signals if look is None else signals[: look.n]
     weight = approved or WHAT_IF_WEIGHT
     questions = (
-        _rule("alignment", settings.rules.alignment, seen),
-        _rule("btc", settings.rules.btc, seen),
+        _rule("alignment", settings, seen),
+        _rule("btc", settings, seen),
         _gemini(seen, settings),
         _model(seen, settings, weight, what_if=not approved),
         _everything(seen, settings, approved),
@@ -165,19 +166,26 @@ def layer_report(signals: Sequence[Lived], settings: Settings, approved: float, 
 # -- each layer as a question --
 
 
-def _rule(name: str, mode: RuleMode, signals: Sequence[Lived]) -> _Question:
+def _rule(name: str, settings: Settings, signals: Sequence[Lived]) -> _Question:
     """A rule at the size it leaves today; one that only notes is asked about as if it refused."""
+    mode: RuleMode = getattr(settings.rules, name)
     spoken = [(s, v) for s in signals if (v := s.verdict("rules", name)) is not None]
-    known = [(s, v) for s, v in spoken if not _is_unknown(v)]
     does = {"veto": "refuses", "half": "halves", "record": "if it refused"}[mode]
     return _Question(
         name,
         f"{'BTC' if name == 'btc' else name} ({does})",
-        tuple(s for s, _ in known),
-        len(spoken) - len(known),
-        np.array([_SIZE_OF_MODE[mode] if _objects(v) else 1.0 for _, v in known], dtype=np.float64),
-        np.ones(len(known)),
+        tuple(s for s, _ in spoken),
+        sum(_is_unknown(v) for _, v in spoken),
+        np.array([_size(v, _SIZE_OF_MODE[mode], settings) for _, v in spoken], dtype=np.float64),
+        np.ones(len(spoken)),
     )
+
+
+def _size(verdict: Verdict, objected: float, settings: Settings) -> float:
+    """What a rule leaves of a signal; one on which it cannot tell passes or not, as the settings say."""
+    if _is_unknown(verdict):
+        return float(settings.rules.unknown == "pass")
+    return objected if _objects(verdict) else 1.0
 
 
 def _is_unknown(verdict: Verdict) -> bool:
@@ -223,13 +231,8 @@ def _everything(signals: Sequence[Lived], settings: Settings, approved: float) -
 def _rules_size(signal: Lived, settings: Settings) -> float:
     size = 1.0
     for name, mode in (("alignment", settings.rules.alignment), ("btc", settings.rules.btc)):
-        verdict = signal.verdict("rules", name)
-        if verdict is None:
-            continue
-        if _is_unknown(verdict):
-            size *= settings.rules.unknown == "pass"
-        elif _objects(verdict) and mode != "record":
-            size *= _SIZE_OF_MODE[mode]
+        if (verdict := signal.verdict("rules", name)) is not None:
+            size *= _size(verdict, 1.0 if mode == "record" else _SIZE_OF_MODE[mode], settings)
     return size
 
 

@@ -122,14 +122,15 @@ def test_a_rule_counts_as_its_mode_of_today_whatever_it_did_then() -> None:
     assert report(rows, RECORD).layer("everything").verdict == "changes nothing"  # it is not in force
 
 
-def test_a_rule_that_could_not_tell_is_counted_apart() -> None:
+def test_what_a_rule_cannot_tell_is_counted_and_passes_or_not_as_the_settings_say() -> None:
     lost = Verdict("rules", "btc", Ruling.UNKNOWN, None, "too few BTC candles")
     refused = Verdict("rules", "btc", Ruling.REFUSE, None, "too few BTC candles")
     rows = [signal(i, 1.0, btc=(lost, refused, BTC_AGAINST)[i % 3]) for i in range(1, 61)]
     found = report(rows, whole=True)
     strict = report(rows, Settings.model_validate({"rules": {"unknown": "refuse"}}), whole=True)
 
-    assert (found.layer("btc").asked, found.layer("btc").unknown) == (20, 40)
+    assert (found.layer("btc").asked, found.layer("btc").unknown, found.layer("btc").apart) == (60, 40, 20)
+    assert strict.layer("btc").apart == 60
     assert found.layer("everything").apart == 20
     assert strict.layer("everything").apart == 60
 
