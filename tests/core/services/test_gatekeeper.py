@@ -320,8 +320,14 @@ async def test_live_accuracy_under_the_red_flag_takes_the_weight_away(tmp_path: 
             await at.kept.ledger.commit(outcome_effect(number, 0.9, won=number % 4 == 0, trade=True))
         at.stage.clock.advance(to_datetime(START + 60 * DAY * M15.ms))
         await at.keeper.review()
+        await at.keeper.review()
+        answer = await at.keeper.ask(0.25, OLE)
+        alerts = [i.event for i in await at.kept.chat.pending(20) if isinstance(i.event, Notice)]
 
     assert at.stage.loop.memory.controls.approved_weight == 0
+    assert len(alerts) == 1
+    assert alerts[0].detail.startswith("Live accuracy 26% on 50 outcomes is under 50%")
+    assert answer.approval_id is None
 
 
 async def test_weight_zero_needs_nobody_and_an_odd_weight_is_refused(tmp_path: Path) -> None:

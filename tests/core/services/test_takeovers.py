@@ -45,6 +45,21 @@ async def test_with_weight_0_a_clearly_better_challenger_takes_over_by_itself(tm
         assert [e.model_id for e in await at.told() if isinstance(e, ModelTrained)] == ["new"]
 
 
+async def test_a_takeover_and_a_rollback_keep_the_evidence_and_the_looks_of_the_line(tmp_path: Path) -> None:
+    async with throne(tmp_path, ("m1",)) as at:
+        await live(at, 60, skilled=True)
+        await at.keeper.review()
+        before = await at.keeper.evidence(), await at.keeper.looks()
+        saved(at.files, "new", parent="m1")
+        await at.takeovers.after_training(trained("new", better("m1", "new")))
+        after = await at.keeper.evidence(), await at.keeper.looks()
+        await at.takeovers.rollback("m1", OLE)
+        back = await at.keeper.evidence(), await at.keeper.looks()
+
+    assert (len(before[0]), len(before[1])) == (60, 1)
+    assert before == after == back
+
+
 async def test_a_challenger_that_is_no_better_stays_a_challenger(tmp_path: Path) -> None:
     async with throne(tmp_path) as at:
         saved(at.files, "new", parent="first")
@@ -53,6 +68,17 @@ async def test_a_challenger_that_is_no_better_stays_a_challenger(tmp_path: Path)
         assert not view.champion
         assert (at.files.champion_id(), await at.reigns()) == ("first", ["first"])
         assert await at.told() == []
+
+
+async def test_a_training_clears_old_challengers_away_but_not_the_one_that_is_asked_for(tmp_path: Path) -> None:
+    async with throne(tmp_path) as at:
+        for number in range(22):
+            saved(at.files, f"c{number:02d}", day=number, parent="first")
+        await at.takeovers.ask("c00", OLE)
+        saved(at.files, "new", day=30, parent="first")
+        await at.takeovers.after_training(trained("new", no_better("first", "new")))
+
+        assert set(at.files.ids()) == {"first", "new", "c00", *(f"c{n:02d}" for n in range(2, 22))}
 
 
 async def test_a_challenger_trained_on_the_same_samples_is_no_challenger(tmp_path: Path) -> None:
