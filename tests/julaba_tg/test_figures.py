@@ -52,7 +52,7 @@ def test_any_number_can_be_shown(value: float) -> None:
 
 def test_button_data_fits_for_the_longest_pair() -> None:
     longest = f"{'A' * 20}/{'B' * 20}"
-    boards = [pairs([a_pair(longest, False)]), alert(longest), chart(longest)]
+    boards = [pairs([a_pair(longest, False)]), alert(longest, 10**9), chart(longest)]
     data = [str(b.callback_data) for board in boards for row in board.inline_keyboard for b in row]
     assert all(1 <= len(d.encode()) <= MAX_DATA for d in data)
 
