@@ -98,6 +98,13 @@ def test_only_the_present_period_and_the_bootstrap_apply() -> None:
     assert applied == {"4 weeks", "bootstrap"}
 
 
+def test_a_period_that_is_over_raises_no_flag_any_more() -> None:
+    found = metrics(replace(NOW, wins=2, trades=40), None, MODEL, SLOW)
+
+    assert {m.period for m in found if m.key == "win_rate" and m.state == "flag"} == {"2 weeks", "4 weeks"}
+    assert [m.period for m in flags(found) if m.key == "win_rate"] == ["4 weeks"]
+
+
 @pytest.mark.parametrize(
     ("wins", "trades", "state"),
     [(0, 0, "unknown"), (0, 3, "early"), (4, 14, "early"), (6, 40, "flag"), (30, 60, "good")],

@@ -51,6 +51,16 @@ def test_what_only_the_looser_filter_lets_through_is_there_as_a_candidate(mixed:
         assert (adx >= 20).all()
 
 
+def test_no_signal_is_lost_to_the_cooldown_after_a_looser_one() -> None:
+    patient = OWN.model_copy(update={"strategy": OWN.strategy.model_copy(update={"cooldown_bars": 150})})
+    own = rows(run_backtest(CANDLES, patient), signals=True)
+    loose = rows(run_backtest(CANDLES, loosened_settings(patient, 20)), signals=True)
+    both = with_loosened(run_backtest(CANDLES, patient, candidates=True), loosened_settings(patient, 20).strategy)
+
+    assert own - loose, "a looser signal before it has begun the cooldown"
+    assert rows(both, signals=True) == own
+
+
 def test_training_takes_them_for_candidates(mixed: Backtest) -> None:
     samples = samples_of(mixed)
     signals = int(samples.is_signal.sum())
