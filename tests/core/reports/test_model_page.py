@@ -43,6 +43,10 @@ def story(n: int = 300, effect: float = 0.0, *, candidates: bool = False) -> Mod
     return ModelStory(manifest, rows, walked, random_split(rows, settings), settings, "Nothing <can> be told yet")
 
 
+shown = cache(model_page)
+"""Drawing four pictures takes half a second: one page is looked at by many tests."""
+
+
 def words(text: str) -> str:
     """What a reader sees: without style, tags and pictures."""
     body = re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL)
@@ -50,7 +54,7 @@ def words(text: str) -> str:
 
 
 def test_nothing_is_loaded_and_nobody_is_named() -> None:
-    text = model_page(story())
+    text = shown(story())
 
     assert "default-src 'none'" in text
     assert "<script" not in text
@@ -62,7 +66,7 @@ def test_nothing_is_loaded_and_nobody_is_named() -> None:
 
 def test_the_headline_the_figures_and_their_baselines_are_there() -> None:
     found = story()
-    seen = words(model_page(found))
+    seen = words(shown(found))
     m = found.walk_forward.metrics
     assert m.auc is not None
     assert m.auc_low is not None
@@ -77,7 +81,7 @@ def test_the_headline_the_figures_and_their_baselines_are_there() -> None:
 
 def test_where_the_model_comes_from_is_told() -> None:
     found = story()
-    seen = words(model_page(found))
+    seen = words(shown(found))
 
     for fact in (
         f"model {found.manifest.model_id}",
@@ -92,7 +96,7 @@ def test_where_the_model_comes_from_is_told() -> None:
 
 
 def test_a_figure_is_good_or_bad_only_where_its_whole_interval_is() -> None:
-    noise, planted = model_page(story()), model_page(story(effect=2.0))
+    noise, planted = shown(story()), shown(story(effect=2.0))
 
     assert 'class="good"' not in noise
     assert '<dt>AUC</dt><dd class="good">' in planted
@@ -101,7 +105,7 @@ def test_a_figure_is_good_or_bad_only_where_its_whole_interval_is() -> None:
 def test_every_slice_is_in_a_table_with_the_note_on_how_many() -> None:
     found = story().walk_forward.slices
     assert found is not None
-    text = model_page(story())
+    text = shown(story())
 
     assert html.escape(found.note) in text
     for one in found.slices:
@@ -110,8 +114,8 @@ def test_every_slice_is_in_a_table_with_the_note_on_how_many() -> None:
 
 
 def test_candidates_have_a_column_of_their_own_that_is_called_a_hint() -> None:
-    assert "walk-forward, all candidates (a hint)" in words(model_page(story(candidates=True)))
-    assert "candidates (a hint)" not in words(model_page(story()))
+    assert "walk-forward, all candidates (a hint)" in words(shown(story(candidates=True)))
+    assert "candidates (a hint)" not in words(shown(story()))
 
 
 @pytest.mark.parametrize(
