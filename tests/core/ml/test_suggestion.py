@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -92,6 +94,20 @@ def test_of_noise_nothing_is_proven_and_what_looks_better_is_the_best_lower_boun
     bounds = [s.low for s in all_of_them if s.low is not None]
     assert bounds == sorted(bounds, reverse=True)
     assert found is None or found.gain > 0
+
+
+def test_a_proven_change_goes_before_one_that_only_looks_better() -> None:
+    audit = run(costly())
+    shown = {f.name: f for f in audit.filters}
+    proven = shown["volume"]
+    assert proven.whole.high is not None
+    flattered = replace(
+        shown["cooldown"], whole=replace(proven.whole, high=proven.whole.high - 9), verdict="cannot be told"
+    )
+    filters = tuple(flattered if f.name == "cooldown" else f for f in audit.filters)
+    found = suggestions(replace(audit, filters=filters), OWN)
+
+    assert [(s.name, s.proven) for s in found[:2]] == [("volume", True), ("cooldown", False)]
 
 
 def test_where_every_change_would_have_been_worse_nothing_is_suggested() -> None:
