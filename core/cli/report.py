@@ -39,6 +39,7 @@ def report(args: argparse.Namespace, context: Context) -> int:
     from core.services.stock import stock_of
     from core.services.success import report_of
 
+    settings = context.settings
     path = args.ledger or bootstrap.ledger_path(context.data_dir)
     facts, lived = asyncio.run(_read(path, context))
     if lived.last_ms is None:
@@ -46,8 +47,8 @@ def report(args: argparse.Namespace, context: Context) -> int:
     # A ledger that ended, such as a replay's, is measured at its end.
     now = min(bootstrap.computer_clock().now(), to_datetime(lived.last_ms))
     champion = champion_reader(bootstrap.model_files(context.data_dir))(0).metrics
-    stock = stock_of(context.settings, now, lived, history_for(context, to_ms(now)), champion)
-    found = report_of(facts, stock, context.settings, champion)
+    stock = stock_of(settings, now, lived, history_for(context, to_ms(now)), champion)
+    found = report_of(facts, stock, settings, champion)
     assert found is not None  # there is a first candle
     if args.png is not None:
         from core.reports.success_chart import success_chart
