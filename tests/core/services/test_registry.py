@@ -85,6 +85,8 @@ async def test_a_model_is_found_by_the_end_of_its_id_where_that_names_one(tmp_pa
 async def test_old_challengers_are_deleted_but_never_a_champion_of_any_time(tmp_path: Path) -> None:
     async with throne(tmp_path, ("first", "second")) as at:
         saved(at.files, "parent-of-one", day=-50)
+        for name in (saved(at.files, "childless", day=-60), "second"):
+            await at.registry.crown(name, "main", "Ann", "to see")
         for number in range(KEEP + 3):
             saved(at.files, f"c{number:02d}", day=number, parent="parent-of-one")
         saved(at.files, "asked-for", day=-40)
@@ -92,7 +94,14 @@ async def test_old_challengers_are_deleted_but_never_a_champion_of_any_time(tmp_
         left = set(at.files.ids())
 
     assert gone == ("c02", "c01", "c00")
-    assert left == {"first", "second", "parent-of-one", "asked-for", *(f"c{n:02d}" for n in range(3, KEEP + 3))}
+    assert left == {
+        "first",
+        "second",
+        "childless",
+        "parent-of-one",
+        "asked-for",
+        *(f"c{n:02d}" for n in range(3, KEEP + 3)),
+    }
     assert not list(at.files.root.glob("c00*"))
 
 
