@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from core.config import Settings
-from core.ml.preview import dial, past_signals, weight_card
+from core.ml.preview import PastSignal, dial, past_signals, weight_card
 from core.ports import Ledger
 from core.services.loop import TradingLoop
 
@@ -22,6 +22,18 @@ class DialView:
     picture: bytes | None
 
 
+async def last_signals(ledger: Ledger) -> tuple[PastSignal, ...]:
+    """The last decided signals with a prediction, each with its rank.
+
+    Candidates, of which there are many more, are read only where a rank has not been stored and must be worked out.
+    """
+    rows = await ledger.trade_rows(signals_only=True)
+    shown = {s.decision_id for s in past_signals(rows)}
+    if any(r.decision.ml_rank is None for r in rows if r.decision.decision_id in shown):
+        rows = await ledger.trade_rows()
+    return past_signals(rows)
+
+
 async def dial_view(ledger: Ledger, settings: Settings, loop: TradingLoop, counts: float) -> DialView:
     """What the next step of the weight would do, and the picture of them all, drawn in a thread.
 
@@ -29,7 +41,7 @@ async def dial_view(ledger: Ledger, settings: Settings, loop: TradingLoop, count
     """
     from core.reports.preview_chart import dial_chart
 
-    signals = past_signals(await ledger.trade_rows())
+    signals = await last_signals(ledger)
     approved, outcomes = loop.memory.controls.approved_weight, loop.memory.outcomes
     step = next((s for s in sorted(settings.approvals.weight_steps) if s > approved + 1e-9), None)
     shown = weight_card(signals, approved if step is None else step, settings, outcomes, counts)

@@ -18,11 +18,12 @@ from core.domain.messages import Notice
 from core.engine.filters import effective_weight
 from core.errors import UsageError
 from core.ml.gate import Condition, Look, ScoredPrediction, examine, floors, look_due, next_look
-from core.ml.preview import WeightCard, past_signals, weight_card
+from core.ml.preview import WeightCard, weight_card
 from core.ports import ChampionBook, ChatStore, Clock, Ledger, StoredApproval
 from core.services.approvals import Approvals, Granted, Kind, Question
 from core.services.bus import Bell
 from core.services.champion import ChampionInfo
+from core.services.dial import last_signals
 from core.services.drift_watch import DriftWatch
 from core.services.live_evaluation import evidence_of
 from core.services.loop import TradingLoop
@@ -231,7 +232,7 @@ class Gatekeeper:
         return await self.approvals.ask("weight", question, actor.name)
 
     async def _preview(self, weight: float) -> WeightCard:
-        signals = past_signals(await self._ledger.trade_rows())
+        signals = await last_signals(self._ledger)
         return weight_card(signals, weight, self._settings, self._loop.memory.outcomes, self.weight())
 
     async def _outdated(self, stored: StoredApproval) -> str:
