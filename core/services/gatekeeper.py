@@ -126,7 +126,12 @@ class Gatekeeper:
         """The champion's age and its last drift look, in sentences."""
         champion = self._champion()
         age = champion.age_days(self._clock.now())
-        lines = [] if age is None else [f"Trained {age:.0f} days ago, {self._settings.ml.max_age_days} is the most"]
+        most = self._settings.ml.max_age_days
+        lines = []
+        if age is not None:
+            lines.append(
+                f"Trained {age:.0f} days ago" + (f": too old for a weight ({most} at most)" if age > most else "")
+            )
         if self._drift is not None and champion.model_id is not None:
             lines.append(f"Drift: {await self._drift.sentence(self._controls.line, champion)}")
         return tuple(lines)

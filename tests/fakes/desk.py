@@ -284,7 +284,7 @@ class FakeDesk:
             summary="xgb-1 is asked and scored but decides nothing.",
             samples=self.samples_view.stock.counts,
             forecast=self.samples_view.stock.forecast,
-            standing=("Trained 4 days ago, 90 is the most", "Drift: no look yet, 57 of 200 crossovers"),
+            standing=("Trained 4 days ago", "Drift: no look yet, 57 of 200 crossovers"),
             changes=self.rule_changes,
         )
 

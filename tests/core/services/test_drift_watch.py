@@ -151,7 +151,7 @@ async def test_confirmed_drift_takes_the_weight_once_and_none_is_given_until_a_n
     assert len(alerts) == 1
     assert "The market is no longer what first learned: entry_adx on 200 rows" in alerts[0].detail
     assert "/retrain" in answer.missing[0]
-    assert standing[0] == "Trained 0 days ago, 90 is the most"
+    assert standing[0] == "Trained 0 days ago"
     assert standing[1] == "Drift: entry_adx on 200 rows; 500 of 600 crossovers until the next look"
     assert "the first look is at 50 outcomes" in after.missing
 

@@ -294,6 +294,7 @@ async def test_a_champion_that_has_grown_too_old_loses_its_weight_once_and_canno
         with pytest.raises(UsageError, match=r"withdrawn on .*: m1 was trained more than 90 days"):
             await at.answer(number, True, ANN)
         again = await at.keeper.ask(0.25, OLE)
+        standing = await at.keeper.standing()
         told = [i.event for i in await at.kept.chat.pending(20) if isinstance(i.event, Notice)]
 
     assert kept > 0
@@ -301,6 +302,7 @@ async def test_a_champion_that_has_grown_too_old_loses_its_weight_once_and_canno
     assert len(told) == 1
     assert "trained more than 90 days ago" in told[0].detail
     assert "/retrain" in again.missing[0]
+    assert standing == ("Trained 90 days ago: too old for a weight (90 at most)",)
 
 
 async def test_a_weight_names_the_file_it_was_asked_for_not_only_its_name(tmp_path: Path) -> None:
