@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from multiprocessing.pool import ThreadPool
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -193,6 +194,13 @@ def test_the_short_table_shows_the_worst_noise_and_not_the_kindest() -> None:
 
 def test_the_picture_is_a_png() -> None:
     assert page.picture(found()).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("path", [page.PAGE, page.README])
+def test_the_pages_have_marks_and_a_table_between_them(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+
+    assert len(page.rewritten(text, "")) < len(text) - 500
 
 
 def test_a_page_without_marks_is_refused() -> None:
