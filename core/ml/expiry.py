@@ -8,12 +8,11 @@ RED_FLAG_ACCURACY = 0.50
 """Live accuracy below which a model loses its weight (the red flag of the success metrics)."""
 
 
-def expired(created_ms: int, now_ms: int, max_age_days: float) -> str:
-    """Why a model made at ``created_ms`` is too old at ``now_ms``, else empty. Times in epoch ms."""
-    age = (now_ms - created_ms) / DAY_MS
-    if age <= max_age_days:
+def expired(model_id: str | None, trained_ms: int, now_ms: int, max_age_days: float) -> str:
+    """Why a model trained at ``trained_ms`` is too old at ``now_ms``, else empty. Times in epoch ms."""
+    if (now_ms - trained_ms) / DAY_MS <= max_age_days:
         return ""
-    return f"the model is {int(age)} days old and counts for {max_age_days:g} at most; /retrain makes a new one"
+    return f"{model_id or 'the model'} was trained more than {max_age_days:g} days ago; /retrain makes a new one"
 
 
 def below_red_flag(accuracy: float | None, n: int) -> str:

@@ -3,8 +3,9 @@
 The rows are crossovers that were no signals, then and now: there are some fifteen times as many as signals, and they
 did not teach the model, which is surer of what it has learned by heart. *Then* is the history it learned from, worked
 out again from the stored candles; *now* are the features and probabilities stored at each decision. A look is taken at
-fixed counts of them, 200, 300, 400 ..., on the newest 200, and stored: it is never repeated. Two looks running that
-find drift confirm it.
+fixed counts of them, 200, 300, 400 ..., on all since the training, and stored: it is never repeated. The newest 200
+alone would be two or three weeks, in which a slow feature has one mood and nothing can be said of it. Two looks running
+that find drift confirm it.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class DriftWatch:
                 log.warning("drift could not be looked for: %s", error)
 
     async def _look(self, line: str, model_id: str, index: int, seen: Sequence[Seen]) -> None:
-        look = await self._compare(model_id, seen[-MIN_RECENT:])
+        look = await self._compare(model_id, seen)
         state = "beyond" if look.beyond else "within"
         now = to_ms(self._clock.now())
         await self._chat.save_look(

@@ -17,6 +17,7 @@ from core.domain.ledger import Controls
 from core.domain.messages import Notice
 from core.engine.filters import effective_weight
 from core.errors import UsageError
+from core.ml.expiry import below_red_flag, expired
 from core.ml.gate import Condition, Look, ScoredPrediction, examine, floors, look_due, next_look
 from core.ml.preview import WeightCard, weight_card
 from core.ports import ChampionBook, ChatStore, Clock, Ledger, StoredApproval
@@ -29,7 +30,6 @@ from core.services.live_evaluation import evidence_of
 from core.services.loop import TradingLoop
 from core.services.views import Actor, ConditionView, WeightAnswer
 
-RED_FLAG_ACCURACY = 0.50
 ITSELF = Actor(0, "Julaba", "operator")
 
 
@@ -137,16 +137,13 @@ class Gatekeeper:
         return tuple(lines)
 
     def _too_old(self, champion: ChampionInfo) -> str:
-        age, most = champion.age_days(self._clock.now()), self._settings.ml.max_age_days
-        if age is None or age <= most:
+        if champion.trained_at is None:
             return ""
-        return f"{champion.model_id} was trained more than {most} days ago; /retrain makes a new one"
+        return expired(champion.model_id, champion.trained_at, to_ms(self._clock.now()), self._settings.ml.max_age_days)
 
     async def _after_look(self, look: Look) -> None:
-        if self._controls.approved_weight > 0 and look.accuracy is not None and look.accuracy < RED_FLAG_ACCURACY:
-            await self.revoke(
-                f"live accuracy {look.accuracy:.0%} on {look.n} outcomes is under {RED_FLAG_ACCURACY:.0%}"
-            )
+        if self._controls.approved_weight > 0 and (why := below_red_flag(look.accuracy, look.n)):
+            await self.revoke(why)
 
     async def revoke(self, reason: str) -> None:
         """Weight 0 at once, with an alert; nothing happens where the weight is 0 already."""

@@ -13,14 +13,12 @@ MADE = 1_767_225_600_000
 def test_a_model_counts_to_the_end_of_its_last_day_and_not_a_moment_longer() -> None:
     last = MADE + 90 * DAY_MS
 
-    assert expired(MADE, last, 90) == ""
-    assert expired(MADE, last + 1, 90) == (
-        "the model is 90 days old and counts for 90 at most; /retrain makes a new one"
-    )
+    assert expired("xgb-1", MADE, last, 90) == ""
+    assert expired("xgb-1", MADE, last + 1, 90) == "xgb-1 was trained more than 90 days ago; /retrain makes a new one"
 
 
 def test_a_clock_that_was_set_back_makes_no_model_old() -> None:
-    assert expired(MADE, MADE - DAY_MS, 90) == ""
+    assert expired("xgb-1", MADE, MADE - DAY_MS, 90) == ""
 
 
 @pytest.mark.parametrize("accuracy", [0.5, 0.61, None])

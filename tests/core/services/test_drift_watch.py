@@ -1,4 +1,4 @@
-"""Looks for drift: at their counts, once, on the newest rows; two running take the weight away, once."""
+"""Looks for drift: at their counts, once, on all rows since; two running take the weight away, once."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_looks_are_due_at_200_and_every_further_100() -> None:
     assert [looks_up_to(n) for n in (0, 199, 200, 299, 300, 1000)] == [0, 0, 1, 1, 2, 9]
 
 
-async def test_each_look_is_taken_once_on_the_newest_200_of_its_count(tmp_path: Path) -> None:
+async def test_each_look_is_taken_once_on_all_rows_up_to_its_count(tmp_path: Path) -> None:
     eyes = Eyes()
     async with watched(tmp_path, eyes) as (at, watch, newest):
         await happen(at.kept, 0, 199)
@@ -91,7 +91,7 @@ async def test_each_look_is_taken_once_on_the_newest_200_of_its_count(tmp_path: 
         again = DriftWatch(at.stage.clock, at.kept.ledger, at.kept.chat, lambda: 1, eyes.compare)
         await again.review("main", CHAMPION)
 
-    assert [[s.features["entry_adx"] for s in seen][:: len(seen) - 1] for seen in eyes.given] == [[0, 199], [100, 299]]
+    assert [[s.features["entry_adx"] for s in seen][:: len(seen) - 1] for seen in eyes.given] == [[0, 199], [0, 299]]
 
 
 async def test_signals_other_models_and_rows_without_what_was_seen_do_not_count(tmp_path: Path) -> None:
@@ -149,10 +149,10 @@ async def test_confirmed_drift_takes_the_weight_once_and_none_is_given_until_a_n
 
     assert weights == [0.25, 0.25, 0.25, 0]
     assert len(alerts) == 1
-    assert "The market is no longer what first learned: entry_adx on 200 rows" in alerts[0].detail
+    assert "The market is no longer what first learned: entry_adx on 500 rows" in alerts[0].detail
     assert "/retrain" in answer.missing[0]
     assert standing[0] == "Trained 0 days ago"
-    assert standing[1] == "Drift: entry_adx on 200 rows; 500 of 600 crossovers until the next look"
+    assert standing[1] == "Drift: entry_adx on 500 rows; 500 of 600 crossovers until the next look"
     assert "the first look is at 50 outcomes" in after.missing
 
 

@@ -328,7 +328,7 @@ async def test_live_accuracy_under_the_red_flag_takes_the_weight_away(tmp_path: 
 
     assert at.stage.loop.memory.controls.approved_weight == 0
     assert len(alerts) == 1
-    assert alerts[0].detail.startswith("Live accuracy 26% on 50 outcomes is under 50%")
+    assert alerts[0].detail.startswith("Live accuracy 26.0% on 50 outcomes is under 50%")
     assert answer.approval_id is None
 
 
