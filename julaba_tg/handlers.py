@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -20,7 +20,8 @@ from core.errors import JulabaError
 from core.services.views import Actor, ApprovalView, TrainingView
 from julaba_tg import keyboards, model_handlers, parsing, rendering, rules_handlers, success_handlers, worth_handlers
 from julaba_tg.access import ChatContext
-from julaba_tg.commands import COMMANDS, Command, find, menu, nearest
+from julaba_tg.calls import Call, Place, place_of
+from julaba_tg.commands import COMMANDS, find, menu, nearest
 from julaba_tg.incoming import CardReply, StrayTap, Visitor, Words
 from julaba_tg.keyboards import ApprovalTap, CommandTap
 from julaba_tg.parsing import Typed
@@ -34,27 +35,6 @@ log = logging.getLogger(__name__)
 STALE = timedelta(minutes=2)
 PROGRESS_PAUSE = 1.0  # seconds between two edits of one message: Telegram allows about one a second
 MOST_TRADES = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where an answer goes; ``message`` and ``has_picture`` describe the message a tapped button hangs on."""
-
-    bot: TelegramBot
-    chat_id: int
-    thread_id: int | None
-    message: MessageRef | None = None
-    has_picture: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One command of one person: its line in the table and the words behind it."""
-
-    actor: Actor
-    command: Command
-    arguments: tuple[str, ...]
-    place: Place
 
 
 class Chat:
@@ -133,7 +113,7 @@ class Chat:
             await query.answer()  # before the work: the phone shows a spinner until then
         except TelegramError as error:
             log.info("a tap could not be acknowledged: %s", error.message)
-        place = _place_of(update, context.bot, visitor.actor)
+        place = place_of(update, context.bot, visitor.actor)
         match visitor.incoming.ask:
             case CommandTap(typed=typed, in_place=in_place):
                 await self._tapped(visitor, typed, place, in_place)
@@ -384,19 +364,6 @@ class _Ticker:
 
 def _progress(words: str, fraction: float) -> Outgoing:
     return Outgoing(rendering.training_progress(words, fraction))
-
-
-def _place_of(update: Update, bot: TelegramBot, actor: Actor) -> Place:
-    """Where a tapped button hangs. A message too old to be reached cannot be edited: the answer is sent anew."""
-    query = update.callback_query
-    message = query.message if query else None
-    if message is None:
-        return Place(bot, actor.user_id, None)
-    if not message.is_accessible or update.effective_message is None or message.date.timestamp() == 0:
-        return Place(bot, message.chat.id, None)
-    full = update.effective_message
-    thread = full.message_thread_id if full.is_topic_message else None
-    return Place(bot, message.chat.id, thread, MessageRef(message.chat.id, message.message_id), bool(full.photo))
 
 
 async def set_menu(bot: TelegramBot, actor: Actor) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from telegram import InlineKeyboardButton as Button
@@ -11,13 +10,11 @@ from telegram.constants import KeyboardButtonStyle
 
 from core.services.registry import ModelEntry, ModelList
 from julaba_tg import parsing, rendering_models
+from julaba_tg.calls import Call
 from julaba_tg.keyboards import MAX_DATA
 from julaba_tg.ports import DeskLike
 from julaba_tg.rendering_models import SHOWN
 from julaba_tg.sending import Outgoing
-
-if TYPE_CHECKING:
-    from julaba_tg.handlers import Call
 
 
 async def models(call: Call, desk: DeskLike, zone: ZoneInfo) -> Outgoing:

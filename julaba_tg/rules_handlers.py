@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from telegram import InlineKeyboardButton as Button
@@ -13,12 +12,10 @@ from telegram.error import BadRequest
 
 from core.errors import JulabaError
 from julaba_tg import parsing, rendering, rendering_rules
+from julaba_tg.calls import Call
 from julaba_tg.ports import DeskLike, MessageRef
 from julaba_tg.sending import NoSuchChat, Outgoing, edit, patient, send
 from julaba_tg.tasks import Tasks
-
-if TYPE_CHECKING:
-    from julaba_tg.handlers import Call
 
 log = logging.getLogger(__name__)
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from julaba_tg import keyboards, rendering_report, rendering_samples
+from julaba_tg.calls import Call
 from julaba_tg.ports import DeskLike
 from julaba_tg.sending import Outgoing
-
-if TYPE_CHECKING:
-    from julaba_tg.handlers import Call
 
 
 async def samples(call: Call, desk: DeskLike) -> Outgoing:

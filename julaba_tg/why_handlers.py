@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from julaba_tg import keyboards, parsing
+from julaba_tg.calls import Call
 from julaba_tg.commands import Command
 from julaba_tg.ports import DeskLike
 from julaba_tg.rendering_why import picture_caption
 from julaba_tg.rendering_why import why as why_card
 from julaba_tg.sending import Outgoing, patient, send
-
-if TYPE_CHECKING:
-    from julaba_tg.handlers import Call
 
 _NUMBER = re.compile(r"^(#?)([0-9]{1,9})$")
 

@@ -73,3 +73,11 @@ def test_nobody_but_a_clock_asks_the_computer_for_the_time(path: Path) -> None:
         if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)
     }
     assert not calls & {"datetime.now", "datetime.utcnow", "time.time", "date.today"}
+
+
+def test_no_import_leads_back_to_where_it_began() -> None:
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in SOURCES}
+    left = {module: (imports(path) & modules.keys()) - {module} for module, path in modules.items()}
+    while free := {module for module, needs in left.items() if not needs}:
+        left = {module: needs - free for module, needs in left.items() if module not in free}
+    assert not left, "these files import each other, or files that do"
