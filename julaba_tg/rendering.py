@@ -208,23 +208,25 @@ def _condition(c: ConditionView) -> str:
 
 
 def _metrics(metrics: Mapping[str, float | None]) -> list[str]:
-    """Evaluation figures in a trader's words; what is not known is left out, an unknown name stays as it is."""
+    """Evaluation figures in a trader's words, as many as a phone has room for; the model's page has all of them."""
     known = {name: value for name, value in metrics.items() if value is not None}
     lines = []
     if "n" in known:
-        lines.append(f"unseen signals: {known.pop('n'):.0f}")
+        lines.append(f"unseen signals: {known['n']:.0f}")
     if "accuracy" in known:
-        beside = f" (always the commoner: {known.pop('majority'):.0%})" if "majority" in known else ""
-        lines.append(f"accuracy: {known.pop('accuracy'):.0%}{beside}")
+        beside = f" (always the commoner: {known['majority']:.0%})" if "majority" in known else ""
+        lines.append(f"accuracy: {known['accuracy']:.0%}{beside}")
     if "auc" in known:
-        low, high = known.pop("auc_low", None), known.pop("auc_high", None)
+        low, high = known.get("auc_low"), known.get("auc_high")
         interval = f" ({low:.2f} to {high:.2f})" if low is not None and high is not None else ""
-        lines.append(f"AUC: {known.pop('auc'):.2f}{interval}, guessing has 0.50")
+        lines.append(f"AUC: {known['auc']:.2f}{interval}, guessing has 0.50")
     if "brier_skill" in known:
-        lines.append(f"Brier skill: {known.pop('brier_skill'):+.1%}")
+        lines.append(f"Brier skill: {known['brier_skill']:+.1%}")
     if "permutation_p" in known:
-        lines.append(f"as good by chance: {known.pop('permutation_p'):.0%}")
-    return lines + [f"{name.replace('_', ' ')}: {figure(value)}" for name, value in known.items()]
+        lines.append(f"as good by chance: {known['permutation_p']:.0%}")
+    if "better_r" in known and "worse_r" in known:
+        lines.append(f"R: better half {known['better_r']:+.2f}, worse {known['worse_r']:+.2f}")
+    return lines
 
 
 def weight_answer(answer: WeightAnswer) -> Card:

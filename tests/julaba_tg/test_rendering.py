@@ -157,7 +157,7 @@ def test_layers_that_passed_are_named_and_others_say_why() -> None:
     ]
 
 
-def test_the_figures_of_a_model_are_said_in_words() -> None:
+def test_the_figures_of_a_model_are_said_in_words_and_the_rest_is_left_to_its_page() -> None:
     figures = {
         "n": 218.0,
         "accuracy": 0.61,
@@ -168,7 +168,9 @@ def test_the_figures_of_a_model_are_said_in_words() -> None:
         "brier": None,
         "brier_skill": -0.018,
         "permutation_p": 0.97,
-        "odd_name": 3.0,
+        "better_r": -0.04,
+        "worse_r": 0.11,
+        "over_majority_low": -0.2,
     }
 
     assert rendering._metrics(figures) == [
@@ -177,5 +179,5 @@ def test_the_figures_of_a_model_are_said_in_words() -> None:
         "AUC: 0.42 (0.34 to 0.50), guessing has 0.50",
         "Brier skill: -1.8%",
         "as good by chance: 97%",
-        "odd name: 3",
+        "R: better half -0.04, worse +0.11",
     ]
