@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from core.ml.lived import FIRST_LOOK
-from core.ml.scoreboard import RED_FLAG, WANTED, Bucket, Score, Scoreboard, Side
+from core.ml.measures import Bucket
+from core.ml.scoreboard import RED_FLAG, WANTED, Score, Scoreboard, Side
 from core.ml.worth import LayerReport, LayerWorth
 from core.services.worth import GeminiView, LayersView
 from julaba_tg.card import Card, card, quote, section, table, text
@@ -132,7 +133,7 @@ def _bucket(bucket: Bucket) -> str:
         if bucket.won_low is None or bucket.won_high is None
         else f"{bucket.won_low * 100:.0f}-{bucket.won_high * 100:.0f}%"
     )
-    return f"{percent(bucket.said):>5}{bucket.n:>5}{percent(bucket.won):>6}  {sure}"
+    return f"{percent(bucket.predicted):>5}{bucket.n:>5}{percent(bucket.won):>6}  {sure}"
 
 
 def _scored(score: Score) -> list[str]:

@@ -15,7 +15,7 @@ from core.cli import Context
 from core.cli.options import add_last_days, add_pairs, add_range, add_seed, check_range, seed_of
 from core.cli.pictures import write_picture
 from core.cli.stored import load_range
-from core.cli.text import table, wrapped
+from core.cli.text import bounded, number, percent, table, wrapped
 from core.config import Settings
 from core.domain.candles import iso
 
@@ -139,9 +139,9 @@ def _kills_row(name: str, worth: Worth) -> tuple[str, ...]:
         str(worth.killed_alone),
         str(kept.n),
         str(free.n),
-        *(_percent(f.win_rate) for f in (kept, free)),
-        *(_r(f.gross) for f in (kept, free)),
-        *(_r(f.net) for f in (kept, free)),
+        *(percent(f.win_rate) for f in (kept, free)),
+        *(number(f.gross, "+.3f") for f in (kept, free)),
+        *(number(f.net, "+.3f") for f in (kept, free)),
     )
 
 
@@ -149,7 +149,7 @@ def _worths(audit: Audit) -> list[str]:
     rows = [
         (
             _name(f.words, f.in_force),
-            *(_interval(w.difference, w.low, w.high) for w in (f.whole, f.earlier, f.later)),
+            *(bounded(w.difference, w.low, w.high, "+.2f") for w in (f.whole, f.earlier, f.later)),
             "-" if f.whole.p is None else "yes" if f.holm else "no",
             f.verdict,
         )
@@ -160,28 +160,14 @@ def _worths(audit: Audit) -> list[str]:
 
 def _regimes(audit: Audit) -> list[str]:
     rows = [
-        (r.regime, str(r.whole.n), _percent(r.whole.win_rate), *map(_figures, (r.whole, r.earlier, r.later)))
+        (r.regime, str(r.whole.n), percent(r.whole.win_rate), *map(_figures, (r.whole, r.earlier, r.later)))
         for r in audit.regimes
     ]
     return table(("regime", "n", "win", "whole range", "earlier", "later"), rows)
 
 
 def _figures(figures: Figures) -> str:
-    return _interval(figures.net, figures.net_low, figures.net_high)
-
-
-def _interval(value: float | None, low: float | None, high: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:+.2f}" if low is None or high is None else f"{value:+.2f} {low:+.2f}..{high:+.2f}"
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.0%}"
-
-
-def _r(value: float | None) -> str:
-    return "-" if value is None else f"{value:+.3f}"
+    return bounded(figures.net, figures.net_low, figures.net_high, "+.2f")
 
 
 # -- variants as text --

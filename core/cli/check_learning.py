@@ -13,7 +13,7 @@ from core.cli.check_material import common, paragraph, plain
 from core.cli.options import check_range
 from core.cli.pictures import write_picture
 from core.cli.stored import load_range
-from core.cli.text import bar_of, table
+from core.cli.text import bar_of, bounded, percent, table
 from core.domain.candles import iso
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ def _samples(
 def learning_text(found: Learning, span: str) -> str:
     """A table and the conclusion."""
     signals, candidates = found.base_rates
-    counts = f"{found.signals:,} signals ({_percent(signals)} won)"
-    counts += f", {found.candidates:,} candidates ({_percent(candidates)} won)"
+    counts = f"{found.signals:,} signals ({percent(signals)} won)"
+    counts += f", {found.candidates:,} candidates ({percent(candidates)} won)"
     return "\n".join(
         [
             f"{span}: {counts}",
@@ -111,22 +111,12 @@ def cells(trial: Trial) -> tuple[str, ...]:
         _SORT[trial.judged],
         f"{m.n:,}",
         "-" if m.accuracy is None or m.majority is None else f"{100 * m.accuracy:.1f}/{100 * m.majority:.1f}",
-        _bounded(m.auc, m.auc_low, m.auc_high, ".2f"),
+        bounded(m.auc, m.auc_low, m.auc_high, ".2f"),
         p,
         "-" if m.brier_skill is None else f"{m.brier_skill:+.1%}",
-        _bounded(m.r_gain, m.r_gain_low, m.r_gain_high, "+.2f"),
+        bounded(m.r_gain, m.r_gain_low, m.r_gain_high, "+.2f"),
     )
 
 
 def _words(trial: Trial) -> str:
     return "signals" if trial.learned == "signals" else f"all, on {_SORT[trial.judged]}"
-
-
-def _bounded(value: float | None, low: float | None, high: float | None, form: str) -> str:
-    if value is None:
-        return "-"
-    return f"{value:{form}}" if low is None or high is None else f"{value:{form}} {low:{form}}..{high:{form}}"
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.0%}"

@@ -11,7 +11,7 @@ from core import bootstrap
 from core.cli import Context
 from core.cli.check_material import paragraph, plain
 from core.cli.pictures import write_picture
-from core.cli.text import table
+from core.cli.text import between, number, table
 
 if TYPE_CHECKING:
     from core.ml.live_evaluation import LiveEvaluation
@@ -52,16 +52,16 @@ def live_text(found: LiveEvaluation) -> str:
     if not m.n:
         return found.sentence
     rows = [
-        ("won", _number(m.base_rate, ".1%"), ""),
-        ("accuracy", _number(m.accuracy, ".1%"), _range(m.accuracy_low, m.accuracy_high, ".1%")),
-        ("majority", _number(m.majority, ".1%"), ""),
-        ("AUC", _number(m.auc, ".3f"), _range(m.auc_low, m.auc_high, ".3f")),
-        ("Brier skill", _number(m.brier_skill, "+.1%"), _range(m.brier_skill_low, m.brier_skill_high, "+.1%")),
-        ("R, better less worse", _number(m.r_gain, "+.2f"), _range(m.r_gain_low, m.r_gain_high, "+.2f")),
-        ("shifted p", _number(m.permutation_p, ".3f"), ""),
+        ("won", number(m.base_rate, ".1%"), ""),
+        ("accuracy", number(m.accuracy, ".1%"), between(m.accuracy_low, m.accuracy_high, ".1%")),
+        ("majority", number(m.majority, ".1%"), ""),
+        ("AUC", number(m.auc, ".3f"), between(m.auc_low, m.auc_high, ".3f")),
+        ("Brier skill", number(m.brier_skill, "+.1%"), between(m.brier_skill_low, m.brier_skill_high, "+.1%")),
+        ("R, better less worse", number(m.r_gain, "+.2f"), between(m.r_gain_low, m.r_gain_high, "+.2f")),
+        ("shifted p", number(m.permutation_p, ".3f"), ""),
     ]
     slices = [
-        (s.name, str(s.n), f"{s.base_rate:.0%}", _number(s.auc, ".2f"), _range(s.auc_low, s.auc_high, ".2f"))
+        (s.name, str(s.n), f"{s.base_rate:.0%}", number(s.auc, ".2f"), between(s.auc_low, s.auc_high, ".2f"))
         for s in found.slices.slices
         if s.group != "hour"
     ]
@@ -79,11 +79,3 @@ def live_text(found: LiveEvaluation) -> str:
             paragraph(f"Outcomes since the look, not looked at: {found.waiting}."),
         ]
     )
-
-
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
-
-
-def _range(low: float | None, high: float | None, form: str) -> str:
-    return "-" if low is None or high is None else f"{low:{form}}..{high:{form}}"

@@ -27,6 +27,26 @@ def wrapped(text: str, width: int = WIDTH) -> list[str]:
     return textwrap.wrap(text, width)
 
 
+def number(value: float | None, form: str) -> str:
+    """``form`` as in a format string; ``-`` where nothing is known."""
+    return "-" if value is None else f"{value:{form}}"
+
+
+def percent(share: float | None) -> str:
+    return number(share, ".0%")
+
+
+def between(low: float | None, high: float | None, form: str) -> str:
+    """An interval as ``0.41..0.63``."""
+    return "-" if low is None or high is None else f"{low:{form}}..{high:{form}}"
+
+
+def bounded(value: float | None, low: float | None, high: float | None, form: str) -> str:
+    """A figure with its interval behind it, as far as they are known."""
+    shown = number(value, form)
+    return shown if value is None or low is None or high is None else f"{shown} {between(low, high, form)}"
+
+
 @contextmanager
 def bar_of(name: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on stderr, as a function of (done, total)."""

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from core import bootstrap
 from core.cli import Context, say
 from core.cli.pictures import write_picture
-from core.cli.text import table, wrapped
+from core.cli.text import between, bounded, number, percent, table, wrapped
 from core.config import Settings
 from core.domain.candles import to_ms
 from core.services.worth import Evidence, evidence
 
 if TYPE_CHECKING:
-    from core.ml.scoreboard import Bucket, Score, Scoreboard, Side
+    from core.ml.measures import Bucket
+    from core.ml.scoreboard import Score, Scoreboard, Side
     from core.ml.worth import Figures, LayerReport, LayerWorth
 
 
@@ -108,7 +109,7 @@ def _layer_row(layer: LayerWorth) -> tuple[str, ...]:
         layer.words,
         str(layer.asked),
         str(layer.apart),
-        _interval(layer.difference, layer.low, layer.high),
+        bounded(layer.difference, layer.low, layer.high, "+.2f"),
         *(_one(f, f.total if f else None) for f in (with_it, without)),
         *("-" if f is None or not layer.asked else f"{f.drawdown:.1f}" for f in (with_it, without)),
         layer.verdict,
@@ -125,7 +126,7 @@ def _sets_row(layer: LayerWorth) -> tuple[str, ...]:
         if figures is None or not figures.n:
             cells += ["0", "-", "-", "-"]
         else:
-            cells += [str(figures.n), _percent(figures.win_rate), _r(figures.gross), _r(figures.net)]
+            cells += [str(figures.n), percent(figures.win_rate), _r(figures.gross), _r(figures.net)]
     refused = layer.refused
     return (*cells, str(refused.n) if refused else "-", _r(refused.net) if refused else "-")
 
@@ -137,7 +138,7 @@ def _gemini(board: Scoreboard) -> list[str]:
     silent = board.asked - board.answered
     lines += wrapped(
         f"{board.asked} signals asked about: {board.answered} opinions, {board.refused} refused "
-        f"({_percent(board.rejection_rate)}: {board.rejection}), {board.doubted} approved below the threshold, "
+        f"({percent(board.rejection_rate)}: {board.rejection}), {board.doubted} approved below the threshold, "
         f"{silent} without an opinion"
     )
     lines += [f"  no opinion {n} times: {reason}"[:100] for reason, n in board.reasons]
@@ -160,28 +161,22 @@ def _scored(score: Score) -> list[str]:
         f"{score.base:.0%},",
         f"skill {skill}{interval}",
         f"approved: {_side(score.approved)}; refused: {_side(score.refused)}; apart "
-        f"{_interval(score.difference, score.low, score.high)}",
+        + bounded(score.difference, score.low, score.high, "+.2f"),
     ]
 
 
 def _bucket_row(bucket: Bucket) -> tuple[str, ...]:
-    sure = "-" if bucket.won_low is None else f"{bucket.won_low:.0%}..{bucket.won_high:.0%}"
-    return _percent(bucket.said), str(bucket.n), _percent(bucket.won), sure
+    return (
+        percent(bucket.predicted),
+        str(bucket.n),
+        percent(bucket.won),
+        between(bucket.won_low, bucket.won_high, ".0%"),
+    )
 
 
 def _side(side: Side) -> str:
-    return "none" if not side.n else f"{side.n}, R net {_r(side.net)}, won {_percent(side.win_rate)}"
-
-
-def _interval(value: float | None, low: float | None, high: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:+.2f}" if low is None or high is None else f"{value:+.2f} {low:+.2f}..{high:+.2f}"
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.0%}"
+    return "none" if not side.n else f"{side.n}, R net {_r(side.net)}, won {percent(side.win_rate)}"
 
 
 def _r(value: float | None) -> str:
-    return "-" if value is None else f"{value:+.2f}"
+    return number(value, "+.2f")

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.domain.candles import BoolArray, FloatArray, IntArray
-from core.ml.intervals import mean_low, student_quantile
+from core.ml.intervals import MIN_DF, mean_low, student_quantile
 
-_MIN_DF = 3.0
 _COUNTS = 0.05  # a group of rows with less than this share of the weight decides nothing about the spread
 _SMALLEST_P = 1e-9
 
@@ -90,7 +89,7 @@ def weighted_difference(
     for labels in clusters:
         _, label = np.unique(labels, return_inverse=True)
         df = _freedom(weight, groups, label)
-        if df >= _MIN_DF:
+        if df >= MIN_DF:
             sums = np.bincount(label, weights=influence)
             used = np.bincount(label, weights=((chosen > 0) | (reference > 0)).astype(np.float64)) > 0
             count = int(used.sum())

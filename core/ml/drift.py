@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.domain.candles import DAY_MS, FloatArray, IntArray
+from core.ml.ranks import mid_ranks
 
 MIN_RECENT = 200
 """Recent rows that a look asks for."""
@@ -190,9 +191,7 @@ def _ranks(values: FloatArray) -> FloatArray:
     """Shares of the known values below each, ties counted half; NaN in the middle."""
     ranks = np.full(len(values), 0.5)
     known = ~np.isnan(values)
-    ordered = np.sort(values[known])
-    below = [np.searchsorted(ordered, values[known], side=side) for side in ("left", "right")]
-    ranks[known] = (below[0] + below[1]) / (2 * max(1, len(ordered)))
+    ranks[known] = (mid_ranks(values[known]) - 0.5) / max(1, int(known.sum()))
     return ranks
 
 

@@ -15,7 +15,8 @@ import numpy as np
 from core.domain.candles import DAY_MS, FloatArray, IntArray
 
 _LONG_OUTCOME = 0.9  # a block must be longer than this share of the outcomes
-_MIN_DF = 3.0  # below four equal clusters a spread is an anecdote, not an interval
+MIN_DF = 3.0
+"""Below four equal clusters a spread is an anecdote, not an interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def student_quantile(probability: float, df: float) -> float:
     Hill (1970), "Algorithm 396: Student's t-quantiles", CACM 13(10); against an exact inverse it is off by less than
     1e-4 relative down to ``1 - probability`` = 1e-7. Raises ValueError outside that range.
     """
-    if not (0.5 <= probability < 1 and df >= _MIN_DF):
+    if not (0.5 <= probability < 1 and df >= MIN_DF):
         raise ValueError(f"no t quantile for probability {probability} and {df} degrees of freedom")
     both_tails = 2 * (1 - probability)
     a = 1 / (df - 0.5)
@@ -86,14 +87,23 @@ def clusterings(start_ms: IntArray, end_ms: IntArray) -> tuple[IntArray, ...]:
     return (day,) if block == 1 else (day, day // block)
 
 
+def bundles(labels: IntArray) -> tuple[IntArray, IntArray, float]:
+    """One of ``clusterings``: each row's cluster, counted from 0, how many rows each holds, and the degrees of freedom.
+
+    These are the effective number of clusters (Kish: n^2 over the sum of squared sizes) less one.
+    """
+    _, label = np.unique(labels, return_inverse=True)
+    sizes = np.bincount(label)
+    return label, sizes, len(labels) ** 2 / float(np.square(sizes).sum()) - 1
+
+
 def auc(probability: FloatArray, outcome: IntArray, clusters: tuple[IntArray, ...]) -> Auc | None:
     """The AUC with one standard error per clustering; None where only one class is there.
 
     Per-row influence as DeLong, DeLong and Clarke-Pearson (1988); summed within clusters before squaring as Obuchowski
-    (1997), with the factor G / (G - 1). Degrees of freedom are the effective number of clusters (Kish: n^2 over the
-    sum of squared sizes) less one; fewer than three give no interval. No standard error may fall below the one that
-    independent rows without any signal would have (Mann and Whitney 1947, with ties): DeLong's own shrinks just when
-    the AUC is large by luck, which lets noise pass too often on few rows.
+    (1997), with the factor G / (G - 1). Fewer than three degrees of freedom give no interval. No standard error may
+    fall below the one that independent rows without any signal would have (Mann and Whitney 1947, with ties): DeLong's
+    own shrinks just when the AUC is large by luck, which lets noise pass too often on few rows.
     """
     found = auc_influence(probability, outcome)
     if found is None:
@@ -103,10 +113,8 @@ def auc(probability: FloatArray, outcome: IntArray, clusters: tuple[IntArray, ..
     floor = _null_variance(probability, wins, len(outcome) - wins)
     spreads = []
     for labels in clusters:
-        _, label = np.unique(labels, return_inverse=True)
-        sizes = np.bincount(label)
-        df = len(probability) ** 2 / float(np.square(sizes).sum()) - 1
-        if df >= _MIN_DF:
+        label, sizes, df = bundles(labels)
+        if df >= MIN_DF:
             sums = np.bincount(label, weights=influence)
             variance = float(np.square(sums).sum()) * len(sizes) / (len(sizes) - 1)
             spreads.append((math.sqrt(max(variance, floor)), df))
@@ -137,10 +145,8 @@ def mean_low(values: FloatArray, clusters: tuple[IntArray, ...], alpha: float) -
         return None
     mean, reach = float(values.mean()), 0.0
     for labels in clusters:
-        _, label = np.unique(labels, return_inverse=True)
-        sizes = np.bincount(label)
-        df = len(values) ** 2 / float(np.square(sizes).sum()) - 1
-        if df < _MIN_DF:
+        label, sizes, df = bundles(labels)
+        if df < MIN_DF:
             return None
         sums = np.bincount(label, weights=values - mean) / len(values)
         error = math.sqrt(float(np.square(sums).sum()) * len(sizes) / (len(sizes) - 1))

@@ -7,19 +7,22 @@ longer blocks where outcomes overlap more) and the widest counts. All intervals 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from core.domain.candles import BoolArray, FloatArray, IntArray
 from core.ml.differences import Difference, difference, mean_interval
-from core.ml.intervals import Auc, auc, brier, brier_skill, clusterings, student_quantile
+from core.ml.intervals import MIN_DF, Auc, auc, brier, brier_skill, bundles, clusterings, student_quantile
+from core.ml.ranks import mid_ranks
 
 ERROR = 0.05
 """Of every interval, both sides together."""
 
+TENTHS = tuple(tenth / 10 for tenth in range(11))
+
 _SHIFTS = 999
-_MIN_DF = 3.0
 _SMALLEST_P = 1e-7  # as far as the t quantile goes
 
 
@@ -160,14 +163,22 @@ def auc_p(area: Auc | None) -> float | None:
 def skill_interval(
     probability: FloatArray, outcome: IntArray, base: FloatArray, clusters: tuple[IntArray, ...]
 ) -> tuple[float, float] | None:
-    """The interval of the Brier skill: that of a ratio of two means, linearised (the delta method)."""
+    """The interval of the Brier skill (``skill_values``); None where there is none or too few rows apart."""
+    values = skill_values(probability, outcome, base)
+    return None if values is None else mean_interval(values, clusters, ERROR)
+
+
+def skill_values(probability: FloatArray, outcome: IntArray, base: FloatArray) -> FloatArray | None:
+    """Each row's share of the Brier skill: their mean is the skill, their spread that of the ratio (delta method).
+
+    None where ``base`` is never wrong.
+    """
     squared, reference = np.square(probability - outcome), np.square(base - outcome)
     mean = float(reference.mean())
     if mean <= 0:
         return None
     ratio = float(squared.mean()) / mean
-    # 1 - ratio plus each row's influence on it: their mean is the skill itself.
-    return mean_interval(1 - ratio - (squared - ratio * reference) / mean, clusters, ERROR)
+    return np.asarray(1 - ratio - (squared - ratio * reference) / mean, dtype=np.float64)
 
 
 def halves(
@@ -190,25 +201,26 @@ def shift_p(probability: FloatArray, outcome: IntArray) -> float | None:
     n, wins = len(outcome), int(outcome.sum())
     if n < 20 or wins in (0, n):
         return None
-    _, position, counts = np.unique(probability, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(counts) - (counts - 1) / 2)[position]
+    rank = mid_ranks(probability)
     shifts = np.unique(np.linspace(1, n - 1, min(n - 1, _SHIFTS)).astype(np.int64))
     won = np.flatnonzero(outcome)
     sums = rank[(won[None, :] + shifts[:, None]) % n].sum(axis=1)
     return float((1 + (sums >= rank[won].sum()).sum()) / (1 + len(shifts)))
 
 
-def calibration(probability: FloatArray, outcome: IntArray, clusters: tuple[IntArray, ...]) -> tuple[Bucket, ...]:
-    """The tenths that hold predictions, from low to high."""
-    tenth = np.minimum((probability * 10).astype(np.int64), 9)
+def calibration(
+    probability: FloatArray, outcome: IntArray, clusters: tuple[IntArray, ...], edges: Sequence[float] = TENTHS
+) -> tuple[Bucket, ...]:
+    """The buckets between ``edges`` (0 to 1) that hold predictions, from low to high; the last holds its upper edge."""
+    place = np.minimum(np.searchsorted(edges, probability, side="right"), len(edges) - 1) - 1
     buckets = []
-    for b in np.unique(tenth):
-        chosen = tenth == b
+    for b in np.unique(place).tolist():
+        chosen: BoolArray = place == b
         won = outcome[chosen].astype(np.float64)
         bounds = _share_interval(won, tuple(labels[chosen] for labels in clusters))
         low, high = bounds or (None, None)
         said = float(probability[chosen].mean())
-        buckets.append(Bucket(int(b) / 10, (int(b) + 1) / 10, len(won), said, float(won.mean()), low, high))
+        buckets.append(Bucket(edges[b], edges[b + 1], len(won), said, float(won.mean()), low, high))
     return tuple(buckets)
 
 
@@ -221,17 +233,15 @@ def _share_interval(hits: FloatArray, clusters: tuple[IntArray, ...]) -> tuple[f
     n, share = len(hits), float(hits.mean())
     lows, highs = [], []
     for labels in clusters:
-        _, label = np.unique(labels, return_inverse=True)
-        sizes = np.bincount(label)
-        effective = n**2 / float(np.square(sizes).sum())  # clusters of one size that would weigh the same (Kish)
-        if effective - 1 < _MIN_DF:
+        label, sizes, df = bundles(labels)
+        if df < MIN_DF:
             return None
-        rows = effective
+        rows = df + 1
         if 0 < share < 1:
             sums = np.bincount(label, weights=hits - share)
             clustered = float(np.square(sums).sum()) * len(sizes) / (len(sizes) - 1) / n**2
             rows = n / max(1.0, clustered / (share * (1 - share) / n))
-        low, high = _wilson(share, rows, student_quantile(1 - ERROR / 2, effective - 1))
+        low, high = _wilson(share, rows, student_quantile(1 - ERROR / 2, df))
         lows.append(low)
         highs.append(high)
     return min(lows), max(highs)

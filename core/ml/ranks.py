@@ -8,9 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.domain.candles import FloatArray, IntArray
-from core.ml.intervals import student_quantile
-
-_MIN_DF = 3.0  # below four equal clusters a spread is an anecdote, not an interval
+from core.ml.intervals import MIN_DF, bundles, student_quantile
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +39,8 @@ def rank_correlation(first: FloatArray, second: FloatArray, clusters: tuple[IntA
         return None
     spreads = []
     for labels in clusters:
-        _, label = np.unique(labels, return_inverse=True)
-        sizes = np.bincount(label)
-        df = len(first) ** 2 / float(np.square(sizes).sum()) - 1
-        if df >= _MIN_DF:
+        label, sizes, df = bundles(labels)
+        if df >= MIN_DF:
             left = np.array([_spearman(first[label != g], second[label != g]) or 0.0 for g in range(len(sizes))])
             variance = float(np.square(left - left.mean()).sum()) * (len(sizes) - 1) / len(sizes)
             spreads.append((math.sqrt(max(variance, 1 / (len(first) - 1))), df))

@@ -6,11 +6,9 @@ and by its Brier score against the base rate. Counts are of today; what is score
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -21,6 +19,7 @@ from core.domain.ledger import DecisionRecord
 from core.ml.differences import Difference, difference, mean_interval
 from core.ml.intervals import brier, mean_low
 from core.ml.lived import FIRST_LOOK, Glance, Lived, Outcomes, answer_of, glance, reason_of
+from core.ml.measures import Bucket, calibration, skill_values
 
 INTERVAL = 0.05
 """The error of each interval that is shown."""
@@ -35,22 +34,8 @@ RED_FLAG = (0.20, 0.70)
 FEW_ANSWERS = 20
 _MOST_REASONS = 5
 _MILLION = 1_000_000
-_Z95 = 1.959964
 
 Rejection = Literal["too few to judge", "as wanted", "outside what is wanted", "red flag"]
-
-
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """Opinions with a confidence in ``[low, high)``: how many, what was said on average, how many won, 95% interval."""
-
-    low: float
-    high: float
-    n: int
-    said: float
-    won: float
-    won_low: float | None
-    won_high: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +217,7 @@ def _score(signals: Sequence[Lived], look: Glance) -> Score:
     return Score(
         look=look,
         base=float(won.mean()),
-        buckets=_buckets(said, won, outcomes),
+        buckets=calibration(said, won, outcomes.clusters, BUCKETS),
         brier=brier(said, won),
         base_brier=brier(_others(won), won),
         skill=skill,
@@ -256,16 +241,8 @@ def _others(won: IntArray) -> FloatArray:
 
 
 def _skill_values(said: FloatArray, won: IntArray) -> FloatArray | None:
-    """Each outcome's share of the Brier skill: their mean is the skill, their spread that of the ratio (delta method).
-
-    None where all outcomes are the same, so that the base rate is never wrong.
-    """
-    own, base = np.square(said - won), np.square(_others(won) - won)
-    reference = float(base.mean())
-    if reference <= 0 or won.min() == won.max():
-        return None
-    ratio = float(own.mean()) / reference
-    return np.asarray(1 - ratio - (own - ratio * base) / reference, dtype=np.float64)
+    """Each opinion's share of the skill; None where all outcomes are the same, so that the base rate is never wrong."""
+    return None if won.min() == won.max() else skill_values(said, won, _others(won))
 
 
 def _both_sides(values: FloatArray | None, outcomes: Outcomes, alpha: float) -> tuple[float | None, float | None]:
@@ -289,27 +266,3 @@ def _side(outcomes: Outcomes, chosen: BoolArray) -> Side:
         return Side(0, None, None, None)
     gross, net = outcomes.gross[chosen], outcomes.net[chosen]
     return Side(n, float((gross > 0).mean()), float(gross.mean()), float(net.mean()))
-
-
-def _buckets(said: FloatArray, won: IntArray, outcomes: Outcomes) -> tuple[Bucket, ...]:
-    found = []
-    for low, high in pairwise(BUCKETS):
-        inside: BoolArray = (said >= low) & ((said < high) | (high == BUCKETS[-1]))
-        if inside.any():
-            clusters = tuple(labels[inside] for labels in outcomes.clusters)
-            rate = won[inside].astype(np.float64)
-            bounds = _share_interval(rate, clusters)
-            n, mean = int(inside.sum()), float(said[inside].mean())
-            found.append(Bucket(low, high, n, mean, float(rate.mean()), *(bounds or (None, None))))
-    return tuple(found)
-
-
-def _share_interval(won: FloatArray, clusters: tuple[IntArray, ...]) -> tuple[float, float] | None:
-    """The wider of the clustered interval and Wilson's (1927), which alone has a width where all are the same."""
-    clustered = mean_interval(won, clusters, INTERVAL)
-    if clustered is None:
-        return None
-    n, share = len(won), float(won.mean())
-    middle = (share + _Z95**2 / (2 * n)) / (1 + _Z95**2 / n)
-    reach = _Z95 / (1 + _Z95**2 / n) * math.sqrt(share * (1 - share) / n + _Z95**2 / (4 * n * n))
-    return max(0.0, min(clustered[0], middle - reach)), min(1.0, max(clustered[1], middle + reach))

@@ -164,8 +164,8 @@ def _calibration(axes: Axes, score: Score) -> None:
     axes.text(0.012, score.base + 0.018, f"base rate {score.base:.0%}", color=ENTRY, fontsize=SMALL, va="bottom")
     for bucket in score.buckets:
         if bucket.won_low is not None and bucket.won_high is not None:
-            axes.plot([bucket.said] * 2, [bucket.won_low, bucket.won_high], color=SLOW, linewidth=2.6, alpha=0.8)
-        axes.plot(bucket.said, bucket.won, "o", color=SLOW, markersize=11, zorder=4)
+            axes.plot([bucket.predicted] * 2, [bucket.won_low, bucket.won_high], color=SLOW, linewidth=2.6, alpha=0.8)
+        axes.plot(bucket.predicted, bucket.won, "o", color=SLOW, markersize=11, zorder=4)
 
 
 def _counts(axes: Axes, score: Score) -> None:

@@ -172,7 +172,7 @@ def _worse(board: Scoreboard) -> tuple[str, str]:
     score = board.score
     assert score is not None
     assert score.skill is not None
-    said = sum(b.n * b.said for b in score.buckets) / score.look.n
+    said = sum(b.n * b.predicted for b in score.buckets) / score.look.n
     return (
         f"Gemini does worse than the base rate on {score.look.n} closed opinions",
         f"It said {said:.0%} on average and {score.base:.0%} won; its Brier score is {-score.skill:.0%} worse than "
