@@ -29,9 +29,14 @@ def _dates(ahead: Forecast) -> list[str]:
     if ahead.per_day is None:
         return [_sentence(ahead.told)]
     rate = f"{figure(round(ahead.per_day, 2))} live outcomes a day"
-    dates = f"50: {ahead.to_50.text} · 200: {ahead.to_200.text}"
+    dates = f"50 live outcomes: {ahead.to_50.text} · 200: {ahead.to_200.text}"
     told = [_sentence(ahead.sentence)] if ahead.opens is not None else []
-    return [f"{rate} · look at {ahead.gate.target}: {ahead.gate.text}", dates, *told]
+    return [f"{rate} · {_yes(ahead)}", dates, *told]
+
+
+def _yes(ahead: Forecast) -> str:
+    """The first look that could say yes. It may be a later one than the next: a look needs its share of trades too."""
+    return f"first look that could say yes, at {ahead.gate.target} scored: {ahead.gate.text}"
 
 
 def samples(view: SamplesView) -> Card:
@@ -39,7 +44,8 @@ def samples(view: SamplesView) -> Card:
     more = [f"+{n} pairs: {each.to_50.text}" for n, each in stock.more if each.to_50.on and each.to_50.left]
     return card(
         f"🧮 {ahead.seen.outcomes} live outcomes · 50: {ahead.to_50.text}",
-        f"200: {ahead.to_200.text} · look at {ahead.gate.target}: {ahead.gate.text}",
+        f"200: {ahead.to_200.text}",
+        _capital(_yes(ahead)),
         _sentence(ahead.told),
         section([f"50 with more pairs · {' · '.join(more)}"] if more else []),
         table(_table(stock)),
@@ -58,4 +64,8 @@ def _table(stock: Stock) -> list[str]:
 
 
 def _sentence(words: str) -> str:
-    return f"{words[0].upper()}{words[1:]}."
+    return f"{_capital(words)}."
+
+
+def _capital(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}"

@@ -101,9 +101,9 @@ def dates(ahead: Forecast) -> list[str]:
     named = (
         ("50 live outcomes", ahead.to_50),
         ("200 live outcomes", ahead.to_200),
-        (f"the gate's look at {ahead.gate.target}", ahead.gate),
+        (f"first possible yes, {ahead.gate.target} scored", ahead.gate),
     )
-    return [f"{name + ':':<24}{_when(reach)}" for name, reach in named]
+    return [f"{name + ':':<31}{_when(reach)}" for name, reach in named]
 
 
 def _when(reach: Reach) -> str:

@@ -117,7 +117,7 @@ class DriftWatch:
         if champion.model_id is None:
             return ""
         looks = await self.looks(line, champion.model_id)
-        following = f"{self._seen} of {look_count(len(looks))} crossovers until the next look"
+        following = f"next look at {look_count(len(looks))} crossovers, {self._seen} so far"
         return f"{looks[-1].sentence}; {following}" if looks else f"no look yet, {following}"
 
 

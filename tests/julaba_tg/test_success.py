@@ -25,6 +25,7 @@ async def test_everybody_may_see_the_samples_with_their_picture(chat: World, use
 
     ahead = chat.desk.samples_view.stock.forecast
     assert answer.text.splitlines()[0] == f"🧮 21 live outcomes · 50: {ahead.to_50.text}"
+    assert f"First look that could say yes, at {ahead.gate.target} scored: {ahead.gate.text}" in answer.text
     assert "21 live outcomes in 35 days, and these pairs' history gave 0.36 a day" in answer.text
     assert "50 with more pairs · +2 pairs: " in answer.text
     assert "ETH         0    14      0    88" in answer.text
@@ -65,7 +66,7 @@ async def test_ml_counts_samples_by_source_and_gives_the_dates(chat: World, user
 
     ahead = chat.desk.samples_view.stock.forecast
     assert "Samples: 7 trades, 14 refused signals, 402 candidates, 264 from history" in answer.text
-    assert f"50: {ahead.to_50.text} · 200: {ahead.to_200.text}" in answer.text
+    assert f"50 live outcomes: {ahead.to_50.text} · 200: {ahead.to_200.text}" in answer.text
     assert ahead.opens is False
     assert "The gate will not open within a year: the model's AUC 0.52 is at most 0.57" in answer.text
     assert answer.button("Samples").callback_data == "new:samples"

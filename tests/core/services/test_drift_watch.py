@@ -83,7 +83,7 @@ async def test_each_look_is_taken_once_on_all_rows_up_to_its_count(tmp_path: Pat
         await happen(at.kept, 0, 199)
         await watch.review("main", CHAMPION)
         assert eyes.given == []
-        assert await watch.sentence("main", CHAMPION) == "no look yet, 199 of 200 crossovers until the next look"
+        assert await watch.sentence("main", CHAMPION) == "no look yet, next look at 200 crossovers, 199 so far"
         await happen(at.kept, 199, 350)
         newest[0] = 350
         for _ in range(3):
@@ -103,7 +103,7 @@ async def test_signals_other_models_and_rows_without_what_was_seen_do_not_count(
         await happen(at.kept, 250, 300, features={})
         await happen(at.kept, 300, 350, ml_probability=None)
         await watch.review("main", CHAMPION)
-        assert (await watch.sentence("main", CHAMPION)).startswith("no look yet, 150 of 200")
+        assert (await watch.sentence("main", CHAMPION)).endswith("200 crossovers, 150 so far")
 
     assert eyes.given == []
 
@@ -152,7 +152,7 @@ async def test_confirmed_drift_takes_the_weight_once_and_none_is_given_until_a_n
     assert "The market is no longer what first learned: entry_adx on 500 rows" in alerts[0].detail
     assert "/retrain" in answer.missing[0]
     assert standing[0] == "Trained 0 days ago"
-    assert standing[1] == "Drift: entry_adx on 500 rows; 500 of 600 crossovers until the next look"
+    assert standing[1] == "Drift: entry_adx on 500 rows; next look at 600 crossovers, 500 so far"
     assert "the first look is at 50 outcomes" in after.missing
 
 
