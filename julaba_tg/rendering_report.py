@@ -19,7 +19,8 @@ def report(view: ReportView) -> Card:
     mine = [m for m in found.shown if m.period != "bootstrap"]
     start = [m for m in found.shown if m.period == "bootstrap"]
     due = "" if mine[0].due else f", measured after {found.period}"
-    causes = [f"{m.name}: {_cause(m)}" for m in found.shown if m.state not in ("good", "unknown") and m.cause]
+    why = (f"{m.name}: {_cause(m)}" for m in found.shown if m.state not in ("good", "unknown") and m.cause)
+    causes = list(dict.fromkeys(why))  # the model's accuracy stands in two periods, for one reason
     return card(
         f"📋 {found.headline}",
         f"Day {found.days:.0f}{due}",

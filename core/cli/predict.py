@@ -87,7 +87,8 @@ def _text(signal: str, open_time: int, found: Prediction, opinion: ModelOpinion)
     width = max((len(line.label) for line in shown), default=0)
     rows = [
         f"{signal}, candle of {iso(open_time)}: win probability {found.probability:.0%} "
-        f"(wins among its samples: {opinion.average:.0%}), {opinion.confidence}, {opinion.recommendation}",
+        f"(wins among its samples, newer ones counting more: {opinion.average:.0%}), {opinion.confidence}, "
+        f"{opinion.recommendation}",
         f"model {found.model_id}, from {probability_of(base_of(found.contributions) or 0.0):.0%} before it has seen "
         "anything; what moved it most, in log-odds (+ speaks for a win):",
         *(f"  {line.label:<{width}}  {share_words(line.share)}" for line in shown),

@@ -69,7 +69,8 @@ def _line(axes: Axes, metric: Metric, row: int) -> None:
         axes.plot([_BAR + at * scale] * 2, [middle - 0.28, middle + 0.28], color=tone, linewidth=2, linestyle=style)
     axes.text(_RIGHT + 0.02, middle - 0.13, metric.shown, color=TEXT, fontsize=NORMAL, va="center", fontweight="bold")
     word = {"flag": "red flag", "good": "on target", "short": "below target"}.get(metric.state, metric.state)
-    word = "above the limit" if metric.key == "drawdown" and metric.state == "short" else word
+    if metric.state == "short" and metric.key in ("drawdown", "rejections"):
+        word = "above the limit" if metric.key == "drawdown" else "outside the band"
     axes.text(_RIGHT + 0.02, middle + 0.24, word, color=color, fontsize=SMALL - 1, va="center")
 
 

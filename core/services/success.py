@@ -57,12 +57,15 @@ class Report:
 
     @property
     def headline(self) -> str:
-        """``2 weeks: 1 of 4 on target, no red flag``."""
+        """``2 weeks: 1 of 4 on target, no red flag``; flags of the bootstrap are counted apart."""
         mine = [m for m in self.metrics if m.period == self.period]
         good = sum(m.state == "good" for m in mine)
-        raised = len(self.flags)
+        raised = sum(m.raised for m in mine)
+        before = len(self.flags) - raised
         told = f"{raised} red flag{'' if raised == 1 else 's'}" if raised else "no red flag"
-        return f"{self.period}: {good} of {len(mine)} on target, {told}"
+        return (
+            f"{self.period}: {good} of {len(mine)} on target, {told}{f', {before} at the bootstrap' if before else ''}"
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {

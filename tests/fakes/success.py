@@ -67,6 +67,13 @@ def report(now: datetime, picture: bytes) -> ReportView:
     return ReportView(report_of(facts, stock(now), Settings(), METRICS), picture)
 
 
+def bad_model(now: datetime) -> ReportView:
+    """Twenty days old, with a model that is wrong more often than right."""
+    young = now - timedelta(days=20)
+    facts = Facts([], [], [(to_ms(young), 10_000.0)], [], [])
+    return ReportView(report_of(facts, stock(now, 0), Settings(), METRICS | {"accuracy": 0.39}), None)
+
+
 def first_days(now: datetime) -> ReportView:
     """Five days old."""
     young = now - timedelta(days=5)

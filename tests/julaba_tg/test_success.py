@@ -38,12 +38,21 @@ async def test_everybody_may_see_the_report_with_its_picture(chat: World, user: 
     answer = await chat.ask("/report", user)
 
     lines = answer.text.splitlines()
-    assert lines[0] == "📋 4 weeks: 2 of 5 on target, 2 red flags"
+    assert lines[0] == "📋 4 weeks: 2 of 5 on target, 1 red flag, 1 at the bootstrap"
     assert lines[1] == "Day 35"
     assert "🚩 deepest drawdown 23.0% (< 15%) → same" in lines
     assert "🔵 live outcomes 21 (150+) · out of reach" in answer.text
     assert "the filters leave 21; 13 expected at 0.36 a day" in answer.text
     assert answer.media is not None
+
+
+async def test_a_cause_that_stands_behind_two_lines_is_told_once(chat: World) -> None:
+    chat.desk.report_view = success.bad_model(NOON)
+
+    answer = await chat.ask("/report")
+
+    assert answer.text.count("🚩 model accuracy (backtest) 39%") == 2
+    assert answer.text.count("model accuracy (backtest): on 300 unseen signals") == 1
 
 
 async def test_before_the_first_candle_there_is_no_report(chat: World) -> None:
