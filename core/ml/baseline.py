@@ -48,7 +48,7 @@ class AgainstBaseline:
             return f"{found}: too few days to tell it from chance"
         interval = f"(gain {self.low:+.4f} to {self.high:+.4f})"
         if self.low > 0:
-            return f"{found} {interval}: they are worth their trees"
+            return f"{found} {interval}: better than {other}, which may be no good itself"
         if self.high < 0:
             return f"{found} {interval}: {other} does better; `ml.model: logistic` takes it"
         return f"{found} {interval}: no difference that could not be chance"
