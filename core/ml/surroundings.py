@@ -8,7 +8,7 @@ more than ``LOOK_BACK`` candles old, so that the live loop, which keeps few, see
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -71,12 +71,25 @@ class Scene:
     peers: tuple[Pair, ...]
     btc: Pair
     max_gap: int
+    _returns: dict[bytes, FloatArray] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, candles: Iterable[Candles], peers: Iterable[Pair], btc: Pair, max_gap: int) -> Scene:
         """From each pair's candles, of which only times and closes are kept."""
         tracks = {c.pair: Track.of(c, max_gap) for c in candles if len(c)}
         return cls(tracks, tuple(sorted(set(peers) & set(tracks))), btc, max_gap)
+
+    def day_returns(self, times: IntArray) -> FloatArray:
+        """Each peer's ratio of closes over the last day at these open times, ``[peers, n]``; NaN where unknown.
+
+        The last answer is kept: live, all candidates of a close ask for the same moment.
+        """
+        key = times.tobytes()
+        if key not in self._returns:
+            self._returns.clear()
+            found = [_day_return(self.tracks[pair], self.tracks[pair].find(times)) for pair in self.peers]
+            self._returns[key] = np.array(found).reshape(len(self.peers), len(times))
+        return self._returns[key]
 
 
 def scene_of(candles: Iterable[Candles], tested: Iterable[Pair], settings: Settings) -> Scene:
@@ -206,14 +219,10 @@ class _Rows:
     def _rank(self, row: IntArray) -> FloatArray:
         """The share of the other pairs that the last day's move is ahead of, in the trade's direction; ties half."""
         own = _day_return(self.own, row)
-        below, known = np.zeros(len(row)), np.zeros(len(row))
-        for pair in self.scene.peers:
-            if pair == self.candles.pair:
-                continue
-            track = self.scene.tracks[pair]
-            other = _day_return(track, track.find(self.times))
-            known += ~np.isnan(other)
-            below += (other < own) + 0.5 * (other == own)
+        others = [n for n, pair in enumerate(self.scene.peers) if pair != self.candles.pair]
+        other = self.scene.day_returns(self.times)[others]
+        known = (~np.isnan(other)).sum(axis=0).astype(np.float64)
+        below = ((other < own) + 0.5 * (other == own)).sum(axis=0)
         rank = _ratio(np.where(known >= _FEWEST_OTHERS, below, np.nan), known)
         rank[np.isnan(own)] = np.nan
         return np.where(self.sign > 0, rank, 1 - rank)

@@ -225,7 +225,8 @@ class TradingLoop:
         found = [c for c in (self._propose(pair, time) for pair in pairs) if c is not None]
         together = [c.pair for c in found if c.is_signal]
         choices = {c.pair: self._variants(c) for c in found}
-        gathered = await asyncio.gather(*(self._gather(candidate, together) for candidate in found))
+        features = self._features(found)
+        gathered = await asyncio.gather(*(self._gather(c, together, features.get(c.pair, {})) for c in found))
         async with self.changing:
             # Decided when the opinions are in: a pause or a switch pressed meanwhile counts, and so does the time.
             proposals = [
@@ -309,7 +310,7 @@ class TradingLoop:
             layers=self._layers,
         )
 
-    async def _gather(self, candidate: Candidate, together: Sequence[Pair]) -> Proposal:
+    async def _gather(self, candidate: Candidate, together: Sequence[Pair], features: Mapping[str, float]) -> Proposal:
         """All that the decision needs from outside the book, asked for at the same time.
 
         ``together``: the pairs with a signal at this candle, each of which may be a position when the next is decided.
@@ -319,7 +320,6 @@ class TradingLoop:
         if not self._layers:
             return Proposal(candidate, Opinions(), filters.Facts(), stance)
         wanted = candidate.is_signal and not stale and stance.enabled
-        features = self._features(candidate)
         model, gemini, facts = await asyncio.gather(
             self._ask_model(candidate, features, stale),
             self._ask_gemini(candidate, wanted),
@@ -334,12 +334,14 @@ class TradingLoop:
         )
         return Proposal(candidate, opinions, facts, stance, stale, features=features)
 
-    def _features(self, candidate: Candidate) -> dict[str, float]:
-        """All that a model can see of a candidate at its close."""
-        windows = [h.candles.between(None, candidate.close_time) for h in self.memory.histories.values()]
+    def _features(self, found: Sequence[Candidate]) -> dict[Pair, dict[str, float]]:
+        """All that a model can see of the candidates of one close."""
+        if not found or not self._layers:
+            return {}
+        windows = [h.candles.between(None, found[0].close_time) for h in self.memory.histories.values()]
         scene = scene_of(windows, self._settings.traded, self._settings)
-        own = self.memory.histories[candidate.pair].candles
-        return features_of(candidate.snapshot, own, candidate.direction, scene)
+        own = self.memory.windows
+        return {c.pair: features_of(c.snapshot, own[c.pair], c.direction, scene) for c in found}
 
     async def _ask_model(self, candidate: Candidate, features: Mapping[str, float], stale: bool) -> ModelOpinion | str:
         """Asked for every candidate in time: a prediction is evidence only when it is older than its outcome."""
