@@ -52,8 +52,9 @@ class Side:
 class Score:
     """What closed outcomes say at a look. ``base`` is the win rate, ``skill`` of Brier against it, 95% interval.
 
-    ``skill_high`` of the 95% interval is shown; ``bound`` is the upper bound at the look's own error, and below 0 it is
-    worse than the base rate. ``difference``: mean net R of approved less refused.
+    That interval is shown; judged is by one-sided bounds at the look's own error: ``bound``, the upper one, below 0 is
+    worse than the base rate, ``floor``, the lower one, above 0 is better. ``difference``: mean net R of approved less
+    refused.
     """
 
     look: Glance
@@ -65,6 +66,7 @@ class Score:
     skill_low: float | None
     skill_high: float | None
     bound: float | None
+    floor: float | None
     approved: Side
     refused: Side
     difference: float | None
@@ -136,7 +138,7 @@ class Scoreboard:
             return f"On {score.look.n} closed opinions nothing can be told: too few separate days, or one outcome only."
         if score.worse:
             return f"Its confidence is worse than always saying {score.base:.0%}, beyond chance."
-        if score.skill_low is not None and score.skill_low > 0:
+        if score.floor is not None and score.floor > 0:
             return f"Its confidence tells more than always saying {score.base:.0%}."
         return f"Its confidence cannot be told from always saying {score.base:.0%}."
 
@@ -224,6 +226,7 @@ def _score(signals: Sequence[Lived], look: Glance) -> Score:
         skill_low=low,
         skill_high=high,
         bound=None if values is None else _upper(values, outcomes, look.error),
+        floor=None if values is None else mean_low(values, outcomes.clusters, look.error),
         approved=_side(outcomes, approved),
         refused=_side(outcomes, ~approved),
         difference=None if apart is None else apart.value,

@@ -90,6 +90,18 @@ def test_a_confidence_that_knows_is_praised() -> None:
     assert found.conclusion.startswith("Its confidence tells more than always saying ")
 
 
+def test_praise_too_waits_for_the_looks_own_error_however_sure_the_interval_shown_looks() -> None:
+    right = [i % 20 < 13 for i in range(200)]  # 65% of the opinions lean the right way
+    said = [0.5 if (g > 0) == r else 0.3 for g, r in zip(outcomes(200, 2), right, strict=True)]
+    found = board([signal(i, g, gemini=(True, said[i - 1])) for i, g in enumerate(outcomes(200, 2), 1)])
+
+    assert (score := found.score) is not None
+    assert score.skill_low is not None
+    assert score.floor is not None
+    assert score.floor < 0 < score.skill_low
+    assert found.conclusion.startswith("Its confidence cannot be told from always saying ")
+
+
 def test_the_base_rate_has_not_seen_the_outcome_it_is_to_tell() -> None:
     rows = [signal(i, 1.0 if i % 2 else -1.0, gemini=(True, 0.5)) for i in range(50)]
     found = board(rows)
