@@ -76,9 +76,12 @@ class ModelFiles:
         if not path.exists():
             return None
         try:
-            return str(json.loads(self._read(path))["model_id"])
+            model_id = str(json.loads(self._read(path))["model_id"])
         except (ValueError, KeyError, TypeError) as error:
             raise ModelError(f"{path} is damaged; {_ADVICE}") from error
+        if not _ID.match(model_id):
+            raise ModelError(f"{path} names no model; {_ADVICE}")
+        return model_id
 
     def champion(self) -> Champion | None:
         """The champion, checked against its manifest, its pointer and its export. Raises ModelError."""
@@ -168,8 +171,9 @@ class ModelFiles:
     def manifest(self, model_id: str) -> Manifest:
         """A saved model's manifest. Raises ModelError naming the file and what to do."""
         path = self._manifest(model_id)
+        content = self._read(path)
         try:
-            manifest = Manifest.from_json(self._read(path))
+            manifest = Manifest.from_json(content)
         except ModelError as error:
             raise ModelError(f"{error} ({path.name}); {_ADVICE}") from error
         if manifest.model_id != model_id:
@@ -219,7 +223,7 @@ class ModelFiles:
         try:
             return path.read_bytes()
         except OSError as error:
-            raise ModelError(f"{path} cannot be read ({error.strerror})") from error
+            raise ModelError(f"{path} cannot be read ({error.strerror}); {_ADVICE}") from error
 
     def _write(self, path: Path, content: bytes) -> None:
         part = path.with_name(f".{path.name}.part")

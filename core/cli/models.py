@@ -14,6 +14,11 @@ from core.domain.candles import iso, to_ms
 from core.errors import StoreError, UsageError
 from core.services.registry import ModelEntry, ModelList, Reign
 
+_NOBODY = (
+    "there is no champion: models/champion.json is missing or damaged, or names a model that is not here; restore it "
+    "from a backup or train again (`julaba train`)"
+)
+
 
 def models_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("verb", nargs="?", choices=("list", "show", "rollback"), default="list", help="default: list")
@@ -34,7 +39,7 @@ def models(args: argparse.Namespace, context: Context) -> int:
         return _rollback(args.yes, context)
     found = asyncio.run(_list(context))
     if args.verb == "show":
-        chosen = found.find(args.id)
+        chosen = _find(found, args.id)
         context.result(_entry(chosen), _one(found, chosen))
     else:
         context.result(
@@ -42,6 +47,13 @@ def models(args: argparse.Namespace, context: Context) -> int:
             _all(found, most),
         )
     return 0
+
+
+def _find(found: ModelList, model_id: str) -> ModelEntry:
+    try:
+        return found.find(model_id)
+    except UsageError as error:
+        raise UsageError(str(error).replace("/models lists", "`julaba models` lists")) from error
 
 
 async def _list(context: Context) -> ModelList:
@@ -94,10 +106,11 @@ def _all(found: ModelList, most: int) -> str:
                 iso(to_ms(m.trained_at))[:10] if m.trained_at else "-", m.parent or "-",
             )
         )  # fmt: skip
+    nobody = [] if any(m.model_id == found.champion for m in found.models) else [_NOBODY]
     back = f"a rollback goes back to {found.before}" if found.before else "there is nothing to roll back to"
     headings = ("model", "state", "kind", "features", "rows", "AUC", "95% interval", "trained", "parent")
     age = f"with a weight a champion may be at most {most} days old (ml.max_age_days)"
-    return "\n".join([*table(headings, rows), "", back, age])
+    return "\n".join([*table(headings, rows), "", *nobody, back, age])
 
 
 def _one(found: ModelList, m: ModelEntry) -> str:

@@ -157,6 +157,8 @@ def train_from_table(
     if takes_over:
         models.promote(model.model_id)
     why = f"it takes over: {found.sentence}" if takes_over and champion else found.sentence
+    if damage:
+        why = f"{damage}; {'this one takes its place' if takes_over else why}"
     return TrainingReport(
         model_id=model.model_id,
         champion=takes_over or found.same,
@@ -165,7 +167,7 @@ def train_from_table(
         walk_forward=walked,
         random_split=split,
         sentence=sentence,
-        takeover=f"{damage}; {why}" if damage else why,
+        takeover=why,
         comparison=found,
         baseline=trained.baseline,
         sizing=sizing.figures if sizing else None,
@@ -266,7 +268,8 @@ def _current(models: Models) -> tuple[Champion | None, str]:
     try:
         return models.champion(), ""
     except ModelError as error:
-        return None, f"the former champion could not be read ({error})"
+        what = str(error).partition("; ")[0]  # what to do about it has just been done
+        return None, f"the former champion could not be read ({what})"
 
 
 def _share(tell: Progress, first: float, last: float) -> Progress:

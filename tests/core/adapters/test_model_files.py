@@ -196,3 +196,9 @@ def test_a_file_beside_a_model_that_its_manifest_does_not_name_is_refused(tmp_pa
     with pytest.raises(ModelError, match="no name of a file"):
         files.save(payload, odd, {"../x.json": extras["sizing.json"]})
     assert files.ids() == ()
+
+
+def test_a_pointer_that_names_no_model_is_called_that_with_its_file_and_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "champion.json").write_text('{"model_id": "../../secret"}')
+    with pytest.raises(ModelError, match=r"champion\.json names no model; restore it from a backup or train again"):
+        ModelFiles(tmp_path).champion()

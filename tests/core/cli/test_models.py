@@ -48,6 +48,20 @@ def test_models_are_listed_and_one_is_shown_with_its_lineage(
     assert "a rollback goes back to first" in called(capsys, "models", "--data-dir", str(tmp_path))[1]
 
 
+@pytest.mark.parametrize("pointer", ["{", '{"model_id": "../../secret"}', '{"model_id": "gone"}'])
+def test_where_nobody_can_be_champion_the_list_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], pointer: str
+) -> None:
+    lived(tmp_path, "first")
+    assert "there is no champion" not in called(capsys, "models", "--data-dir", str(tmp_path))[1]
+    (tmp_path / "models" / "champion.json").write_text(pointer)
+
+    said = called(capsys, "models", "--data-dir", str(tmp_path))[1]
+
+    assert "there is no champion: models/champion.json is missing or damaged" in said
+    assert "`julaba train`" in said
+
+
 def test_a_rollback_says_what_it_would_do_and_with_yes_does_it_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -97,7 +111,7 @@ def test_where_no_bot_has_run_a_rollback_follows_the_parents(
     ("arguments", "sentence"),
     [
         (("show",), "which model?"),
-        (("show", "nothing"), "there is no model nothing"),
+        (("show", "nothing"), "there is no model nothing; `julaba models` lists them"),
         (("list", "first"), "takes no ID"),
         (("rollback", "first"), "takes no ID"),
         (("list", "--yes"), "--yes belongs to julaba models rollback"),
