@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.config import Ml
+from core.domain.candles import DAY_MS
 from core.errors import ModelError
 from core.ml.dataset import Dataset, from_table
 from core.ml.evaluation import PURGE_MS, Evaluation, known_before, random_split, walk_forward
@@ -29,6 +30,26 @@ def test_a_training_row_is_known_and_a_purge_older_than_the_slice(row: int, ever
     assert (rows.time[known] <= rows.time[row] - PURGE_MS).all()
     assert (rows.end_time[known] <= rows.time[row]).all()
     assert not known[row:].any()
+
+
+def test_a_row_that_is_still_open_teaches_nothing_however_long_ago_it_was_decided() -> None:
+    rows = data(90)
+    open_still = replace(rows, end_time=np.where(np.arange(90) == 10, rows.time[70], rows.end_time))
+
+    assert known_before(rows, 60)[10]
+    assert not known_before(open_still, 60)[10]
+    assert known_before(open_still, 70)[10]
+
+
+def test_the_base_rate_is_that_of_the_past_alone_weighted_as_the_model_sees_it() -> None:
+    rows = data(200)
+    found = walk_forward(rows, Ml(half_life_days=5.0))
+
+    for part in np.unique(found.fold):
+        first = found.rows[found.fold == part][0]
+        past = rows.take(known_before(rows, int(first)))
+        recency = 0.5 ** ((past.time.max() - past.time) / DAY_MS / 5.0)
+        np.testing.assert_allclose(found.base[found.fold == part], (recency * past.y).sum() / recency.sum())
 
 
 def test_changing_the_future_changes_no_earlier_prediction() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -267,3 +268,20 @@ def test_the_floors_can_be_shown_at_any_time() -> None:
 
 def _fields(prediction: ScoredPrediction) -> dict[str, Any]:
     return {name: getattr(prediction, name) for name in ScoredPrediction.__slots__}
+
+
+def test_a_look_takes_the_outcomes_in_the_order_of_closing_not_of_deciding() -> None:
+    rows = evidence(51, shift=1.0)
+    long_one = replace(rows[0], closed_at=rows[-1].closed_at + timedelta(days=1), source="shadow")
+    found = examine([long_one, *rows[1:]], 0, Gate(), NOW)
+
+    assert found == examine(rows[1:], 0, Gate(), NOW)
+    assert found.trades == 50
+
+
+def test_an_accuracy_of_exactly_what_is_asked_is_not_more_than_it() -> None:
+    rows = [replace(p, outcome=0, probability=0.2 if i < 55 else 0.8) for i, p in enumerate(evidence(100))]
+    accuracy = {c.name: c for c in examine(rows, 1, Gate(), NOW).conditions}["accuracy"]
+
+    assert accuracy.number == 0.55
+    assert not accuracy.met

@@ -63,6 +63,16 @@ def test_doubling_every_row_within_its_cluster_narrows_nothing() -> None:
     assert naive.spreads[0][0] < 0.8 * twice.spreads[0][0]
 
 
+def test_a_perfect_order_on_few_rows_is_no_less_doubtful_than_guessing_on_as_many() -> None:
+    outcome = np.repeat([0, 1], [30, 20])
+    found = auc(np.linspace(0.1, 0.9, 50), outcome, own_clusters(50))
+
+    assert found is not None
+    assert found.value == 1.0
+    error, _ = found.spreads[0]
+    assert error == pytest.approx(math.sqrt(51 / (12 * 20 * 30)))  # Mann and Whitney's, where DeLong's would be 0
+
+
 def test_clusters_are_utc_days_and_longer_blocks_where_outcomes_last_long() -> None:
     start = np.arange(100, dtype=np.int64) * 6 * HOUR
     short, long = clusterings(start, start + HOUR), clusterings(start, start + 25 * HOUR)
