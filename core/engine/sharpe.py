@@ -15,6 +15,7 @@ from statistics import NormalDist
 import numpy as np
 
 from core.domain.candles import FloatArray, IntArray
+from core.engine.ranks import spearman
 
 EULER = 0.5772156649015329  # the Euler-Mascheroni constant
 
@@ -168,22 +169,9 @@ def deflated_sharpe(moments: SharpeMoments, trials: Trials) -> FloatArray:
     )
 
 
-def ranks(values: FloatArray) -> FloatArray:
-    """Ranks 0..n-1, the mean rank for equals."""
-    order = np.argsort(values, kind="stable")
-    out = np.empty(len(values))
-    out[order] = np.arange(len(values), dtype=np.float64)
-    _, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
-    means: FloatArray = (np.bincount(group, out) / sizes)[group]
-    return means
-
-
 def rank_correlation(one: FloatArray, other: FloatArray) -> float | None:
     """Spearman's, over the places where both are numbers; None for fewer than three or without any difference."""
     both: IntArray = np.flatnonzero(np.isfinite(one) & np.isfinite(other))
     if len(both) < 3:
         return None
-    first, second = ranks(one[both]), ranks(other[both])
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
-        return None
-    return float(np.corrcoef(first, second)[0, 1])
+    return spearman(one[both], other[both])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.domain.candles import DAY_MS, FloatArray, IntArray
-from core.ml.ranks import mid_ranks
+from core.engine.ranks import mid_ranks
 
 MIN_RECENT = 200
 """Recent rows that a look asks for."""

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.domain.candles import BoolArray, FloatArray, IntArray
+from core.engine.ranks import mid_ranks
 from core.ml.differences import Difference, difference, mean_interval
 from core.ml.intervals import MIN_DF, Auc, auc, brier, brier_skill, bundles, clusterings, student_quantile
-from core.ml.ranks import mid_ranks
 
 ERROR = 0.05
 """Of every interval, both sides together."""

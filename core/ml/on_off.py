@@ -20,7 +20,7 @@ from core.ml.differences import difference
 from core.ml.evaluation import Evaluation
 from core.ml.intervals import clusterings
 from core.ml.measures import ERROR
-from core.ml.prediction import RECENT
+from core.ml.prediction import RECENT, percentile_of
 
 WEIGHT = 0.5
 """The influence at which "model on" is shown."""
@@ -89,17 +89,16 @@ def on_off(dataset: Dataset, found: Evaluation, settings: Ml) -> OnOff | None:
 
 
 def ranks(probability: FloatArray, fold: IntArray, time: IntArray) -> FloatArray:
-    """Each prediction's rank among the last 200 of the same model that were decided earlier; 0.5 for the first.
+    """Each prediction's rank (``percentile_of``) among the last 200 of the same model that were decided earlier.
 
-    Arrays in time order. Ties count half, as ``prediction.percentile_of`` has it.
+    Arrays in time order.
     """
     found = np.full(len(probability), 0.5)
     for i in range(len(probability)):
         first = int(np.searchsorted(fold, fold[i]))
         last = first + int(np.searchsorted(time[first:i], time[i]))
         recent = probability[max(first, last - RECENT) : last]
-        if len(recent):
-            found[i] = ((recent < probability[i]).sum() + 0.5 * (recent == probability[i]).sum()) / len(recent)
+        found[i] = percentile_of(float(probability[i]), recent.tolist())
     return found
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.domain.candles import FloatArray, IntArray
+from core.engine.ranks import spearman
 from core.ml.intervals import MIN_DF, bundles, student_quantile
 
 
@@ -34,30 +35,15 @@ def rank_correlation(first: FloatArray, second: FloatArray, clusters: tuple[IntA
     below that of independent rows without any relation, ``1 / sqrt(n - 1)``, for a jackknife's own shrinks just when
     the correlation is large by luck.
     """
-    value = _spearman(first, second)
+    value = spearman(first, second)
     if value is None:
         return None
     spreads = []
     for labels in clusters:
         label, sizes, df = bundles(labels)
         if df >= MIN_DF:
-            left = np.array([_spearman(first[label != g], second[label != g]) or 0.0 for g in range(len(sizes))])
+            left = np.array([spearman(first[label != g], second[label != g]) or 0.0 for g in range(len(sizes))])
             variance = float(np.square(left - left.mean()).sum()) * (len(sizes) - 1) / len(sizes)
             spreads.append((math.sqrt(max(variance, 1 / (len(first) - 1))), df))
     # As everywhere: where one way of clustering has too few clusters, nothing can be said of the width.
     return RankCorrelation(value, tuple(spreads) if len(spreads) == len(clusters) else ())
-
-
-def mid_ranks(values: FloatArray) -> FloatArray:
-    """The rank of each value, 1 the smallest; equal values share the middle of their ranks."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[place], dtype=np.float64)
-
-
-def _spearman(first: FloatArray, second: FloatArray) -> float | None:
-    if len(first) < 2:
-        return None
-    one, two = mid_ranks(first), mid_ranks(second)
-    one, two = one - one.mean(), two - two.mean()
-    spread = math.sqrt(float(one @ one) * float(two @ two))
-    return float(one @ two) / spread if spread > 0 else None

@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING
 
 from core.domain.candles import DAY_MS, iso
 from core.reports.canvas import (
+    DASHED,
     DOWN,
     FAINT,
     FAST,
-    GRID,
     NORMAL,
     PANEL,
     SLOW,
     SMALL,
     TEXT,
     UP,
-    Box,
     empty_figure,
-    panel,
     png,
+    row_panel,
 )
 
 if TYPE_CHECKING:
@@ -49,11 +48,11 @@ def audit_chart(audit: Audit) -> bytes:
         fontsize=NORMAL,
         va="center",
     )
-    _kills(_axes(figure, (0.235, _BOTTOM, 0.215, _HEIGHT), len(shown)), shown, audit.candidates)
+    _kills(row_panel(figure, (0.235, _BOTTOM, 0.215, _HEIGHT), len(shown)), shown, audit.candidates)
     low, high = _reach(shown)
     boxes = ((0.475, "earlier", audit.start_ms, audit.middle_ms), (0.735, "later", audit.middle_ms, audit.end_ms))
     for left, name, start, end in boxes:
-        axes = _axes(figure, (left, _BOTTOM, 0.245, _HEIGHT), len(shown))
+        axes = row_panel(figure, (left, _BOTTOM, 0.245, _HEIGHT), len(shown))
         axes.set_xlim(low, high)
         _worths(axes, shown, name)
         middle = left + 0.1225
@@ -69,15 +68,6 @@ def audit_chart(audit: Audit) -> bytes:
     words = "\n".join(textwrap.wrap(audit.conclusion, 86))
     figure.text(0.035, 0.068, words, color=TEXT, fontsize=NORMAL - 1, va="top", linespacing=1.35)
     return png(figure)
-
-
-def _axes(figure: Figure, box: Box, rows: int) -> Axes:
-    axes = panel(figure, box)
-    axes.set_ylim(rows - 0.5, -0.5)
-    axes.set_yticks([])
-    for row in range(1, rows):
-        axes.axhline(row - 0.5, color=GRID, linewidth=0.8)
-    return axes
 
 
 def _label(figure: Figure, each: FilterAudit, height: float) -> None:
@@ -104,7 +94,7 @@ def _kills(axes: Axes, shown: list[FilterAudit], candidates: int) -> None:
 
 
 def _worths(axes: Axes, shown: list[FilterAudit], period: str) -> None:
-    axes.axvline(0, color=FAINT, linewidth=1.2, linestyle=(0, (4, 4)))
+    axes.axvline(0, color=FAINT, linewidth=1.2, linestyle=DASHED)
     for row, each in enumerate(shown):
         worth = each.earlier if period == "earlier" else each.later
         color = SLOW if each.in_force else FAST

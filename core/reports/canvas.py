@@ -17,6 +17,9 @@ GROUND, PANEL, GRID, TEXT, FAINT = "#0e1218", "#141a22", "#222b36", "#e8edf3", "
 UP, DOWN, FAST, SLOW, ENTRY = "#2fbf8a", "#f0616d", "#f5b942", "#5aa9f7", "#c9d3df"
 SMALL, NORMAL, LARGE = 12, 14, 18
 
+DASHED = (0, (4, 4))
+"""A line that is no measurement: zero, a median, a limit."""
+
 Box = tuple[float, float, float, float]
 """Left, bottom, width and height as shares of the figure."""
 
@@ -45,6 +48,16 @@ def panel(figure: Figure, box: Box, pad: float = 6) -> Axes:
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.tick_params(colors=FAINT, labelsize=SMALL, length=0, pad=pad)
+    return axes
+
+
+def row_panel(figure: Figure, box: Box, rows: int) -> Axes:
+    """A panel of ``rows`` lines, row 0 on top at height 0, with a thin line between them."""
+    axes = panel(figure, box)
+    axes.set_ylim(rows - 0.5, -0.5)
+    axes.set_yticks([])
+    for row in range(1, rows):
+        axes.axhline(row - 0.5, color=GRID, linewidth=0.8)
     return axes
 
 

@@ -12,6 +12,7 @@ from core.domain.candles import HOUR_MS, Candles, FloatArray, IntArray, to_datet
 from core.domain.trading import TARGET_R, Leg, Levels
 from core.engine.windows import rolling_mean
 from core.reports.canvas import (
+    DASHED,
     DOWN,
     ENTRY,
     FAINT,
@@ -137,7 +138,7 @@ def equity_chart(
         tags.append((float(benchmark[-1]), _amount(float(benchmark[-1])), FAINT))
     curve_axes.plot(moments, values, color=color, linewidth=2.2, drawstyle="steps-post", label="account")
     curve_axes.fill_between(moments, values, start, color=color, alpha=0.14, step="post", linewidth=0)
-    curve_axes.axhline(start, color=FAINT, linewidth=1, linestyle=(0, (4, 4)))
+    curve_axes.axhline(start, color=FAINT, linewidth=1, linestyle=DASHED)
     if benchmark is not None:
         curve_axes.legend(loc="upper left", frameon=False, fontsize=SMALL, labelcolor=FAINT, ncols=2, handlelength=1.4)
     room = (high - low or abs(high) or 1) * 0.08

@@ -10,6 +10,7 @@ import numpy as np
 
 from core.domain.candles import FloatArray
 from core.reports.canvas import (
+    DASHED,
     DOWN,
     ENTRY,
     FAINT,
@@ -103,7 +104,7 @@ def _fan(axes: Axes, block: Chance) -> None:
     for lower, upper, alpha in ((0, 4, 0.16), (1, 3, 0.28)):
         axes.fill_between(x, percent[lower], percent[upper], color=color, alpha=alpha, linewidth=0)
     axes.plot(x, percent[2], color=color, linewidth=2.4)
-    axes.axhline(0, color=FAINT, linewidth=1, linestyle=(0, (4, 4)))
+    axes.axhline(0, color=FAINT, linewidth=1, linestyle=DASHED)
     axes.set_xlim(0, max(1, len(x) - 1))
     room = float(percent.max() - percent.min() or 1) * 0.06
     bottom, ceiling = float(percent.min()) - room, float(percent.max()) + room

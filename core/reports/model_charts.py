@@ -15,6 +15,7 @@ from core.ml.measures import Bucket
 from core.ml.on_off import OnOff, Switched
 from core.ml.slices import Slices
 from core.reports.canvas import (
+    DASHED,
     DOWN,
     FAINT,
     FAST,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 MOST_FEATURES = 18
 
 _HEIGHT, _TITLE_AT = 6.75, 0.945  # 1080 x 810 points
-_DASHED = (0, (4, 4))
 _ROW = 0.36  # inches
 _TINY = 0.05  # thousandths of squared error: not to be seen
 _COLORS = {"off": FAINT, "on": FAST, "half": SLOW}
@@ -62,7 +62,7 @@ def calibration_chart(
     figure = empty_figure(title, _HEIGHT, _TITLE_AT)
     bottom = 0.13 if probability is None else 0.28
     axes = panel(figure, (0.11, bottom, 0.84, 0.90 - bottom))
-    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1.4, linestyle=_DASHED)
+    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1.4, linestyle=DASHED)
     axes.text(0.02, 0.97, "on the line it means what it says", color=FAINT, fontsize=SMALL, va="top")
     if base_rate is not None:
         axes.axhline(base_rate, color=FAST, linewidth=1.2)
@@ -143,7 +143,7 @@ def importance_chart(importance: Sequence[Importance], title: str) -> bytes:
         color = _side(low or 0.0, high or 0.0, 0.0) if seen else FAINT
         _whisker(worth, row, 1000 * each.worth, low, high, color)
     use.set_xlim(0, max(*(each.use for each in shown), 1e-6, 0.0) * 1.08)
-    worth.axvline(0, color=FAINT, linewidth=1.2, linestyle=_DASHED, zorder=1)
+    worth.axvline(0, color=FAINT, linewidth=1.2, linestyle=DASHED, zorder=1)
     worth.margins(x=0.08)
     for axes in (use, worth):
         axes.locator_params(axis="x", nbins=4)
@@ -175,7 +175,7 @@ def on_off_chart(found: OnOff, title: str) -> bytes:
     figure.text(0.035, 0.90, words, color=FAINT, fontsize=NORMAL, va="center")
     axes = panel(figure, (0.085, 0.30, 0.88, 0.565))
     axes.grid(color=GRID, linewidth=1)
-    axes.axhline(0, color=FAINT, linewidth=1, linestyle=_DASHED)
+    axes.axhline(0, color=FAINT, linewidth=1, linestyle=DASHED)
     time = found.closed.astype("datetime64[ms]")
     for rule in found.rules:
         width = 1.8 if rule.name == "off" else 2.6
@@ -234,7 +234,7 @@ def forest_chart(title: str, rows: Sequence[Row], note: str) -> bytes:
     bottom, tall = foot / height, _ROW * len(rows) / height
     left = min(0.5, 0.06 + 0.0125 * max(len(row.label) for row in rows))
     axes = _rows(figure, (left + 0.09, bottom, 0.69 - left, tall), len(rows))
-    axes.axvline(0.5, color=FAINT, linewidth=1.2, linestyle=_DASHED, zorder=1)
+    axes.axvline(0.5, color=FAINT, linewidth=1.2, linestyle=DASHED, zorder=1)
     low, high = _reach(rows)
     axes.set_xlim(low, high)
     axes.locator_params(axis="x", nbins=5)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from core.reports.canvas import (
+    DASHED,
     DOWN,
     FAINT,
     FAST,
@@ -49,7 +50,7 @@ def _taken(axes: Axes, found: Dial) -> None:
     axes.set_ylim(-20, 118)
     axes.set_yticks([0, 50, 100], ["0%", "50%", "100%"])
     half = 50 * at_zero / max(1, found.signals)
-    axes.axhline(half, color=DOWN, linewidth=1, linestyle=(0, (4, 4)), zorder=1)
+    axes.axhline(half, color=DOWN, linewidth=1, linestyle=DASHED, zorder=1)
     axes.text(0.012, half - 2, "half of weight 0", color=DOWN, fontsize=SMALL, ha="left", va="top")
     _frame(axes, found, "signals taken")
     _legend(axes, found)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from core.domain.candles import DAY_MS, to_ms
 from core.ml.forecast import TAIL, Forecast
-from core.reports.canvas import DOWN, FAINT, FAST, GRID, NORMAL, SLOW, SMALL, TEXT, UP, empty_figure, panel, png
+from core.reports.canvas import DASHED, DOWN, FAINT, FAST, GRID, NORMAL, SLOW, SMALL, TEXT, UP, empty_figure, panel, png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +39,7 @@ def samples_chart(forecast: Forecast, closed: Sequence[int], began: datetime | N
     top = _draw_fan(axes, forecast, ahead)
     times = [_day(first), *(ms / DAY_MS for ms in closed), _day(now)]
     axes.step(times, [0, *range(1, len(closed) + 1), len(closed)], where="post", color=UP, linewidth=2.6, zorder=3)
-    axes.axvline(_day(now), color=FAINT, linewidth=1, linestyle=(0, (4, 4)))
+    axes.axvline(_day(now), color=FAINT, linewidth=1, linestyle=DASHED)
     room = (_day(end) - _day(first)) * 0.02
     axes.set_xlim(_day(first) - room, _day(end) + room)
     axes.set_ylim(0, max(top, 55.0) * 1.06)

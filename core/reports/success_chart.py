@@ -9,7 +9,7 @@ import numpy as np
 
 from core.domain.candles import DAY_MS
 from core.ml.success import Metric, State
-from core.reports.canvas import DOWN, FAINT, FAST, GRID, NORMAL, SLOW, SMALL, TEXT, UP, empty_figure, panel, png
+from core.reports.canvas import DASHED, DOWN, FAINT, FAST, GRID, NORMAL, SLOW, SMALL, TEXT, UP, empty_figure, panel, png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,7 +86,7 @@ def _equity(figure: Figure, equity: Sequence[tuple[int, float]], height: float) 
         whole = np.array([value for _, value in equity])
         fall = (1 - whole / np.maximum.accumulate(whole))[[*range(0, len(whole), step), -1]] * 100
         above.plot(days, values, color=UP if values[-1] >= values[0] else DOWN, linewidth=2)
-        above.axhline(values[0], color=FAINT, linewidth=1, linestyle=(0, (4, 4)))
+        above.axhline(values[0], color=FAINT, linewidth=1, linestyle=DASHED)
         below.fill_between(days, -fall, 0, color=DOWN, alpha=0.5, linewidth=0)
         below.set_ylim(-max(5.0, float(fall.max()) * 1.15), 0)
     for axes in (above, below):

@@ -6,6 +6,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from core.reports.canvas import (
+    DASHED,
     DOWN,
     ENTRY,
     FAINT,
@@ -20,6 +21,7 @@ from core.reports.canvas import (
     empty_figure,
     panel,
     png,
+    row_panel,
 )
 
 if TYPE_CHECKING:
@@ -48,10 +50,10 @@ def layers_chart(report: LayerReport) -> bytes:
     part = f"; figures of the first {report.look.n:,}" if report.look.n < report.outcomes else ""
     _say(figure, 1 - 0.76 / height, f"{report.outcomes:,} closed signals, {report.trades:,} of them trades{part}")
     box = (0.40, _FOOT / height, 0.56, _ROW * len(rows) / height)
-    axes = _rows(figure, box, len(rows))
+    axes = row_panel(figure, box, len(rows))
     low, high = _reach(rows)
     axes.set_xlim(low, high)
-    axes.axvline(0, color=FAINT, linewidth=1.2, linestyle=(0, (4, 4)))
+    axes.axvline(0, color=FAINT, linewidth=1.2, linestyle=DASHED)
     for row, layer in enumerate(rows):
         _forest(axes, layer, row, low, high)
         _label(figure, layer, box[1] + box[3] * (1 - (row + 0.5) / len(rows)))
@@ -63,15 +65,6 @@ def layers_chart(report: LayerReport) -> bytes:
 
 def _say(figure: Figure, height: float, words: str) -> None:
     figure.text(0.035, height, words, color=FAINT, fontsize=NORMAL, va="center", parse_math=False)
-
-
-def _rows(figure: Figure, box: Box, count: int) -> Axes:
-    axes = panel(figure, box)
-    axes.set_ylim(count - 0.5, -0.5)
-    axes.set_yticks([])
-    for row in range(1, count):
-        axes.axhline(row - 0.5, color=GRID, linewidth=0.8)
-    return axes
 
 
 def _reach(rows: tuple[LayerWorth, ...]) -> tuple[float, float]:
@@ -159,7 +152,7 @@ def _calibration(axes: Axes, score: Score) -> None:
     axes.set_xticks(ticks, [f"{t:.0%}" for t in ticks])
     axes.set_yticks(ticks, [f"{t:.0%}" for t in ticks])
     axes.grid(color=GRID, linewidth=0.8)
-    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1.4, linestyle=(0, (4, 4)))
+    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1.4, linestyle=DASHED)
     axes.axhline(score.base, color=ENTRY, linewidth=1.2, alpha=0.7)
     axes.text(0.012, score.base + 0.018, f"base rate {score.base:.0%}", color=ENTRY, fontsize=SMALL, va="bottom")
     for bucket in score.buckets:

@@ -19,7 +19,6 @@ from core.engine.sharpe import (
     expected_best_sharpe,
     probabilistic_sharpe,
     rank_correlation,
-    ranks,
     sharpe_moments,
 )
 
@@ -194,11 +193,6 @@ def test_more_trials_raise_the_bar_and_one_has_none() -> None:
     assert bars == sorted(bars)
     with pytest.raises(ValueError, match="trials"):
         expected_best_sharpe(0.01, 0)
-
-
-@given(st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=20))
-def test_ranks_are_those_of_another_library(values: list[float]) -> None:
-    np.testing.assert_allclose(ranks(np.array(values)), stats.rankdata(values) - 1)
 
 
 def test_the_rank_correlation_leaves_out_what_is_missing() -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.ml.ranks import mid_ranks, rank_correlation
+from core.engine.ranks import mid_ranks
+from core.ml.ranks import rank_correlation
 
 ALONE = (np.arange(200),)
 
