@@ -56,8 +56,9 @@ async def _still_good(stored: StoredApproval) -> str:
 class Kind:
     """One kind of question.
 
-    ``apply`` gives what a yes changes, from today's controls; it must be quick and touch nothing itself. ``outdated``
-    says in half a sentence why a yes can no longer count (the card is then withdrawn), empty where it can. ``after``
+    ``apply`` gives what a yes changes, from today's controls; it must be quick and touch nothing itself, and raises
+    OutdatedError for what has changed since ``outdated`` was asked. ``outdated`` says in half a sentence why a yes can
+    no longer count (the card is then withdrawn), empty where it can. ``after``
     is awaited once the answer is stored: for what no transaction can hold, such as files. It must be able to be done
     again at the next start. ``again`` says how to ask anew, such as ``/ml 0.25``.
     """
@@ -66,6 +67,10 @@ class Kind:
     outdated: Callable[[StoredApproval], Awaitable[str]] = _still_good
     after: Callable[[StoredApproval], Awaitable[None]] | None = None
     again: Callable[[StoredApproval], str] = _nothing_more
+
+
+class OutdatedError(UsageError):
+    """Raised by ``Kind.apply``: a yes can no longer count, for what its message says in half a sentence."""
 
 
 class Approvals:
@@ -153,19 +158,23 @@ class Approvals:
                 await self._end(stored, "expired", "nobody", now, "")
 
     async def _end(self, stored: StoredApproval, state: str, by: str, now: datetime, note: str) -> bool:
-        """Ends a card and applies what it grants; False where it had ended already, and nothing is changed."""
+        """Ends a card and applies what it grants; False where nothing is granted: it had ended, or is outdated."""
         event = ApprovalEnded(key=f"approval:{stored.approval_id}:ended", time=now, approval_id=stored.approval_id)
+        outdated = False
         async with self._loop.changing:
             granted = Granted()
             if state == "approved":
-                granted = self._kind(stored).apply(stored, self._loop.memory.controls)
+                try:
+                    granted = self._kind(stored).apply(stored, self._loop.memory.controls)
+                except OutdatedError as error:
+                    outdated, state, by, note = True, "withdrawn", "the bot", str(error)
             ended = await self._chat.answer(
                 stored.approval_id, state, by, to_ms(now), note, granted.controls, [event, *granted.events]
             )
             if ended and granted.controls is not None:
                 self._loop.memory.controls = granted.controls
         self._bell.ring()
-        return ended
+        return ended and not outdated
 
     def _kind(self, stored: StoredApproval) -> Kind:
         if stored.kind not in self.kinds:

@@ -55,6 +55,7 @@ class Engine:
     bell: Bell
     progress: Progress = lambda text, done: None
     reviews: tuple[Callable[[], Awaitable[None]], ...] = ()
+    _tried: Tried | None = None
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -64,28 +65,22 @@ class Engine:
     async def _upkeep(self) -> None:
         await self.live.ready.wait()
         await self._begin()
-        tried: Tried | None = None
         while True:
-            try:
-                await self.takeovers.follow()
-                await self.gatekeeper.review()
-                outcomes = await self.ledger.outcome_count()
-                if self._retraining_due(outcomes, tried):
-                    tried = Tried(outcomes, to_ms(self.clock.now()))
-                    await self._retrain()
-            except JulabaError as error:
-                log.warning("upkeep: %s", error)
-            except Exception:  # the edge of a loop: neither a review nor a training may end the trading
-                log.exception("upkeep failed")
-            await self._review()
+            # Each alone: a damaged model or a full disk must not keep the weight from being taken away.
+            for part in (self.takeovers.follow, self.gatekeeper.review, self._train_when_due, *self.reviews):
+                try:
+                    await part()
+                except JulabaError as error:
+                    log.warning("upkeep: %s", error)
+                except Exception:  # the edge of a loop: neither a review nor a training may end the trading
+                    log.exception("upkeep failed")
             await asyncio.sleep(UPKEEP_EVERY)
 
-    async def _review(self) -> None:
-        for review in self.reviews:
-            try:
-                await review()
-            except Exception:  # the edge of a loop: what one review cannot do must not keep the others from it
-                log.exception("a review failed")
+    async def _train_when_due(self) -> None:
+        outcomes = await self.ledger.outcome_count()
+        if self._retraining_due(outcomes, self._tried):
+            self._tried = Tried(outcomes, to_ms(self.clock.now()))
+            await self._retrain()
 
     async def _begin(self) -> None:
         try:

@@ -5,7 +5,9 @@ How a question is asked and answered is ``approvals``' matter; here is what a we
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -21,7 +23,7 @@ from core.ml.expiry import below_red_flag, expired
 from core.ml.gate import Condition, Look, ScoredPrediction, examine, floors, look_due, next_look
 from core.ml.preview import WeightCard, weight_card
 from core.ports import ChampionBook, ChatStore, Clock, Ledger, StoredApproval
-from core.services.approvals import Approvals, Granted, Kind, Question
+from core.services.approvals import Approvals, Granted, Kind, OutdatedError, Question
 from core.services.bus import Bell
 from core.services.champion import ChampionInfo
 from core.services.dial import last_signals
@@ -29,6 +31,8 @@ from core.services.drift_watch import DriftWatch
 from core.services.live_evaluation import evidence_of
 from core.services.loop import TradingLoop
 from core.services.views import Actor, ConditionView, WeightAnswer
+
+log = logging.getLogger(__name__)
 
 ITSELF = Actor(0, "Julaba", "operator")
 
@@ -60,8 +64,9 @@ class Gatekeeper:
         self._book = book
         self.approvals = approvals
         self._drift = drift
-        approvals.kinds["weight"] = Kind(_grant, self._outdated, again=lambda stored: f"/ml {stored.weight:g}")
+        approvals.kinds["weight"] = Kind(self._grant, self._outdated, again=lambda stored: f"/ml {stored.weight:g}")
         self._reviewed = -1  # live outcomes at the last review: nothing new, nothing to look at
+        self._looking, self._asking = asyncio.Lock(), asyncio.Lock()
 
     @property
     def _controls(self) -> Controls:
@@ -75,37 +80,63 @@ class Gatekeeper:
         return [_look_from_json(body) for body in await self._chat.looks(self._controls.line)]
 
     async def review(self) -> None:
-        """Takes the looks that are due, each once; takes the weight away where its ground is gone."""
-        await self.approvals.expire()
-        champion = self._champion()
+        """Takes the looks that are due, each once; takes the weight away where its ground is gone.
+
+        Each part stands alone: what one cannot do must not keep the others from it.
+        """
+        for part in (self.approvals.expire, self._look_for_drift, self._revoke_what_is_spent, self._take_looks):
+            try:
+                await part()
+            except Exception:  # the edge of a loop: a bad row or a refused disk must not keep a weight alive
+                log.exception("a part of the gate's review failed")
+
+    async def _look_for_drift(self) -> None:
         if self._drift is not None:
-            await self._drift.review(self._controls.line, champion)
+            await self._drift.review(self._controls.line, self._champion())
+
+    async def _revoke_what_is_spent(self) -> None:
+        champion = self._champion()
         if reason := self._other_champion(champion) or await self._spent(champion):
             await self.revoke(reason)
-        outcomes = await self._ledger.outcome_count()
-        if outcomes == self._reviewed:
-            return
-        evidence, looks = await self.evidence(), await self.looks()
-        before = len(looks)
-        while look_due(len(evidence), len(looks)) is not None:
-            look = examine(evidence, len(looks), self._settings.gate, self._clock.now())
-            body = json.dumps(asdict(look), default=str)
-            await self._chat.save_look(
-                self._controls.line, look.index, look.n, to_ms(look.looked_at), look.alpha, look.state, body
-            )
-            looks.append(look)
-            await self._after_look(look)
-        self._reviewed = outcomes
-        if len(looks) > before:
-            await self.offer()
+
+    async def _take_looks(self) -> None:
+        async with self._looking:  # a person may ask while the upkeep looks: what a look brings is done once
+            outcomes = await self._ledger.outcome_count()
+            if outcomes == self._reviewed:
+                return
+            evidence, looks = await self.evidence(), await self.looks()
+            while look_due(len(evidence), len(looks)) is not None:
+                look = examine(evidence, len(looks), self._settings.gate, self._clock.now())
+                body = json.dumps(asdict(look), default=str)
+                await self._chat.save_look(
+                    self._controls.line, look.index, look.n, to_ms(look.looked_at), look.alpha, look.state, body
+                )
+                looks.append(look)
+            if looks:
+                # Also where the look is an old one: a kill may have come between it and what it brings.
+                await self._after_look(looks[-1])
+                if not await self._has_offered(looks[-1]):
+                    await self.offer()
+            self._reviewed = outcomes
 
     async def offer(self) -> int | None:
         """Asks for the first weight by itself where the gate is ready and the model counts nothing: after a look, and
         after a change of champion. The approval's number; None where there is nothing to ask."""
+        looks, asked = await self.looks(), None
         steps = [step for step in self._settings.approvals.weight_steps if step > 0]
-        if not steps or self._controls.approved_weight > 0:
-            return None
-        return (await self.ask(min(steps), ITSELF)).approval_id
+        if steps and self._controls.approved_weight == 0:
+            asked = (await self.ask(min(steps), ITSELF)).approval_id
+        if looks:
+            # Stored last: a kill before this asks again, and a question that waits is never doubled.
+            name, look, now = self._offered_name(), looks[-1], to_ms(self._clock.now())
+            await self._chat.save_look(name, look.index, look.n, now, 0.0, "offered", json.dumps(look.index))
+        return asked
+
+    async def _has_offered(self, look: Look) -> bool:
+        return look.index in [json.loads(body) for body in await self._chat.looks(self._offered_name())]
+
+    def _offered_name(self) -> str:
+        return f"{self._controls.line}/offered/{self._champion().model_id}"
 
     def _other_champion(self, champion: ChampionInfo) -> str:
         if self._controls.approved_weight == 0 or champion.model_id == self._controls.approved_model:
@@ -191,10 +222,11 @@ class Gatekeeper:
         missing = await self._missing(evidence, looks, champion)
         if missing:
             return WeightAnswer(None, weight, missing, f"A weight of {weight:g} cannot be asked for yet.")
-        waiting = await self.approvals.open("weight")
-        if waiting:
-            return WeightAnswer(waiting[0].approval_id, weight, (), "An approval is already waiting for an answer.")
-        approval_id = await self._ask(weight, champion, looks[-1], actor)
+        async with self._asking:  # the bot and a person may ask at once
+            waiting = await self.approvals.open("weight")
+            if waiting:
+                return WeightAnswer(waiting[0].approval_id, weight, (), "An approval is already waiting for an answer.")
+            approval_id = await self._ask(weight, champion, looks[-1], actor)
         return WeightAnswer(approval_id, weight, (), f"Asked: may the model count {weight:g}?")
 
     async def _missing(
@@ -239,16 +271,24 @@ class Gatekeeper:
 
     async def _outdated(self, stored: StoredApproval) -> str:
         """Why a yes can no longer count: the evidence it named is not that of today's champion."""
+        if reason := self._another(stored) or await self._spent(self._champion()):
+            return reason
+        looks = await self.looks()
+        return f"the look at {looks[-1].n} outcomes says no" if looks and looks[-1].state != "ready" else ""
+
+    def _another(self, stored: StoredApproval) -> str:
         champion = self._champion()
         if stored.line != self._controls.line or stored.model_id != champion.model_id:
             return f"{stored.model_id} is no longer the champion"
         if (named := json.loads(stored.body or "{}").get("sha256")) and named != champion.sha256:
             return f"the file of {stored.model_id} is another one than when this was asked"
-        return await self._spent(champion)
+        return ""
 
-
-def _grant(stored: StoredApproval, controls: Controls) -> Granted:
-    return Granted(replace(controls, approved_weight=stored.weight or 0.0, approved_model=stored.model_id))
+    def _grant(self, stored: StoredApproval, controls: Controls) -> Granted:
+        """Looks once more: a takeover may have come between the question whether it still counts and its answer."""
+        if reason := self._another(stored):
+            raise OutdatedError(reason)
+        return Granted(replace(controls, approved_weight=stored.weight or 0.0, approved_model=stored.model_id))
 
 
 def _look_from_json(body: str) -> Look:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from core.domain.ledger import Controls
 from core.domain.messages import Notice
 from core.errors import SettingsError, UsageError
 from core.ports import ChatStore, Clock, Ledger, StoredApproval
-from core.services.approvals import Approvals, Granted, Kind, Question
+from core.services.approvals import Approvals, Granted, Kind, OutdatedError, Question
 from core.services.bus import Bell
 from core.services.changes import CHANGEABLE, Change, configured, in_force, plain, with_changes, without_changes
 from core.services.loop import TradingLoop
@@ -107,7 +107,10 @@ class RuleKeeper:
     def _grant(self, stored: StoredApproval, controls: Controls) -> Granted:
         values = json.loads(stored.body)["changes"]
         now = to_ms(self._clock.now())
-        return Granted(with_changes(controls, self._settings, values, "", now, stored.approval_id))
+        try:
+            return Granted(with_changes(controls, self._settings, values, "", now, stored.approval_id))
+        except SettingsError as error:
+            raise OutdatedError(str(error)) from error
 
     async def _outdated(self, stored: StoredApproval) -> str:
         """Why a yes can no longer count: the configuration is another one, or the change has become impossible."""
@@ -127,7 +130,7 @@ class RuleKeeper:
             raise UsageError("only an approver can change the rules")
         if not self._controls.changes:
             raise UsageError("the rules are as configured: there is nothing to take back")
-        await self._set(without_changes(self._controls), ())
+        await self._take_back(None, ())
         return await self.view()
 
     async def review(self) -> None:
@@ -146,10 +149,12 @@ class RuleKeeper:
             )
             for change, reason in found.lapsed
         )
-        await self._set(without_changes(self._controls, [c.name for c, _ in found.lapsed]), notices)
+        await self._take_back([c.name for c, _ in found.lapsed], notices)
 
-    async def _set(self, controls: Controls, notices: tuple[Notice, ...]) -> None:
+    async def _take_back(self, names: Sequence[str] | None, notices: tuple[Notice, ...]) -> None:
         async with self._loop.changing:
+            # Read in here: a weight granted or taken away while this waited must not be written over.
+            controls = without_changes(self._controls, names)
             await self._ledger.set_controls(controls, notices)
             self._loop.memory.controls = controls
         self._bell.ring()

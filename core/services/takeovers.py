@@ -17,7 +17,7 @@ from core.domain.ledger import Controls
 from core.domain.messages import Event, ModelTrained, Notice
 from core.errors import ModelError, UsageError
 from core.ports import Clock, StoredApproval
-from core.services.approvals import Approvals, Granted, Kind, Question
+from core.services.approvals import Approvals, Granted, Kind, OutdatedError, Question
 from core.services.bus import Bell
 from core.services.gatekeeper import ITSELF, Gatekeeper
 from core.services.loop import TradingLoop
@@ -184,7 +184,7 @@ class Takeovers:
         named = json.loads(stored.body)
         models = await self._registry.list()
         if models.champion != named["champion"]:
-            return f"it was compared with {named['champion']}, which is no longer the champion"
+            return _not_champion(named["champion"])
         entry = next((m for m in models.models if m.model_id == named["model_id"]), None)
         if entry is None or entry.sha256 != named["sha256"]:
             return f"the file of {named['model_id']} is gone or another one than when this was asked"
@@ -195,6 +195,8 @@ class Takeovers:
         return ""
 
     def _granted(self, stored: StoredApproval, controls: Controls) -> Granted:
+        if (named := json.loads(stored.body)["champion"]) != self._registry.champion():
+            raise OutdatedError(_not_champion(named))
         return self._without_weight(controls, f"{stored.model_id} becomes the champion")
 
     async def _promoted(self, stored: StoredApproval) -> None:
@@ -263,6 +265,10 @@ def evidence(entry: ModelEntry, champion: str | None) -> tuple[str, ...]:
     if found.auc_low is not None:
         lines.append(f"AUC difference {found.auc_gain:+.3f} ({found.auc_low:+.3f} to {found.auc_high:+.3f}).")
     return tuple(lines)
+
+
+def _not_champion(named: str | None) -> str:
+    return f"it was compared with {named or 'no champion'}, which is no longer the champion"
 
 
 def _gone(weight: float) -> str:
