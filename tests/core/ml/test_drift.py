@@ -106,6 +106,19 @@ def test_a_feature_that_lasts_for_weeks_is_not_called_moved_for_being_slow() -> 
     assert sum(found) <= 3
 
 
+def test_a_slow_feature_that_wandered_hides_no_other_that_moved() -> None:
+    rng = np.random.default_rng(3)
+    values, time = rows(500, 3)
+    wander = np.cumsum(rng.standard_normal(250)) / 8
+    values[:, 0] = wander[np.arange(500) // 2] + 0.1 * rng.standard_normal(500)
+    alone = look(values, time)
+    values[-200:, 1] += 0.7
+    found = look(values, time)
+
+    assert not alone.beyond
+    assert (found.beyond, found.feature) == (True, "rsi")
+
+
 def test_a_constant_is_no_drift_and_one_that_becomes_another_constant_is() -> None:
     values, time = rows(500, 5)
     values[:, 2] = 1.0

@@ -102,6 +102,18 @@ def test_praise_too_waits_for_the_looks_own_error_however_sure_the_interval_show
     assert found.conclusion.startswith("Its confidence cannot be told from always saying ")
 
 
+def test_blame_waits_for_the_looks_own_error_too() -> None:
+    right = [i % 20 < 9 for i in range(1, 201)]  # 45% of the opinions lean the right way
+    said = [0.65 if (g > 0) == r else 0.35 for g, r in zip(outcomes(200, 2), right, strict=True)]
+    found = board([signal(i, g, gemini=(True, said[i - 1])) for i, g in enumerate(outcomes(200, 2), 1)])
+
+    assert (score := found.score) is not None
+    assert score.skill_high is not None
+    assert score.bound is not None
+    assert score.skill_high < 0 < score.bound
+    assert not score.worse
+
+
 def test_the_base_rate_has_not_seen_the_outcome_it_is_to_tell() -> None:
     rows = [signal(i, 1.0 if i % 2 else -1.0, gemini=(True, 0.5)) for i in range(50)]
     found = board(rows)

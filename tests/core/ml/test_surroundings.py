@@ -160,10 +160,29 @@ def test_nothing_is_taken_from_beyond_a_long_gap() -> None:
     assert not np.isnan(later).any()
 
 
+def test_nothing_looks_further_back_than_the_live_loop_keeps() -> None:
+    """Holes at the ends of longer candles push the fortieth of them further back than any window reaches."""
+    candles = market(ROWS)
+    ends = np.flatnonzero((candles[LINK].time + M15.ms) % (6 * M15.ms) == 0)
+    holed = {pair: picked(c, np.setdiff1d(np.arange(ROWS), ends[-30:-5:4])) for pair, c in candles.items()}
+    last = len(holed[LINK]) - 1
+    near = {pair: c.rows(last - LOOK_BACK, last + 1) for pair, c in holed.items()}
+    atr, sign = np.array([1.0]), np.array([1])
+
+    whole, kept = (
+        surroundings(c[LINK], holed[LINK].time[[last]], sign, atr, scene_of(c.values(), [LINK], CONFIG))
+        for c in (holed, near)
+    )
+
+    np.testing.assert_array_equal(whole, kept)
+
+
 def test_what_is_signed_turns_with_the_direction() -> None:
     candles = market(ROWS)
-    long, short = seen(candles, [500, 600], 1), seen(candles, [500, 600], -1)
+    rows = list(range(450, 700, 25))
+    long, short = seen(candles, rows, 1), seen(candles, rows, -1)
 
+    assert (column(long, "return_rank") != 0.5).any()  # a half would be its own mirror
     for name in ("direction_sign", "signed_rsi", "signed_di", "signed_sma_distance", "return_4", "return_96",
                  "trend_strength", "btc_return_4", "btc_return_16"):  # fmt: skip
         np.testing.assert_array_equal(column(long, name), -column(short, name))
