@@ -39,7 +39,6 @@ class Close:
     """A pair's new candle and the last close before it (for a follow that ends at a gap)."""
 
     candle: Candle
-    previous_time: int | None
     previous_close: float | None
 
 

@@ -132,11 +132,6 @@ def base_of(reasons: Sequence[Reason]) -> float | None:
     return next((share for name, _, share in reasons if name == BASE), None)
 
 
-def log_odds_of(reasons: Sequence[Reason]) -> float:
-    """All shares and the base together."""
-    return math.fsum(share for _, _, share in reasons)
-
-
 def probability_of(log_odds: float) -> float:
     return 1 / (1 + math.exp(-log_odds)) if log_odds > -700 else 0.0
 

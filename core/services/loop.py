@@ -211,8 +211,8 @@ class TradingLoop:
     def _close(self, pair: Pair, candle: Candle) -> Close:
         before = self.memory.histories.get(pair)
         if before is None:
-            return Close(candle, None, None)
-        return Close(candle, before.last_time, before.last_close)
+            return Close(candle, None)
+        return Close(candle, before.last_close)
 
     def _append(self, pair: Pair, candle: Candle) -> None:
         history = self.memory.histories.get(pair)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from core.domain.trading import Direction, Neighbour, Reason, Ruling, Verdict
 from core.ml.prediction import BASE
-from core.ml.words import lines, log_odds_of, probability_of
+from core.ml.words import lines, probability_of
 from core.services.explain import Became, GeminiWhy, ModelWhy, WhyView
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -36,7 +36,12 @@ ENDED = Became(True, True, 0.25, 0.18, "STOP_LOSS", "TP1", 21, 1.6, -1.0, NOON +
 def a_why(number: int = 12, /, **changes: object) -> WhyView:
     """A taken LINK signal; ``changes`` replace fields."""
     model = ModelWhy(
-        "xgb-v1-ab12cd34", probability_of(log_odds_of(REASONS)), 0.36, 0.62, probability_of(-0.55), lines(REASONS)
+        "xgb-v1-ab12cd34",
+        probability_of(sum(share for *_, share in REASONS)),
+        0.36,
+        0.62,
+        probability_of(-0.55),
+        lines(REASONS),
     )
     taken = WhyView(
         decision_id=number,

@@ -43,7 +43,7 @@ def enter(
 
 
 def exits(before: Book, row: int, candles: dict[Pair, Candle], config: Settings = SETTINGS) -> tuple[Book, Effect]:
-    closes = {pair: Close(c, START + (row - 1) * M15.ms, c.open) for pair, c in candles.items()}
+    closes = {pair: Close(c, c.open) for pair, c in candles.items()}
     return run_exits(before, START + row * M15.ms, closes, config)
 
 
@@ -159,7 +159,7 @@ def test_other_pairs_candles_move_nothing() -> None:
 def test_a_gap_that_is_too_long_ends_a_trade_at_the_close_before_it(missing: int, reason: ExitReason | None) -> None:
     after, _ = enter(book(), 0, candidate(LINK))
     row = 1 + missing
-    close = Close(bar(row, 101, 101, 100, 101), START, 100.5)
+    close = Close(bar(row, 101, 101, 100, 101), 100.5)
     _, effect = run_exits(after, START + row * M15.ms, {LINK: close}, SETTINGS)
 
     follow = effect.follows[0].follow

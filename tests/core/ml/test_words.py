@@ -17,7 +17,6 @@ from core.ml.words import (
     base_of,
     label_of,
     lines,
-    log_odds_of,
     probability_of,
     rest_words,
     share_words,
@@ -59,7 +58,6 @@ def test_the_lines_and_the_base_sum_to_the_log_odds_exactly(names: tuple[str, ..
     base = base_of(reasons)
     assert base is not None
     assert sum((Fraction(line.share) for line in found), Fraction(base)) == sum(Fraction(s) for _, _, s in reasons)
-    assert log_odds_of(reasons) == base + sum(line.share for line in found)
     assert sorted(f for line in found for f in line.features) == sorted(names)
     strengths = [abs(line.share) for line in found]
     assert strengths == sorted(strengths, reverse=True)
