@@ -54,7 +54,7 @@ class LiveEvaluation:
         if m.auc is None or m.auc_low is None or m.auc_high is None:
             return f"{start} it cannot be told whether the predictions know anything."
         if m.auc_low > 0.5:
-            known = "better than guessing"
+            known = "better than guessing by this look alone (the gate asks for more)"
         elif m.auc_high < 0.5:
             known = "worse than guessing"
         else:

@@ -51,6 +51,14 @@ def test_outcomes_after_the_look_change_nothing() -> None:
     assert evaluate_live(rows, 50) == evaluate_live(other, 50)
 
 
+def test_the_look_takes_what_closed_first_as_the_gate_does() -> None:
+    rows = many(50)
+    last_to_close = outcome(-1, 0.99, 1, hours=24 * 40)
+
+    assert 0 not in evaluate_live([last_to_close, *rows], 50).decisions
+    assert evaluate_live([last_to_close, *rows], 51).decisions[0] == 0
+
+
 def test_a_prediction_that_is_not_older_than_its_outcome_is_left_out_and_counted() -> None:
     rows = many(60)
     late = [outcome(100, 1.0, 1, hours=0), outcome(101, 1.0, 1, hours=-1)]
@@ -89,7 +97,7 @@ def test_whose_predictions_they_are_is_counted_and_ids_are_in_the_order_of_decis
     [
         (False, 0, "The gate has not looked yet; 100 predictions with an outcome wait for its first look."),
         (False, 100, "On the 100 outcomes up to the gate's last look the predictions are not to be told from guessing"),
-        (True, 100, "On the 100 outcomes up to the gate's last look the predictions are better than guessing: AUC 0."),
+        (True, 100, "predictions are better than guessing by this look alone (the gate asks for more): AUC 0."),
         (False, 1, "it cannot be told whether the predictions know anything."),
     ],
 )
