@@ -63,6 +63,8 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
 def train(args: argparse.Namespace, context: Context) -> int:
     """Trains on a backtest's CSV and says honestly what came of it."""
     path = args.data or context.data_dir / "historical" / TRAINING_CSV
+    if args.html is not None and args.html.is_dir():  # said before a model is made, not after
+        raise DataError(f"{args.html} is a directory; name a file for the page, such as {args.html / 'model.html'}")
     report = _train(_read_table(path), args, context)
     if args.html is not None:
         _write_page(report.model_id, args.html, context)

@@ -91,7 +91,11 @@ def samples_text(stock: Stock, *, with_ledger: bool) -> str:
     if stock.history_per_pair is not None:
         lines.append(f"Stored candles: {stock.history_per_pair:.2f} signals per pair and day.")
     lines += ["", *dates(stock.forecast)]
-    lines += [f"  with {n} more pairs: 50 on {ahead.to_50.text}" for n, ahead in stock.more if ahead.to_50.on]
+    lines += [
+        f"  with {n} more pairs: 50 on {ahead.to_50.text}"
+        for n, ahead in stock.more
+        if ahead.to_50.on and ahead.to_50.left
+    ]
     sentence = stock.forecast.sentence
     return "\n".join([*lines, "", *wrapped(f"{sentence[0].upper()}{sentence[1:]}.")])
 
@@ -103,7 +107,8 @@ def dates(ahead: Forecast) -> list[str]:
         ("200 live outcomes", ahead.to_200),
         (f"first possible yes, {ahead.gate.target} scored", ahead.gate),
     )
-    return [f"{name + ':':<31}{_when(reach)}" for name, reach in named]
+    width = max(len(name) for name, _ in named) + 1
+    return [f"{name + ':':<{width}} {_when(reach)}" for name, reach in named]
 
 
 def _when(reach: Reach) -> str:

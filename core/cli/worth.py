@@ -41,7 +41,10 @@ def worth(args: argparse.Namespace, context: Context) -> int:
     settings = context.settings
     found = asyncio.run(_read(args.ledger or bootstrap.ledger_path(context.data_dir), settings))
     report = found.report(whole=args.all)
-    board = found.board(to_ms(bootstrap.computer_clock().now()), whole=args.all)
+    now = to_ms(bootstrap.computer_clock().now())
+    if args.ledger is not None:  # another ledger, such as a replay's, ended when it ended
+        now = min(now, max((d.decided_at for d in found.decisions), default=now))
+    board = found.board(now, whole=args.all)
     png = _draw(args.png, report)
     context.result(
         {"layers": report.data(), "gemini": board.data(), "png": png}, "\n".join(_text(report, board, args.all))

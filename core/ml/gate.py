@@ -142,7 +142,9 @@ def floors(outcomes: int, trades: int, settings: Gate) -> tuple[Condition, Condi
             outcomes >= settings.min_outcomes,
             float(outcomes),
             float(settings.min_outcomes),
-            f"{outcomes} of {settings.min_outcomes} live outcomes",
+            f"{outcomes} of {settings.min_outcomes} live outcomes"
+            if outcomes <= settings.min_outcomes
+            else f"{outcomes} live outcomes, {settings.min_outcomes} are needed",
         ),
         Condition(
             "trades",

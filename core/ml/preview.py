@@ -123,7 +123,8 @@ class Flip:
         signal = self.signal
         way = "refused → taken" if self.taken else "taken → refused"
         ended = "still open" if signal.r_net is None else f"{signal.r_net:+.2f}R net"
-        when = to_datetime(signal.time).strftime("%d %b %H:%M UTC")
+        time = to_datetime(signal.time)
+        when = f"{time.day} {time:%b %H:%M} UTC"
         coin = signal.pair.split("/")[0]
         return f"{coin} {signal.direction} {when}: {way}, {_apart(self.before, self.after)}, {ended}"
 

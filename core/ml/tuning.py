@@ -140,5 +140,5 @@ def _optuna() -> Any:
             "searching settings needs Optuna: pip install 'julaba[tune]' (in Julaba's own folder: "
             ".venv/bin/pip install '.[tune]'), or set ml.tune_trials to 0"
         ) from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # or a search that is stopped warns of its last trial
     return optuna

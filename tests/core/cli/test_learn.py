@@ -282,6 +282,18 @@ def test_a_kind_and_a_number_of_trials_that_are_none_are_refused(
     assert sentence in capsys.readouterr().err
 
 
+def test_a_page_that_would_be_a_directory_is_refused_before_a_model_is_made(
+    julaba: Julaba, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table(60).to_csv("rows.csv", index=False)
+    Path("pages").mkdir()
+
+    assert julaba("train", "--data", "rows.csv", "--html", "pages") == 1
+
+    assert "pages is a directory; name a file for the page, such as pages/model.html" in capsys.readouterr().err
+    assert not Path("data/models").exists()
+
+
 def test_the_models_page_lies_beside_it_and_where_it_is_asked_for(
     julaba: Julaba, capsys: pytest.CaptureFixture[str]
 ) -> None:

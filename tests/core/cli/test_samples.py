@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,9 @@ def test_both_together_are_told_in_words_with_a_picture(place: Path, capsys: pyt
     assert "these pairs' history gave" in out
     assert "50 live outcomes:" in out
     assert "with 2 more pairs: 50 on" in out
+    dated = [line for line in out.splitlines() if line.startswith(("50 live", "200 live", "first possible"))]
+    assert len(dated) == 3
+    assert len({len(re.match(r"[^:]+: +", line)[0]) for line in dated}) == 1  # type: ignore[index]
     assert err == "picture written to s.png\n"
     assert (place / "s.png").read_bytes().startswith(b"\x89PNG")
 

@@ -77,6 +77,14 @@ def test_another_ledger_can_be_named_such_as_a_replay_s(place: Path, capsys: pyt
     assert answer(capsys, "worth", "--ledger", "replay/julaba.sqlite")["layers"]["outcomes"] == 60
 
 
+def test_another_ledger_s_days_end_when_it_ended(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asyncio.run(_stored(place / "data", opinionated(60)))
+    own = answer(capsys, "worth")["gemini"]["cost"]["days"]
+    ended = answer(capsys, "worth", "--ledger", "data/julaba.sqlite")["gemini"]["cost"]["days"]
+
+    assert ended < own
+
+
 def test_an_empty_ledger_is_a_sentence(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asyncio.run(_stored(place / "data", []))
     code, out, _ = called(capsys, "worth")

@@ -263,6 +263,7 @@ def test_the_floors_can_be_shown_at_any_time() -> None:
     outcomes, trades = floors(31, 12, Gate())
 
     assert (outcomes.met, outcomes.sentence) == (False, "31 of 50 live outcomes")
+    assert floors(150, 85, Gate())[0].sentence == "150 live outcomes, 50 are needed"
     assert (trades.met, trades.sentence) == (False, "12 of them are trades, 20 are needed")
 
 

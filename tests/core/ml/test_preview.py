@@ -80,8 +80,8 @@ def test_the_flips_are_listed_one_by_one_with_what_became_of_them() -> None:
 
     assert shown.sentence == "With weight 0.25, 2 of the last 3 signals flip: 2 taken instead of 2."
     assert [flip.sentence for flip in shown.flips] == [
-        "LINK LONG 01 Jan 00:15 UTC: taken → refused, 0.80 → 0.63, -1.20R net",
-        "LINK LONG 03 Jan 00:15 UTC: refused → taken, 0.66 → 0.73, +0.50R net",
+        "LINK LONG 1 Jan 00:15 UTC: taken → refused, 0.80 → 0.63, -1.20R net",
+        "LINK LONG 3 Jan 00:15 UTC: refused → taken, 0.66 → 0.73, +0.50R net",
     ]
     assert shown.worth == "Net +2.00R (+180 USDT without 1 of unknown size) with it, +0.30R (+60 USDT) without."
 
@@ -101,7 +101,7 @@ def test_the_ramp_holds_a_weight_down_and_the_card_says_both_what_it_does_now_an
         "With weight 0.25 (it counts 0.22 at 60 live outcomes), 0 of the last 3 signals flip: 3 taken instead of 3.",
         "200 or more outcomes: With weight 0.25, 1 of the last 3 signals flips: 2 taken instead of 3.",
         "Net +2.00R (+200 USDT) with it, +3.00R (+300 USDT) without.",
-        "LINK LONG 01 Jan 00:15 UTC: taken → refused, 0.80 → 0.69, +1.00R net",
+        "LINK LONG 1 Jan 00:15 UTC: taken → refused, 0.80 → 0.69, +1.00R net",
     )
 
 
