@@ -13,7 +13,7 @@ from julaba_tg import parsing, rendering_models
 from julaba_tg.calls import Call
 from julaba_tg.keyboards import MAX_DATA
 from julaba_tg.ports import DeskLike
-from julaba_tg.rendering_models import SHOWN
+from julaba_tg.rendering_models import listed
 from julaba_tg.sending import Outgoing
 
 
@@ -42,7 +42,7 @@ async def rollback(call: Call, desk: DeskLike, zone: ZoneInfo) -> Outgoing:
 
 
 def _list_buttons(view: ModelList) -> Keyboard:
-    shown = [_button(f"🔎 {m.model_id}", f"new:models {m.model_id}") for m in view.models[:SHOWN]]
+    shown = [_button(f"🔎 {m.model_id}", f"new:models {m.model_id}") for m in listed(view)]
     known = [b for b in shown if b is not None]
     rows = [known[i : i + 2] for i in range(0, len(known), 2)]
     last = [Button("🔄 Refresh", callback_data="go:models")]

@@ -11,21 +11,28 @@ from core.services.takeovers import Promotion, RollbackPlan
 from julaba_tg.card import Block, Card, card, section, table, text
 from julaba_tg.figures import UNKNOWN, day_time
 
-SHOWN = 10
+_SHOWN = 10
 
 _MARKS: Mapping[State, str] = {"champion": "👑", "former champion": "🕰", "challenger": "⚔️", "damaged": "⚠️"}
+
+
+def listed(view: ModelList) -> tuple[ModelEntry, ...]:
+    """The models that a card has room for: the newest, and the champion however old it is."""
+    newest = view.models[:_SHOWN]
+    older = tuple(m for m in view.models[_SHOWN:] if m.model_id == view.champion)
+    return newest[: _SHOWN - len(older)] + older
 
 
 def models(view: ModelList, zone: ZoneInfo) -> Card:
     if not view.models:
         return card("🗂 No model yet", "The first one is made as soon as there are enough samples; /ml counts them.")
     noun = "model" if len(view.models) == 1 else "models"
-    shown = view.models[:SHOWN]
+    shown = listed(view)
     rest = len(view.models) - len(shown)
     return card(
         f"🗂 {len(view.models)} {noun} · champion {view.champion or 'none'}",
         section(_line(m, zone) for m in shown),
-        section([f"and {rest} older"] if rest else []),
+        section([f"and {rest} older ones"] if rest else []),
         section(["👑 in use, 🕰 was in use, ⚔️ challenger. A tap shows one with where it came from."]),
     )
 

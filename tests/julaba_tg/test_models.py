@@ -80,6 +80,17 @@ async def test_models_are_listed_the_newest_first_with_a_button_each(chat: World
     assert [b.text for b in listed.buttons][-2:] == ["🔄 Refresh", "↩️ Roll back"]
 
 
+async def test_the_champion_is_listed_however_many_models_are_newer(chat: World) -> None:
+    many = tuple(entry(f"xgb-v2-000000{n:02}") for n in range(12))
+    chat.desk.model_list = replace(ALL, models=(*many, SECOND, FIRST))
+    listed = await chat.ask("/models")
+
+    assert len([line for line in listed.text.splitlines() if "AUC 0.58" in line]) == 10
+    assert "👑 xgb-v2-55555555 · AUC" in listed.text
+    assert listed.button("xgb-v2-55555555")
+    assert "and 4 older ones" in listed.text
+
+
 async def test_a_model_is_shown_with_its_lineage_its_reigns_and_the_comparison(chat: World) -> None:
     chat.desk.model_list = ALL
     listed = await chat.ask("/models")
