@@ -9,7 +9,7 @@ import pytest
 
 from core.domain.candles import DAY_MS, FloatArray, IntArray
 from core.ml.intervals import auc, brier_skill, clusterings
-from core.ml.measures import Metrics, auc_p, metrics, skill_interval
+from core.ml.measures import Metrics, auc_p, metrics, shift_p, skill_interval
 
 QUARTER = 900_000
 
@@ -161,3 +161,7 @@ def test_on_three_days_nothing_has_an_interval() -> None:
 
 def vars_of(found: Metrics) -> dict[str, object]:
     return {name: getattr(found, name) for name in found.__slots__}
+
+
+def test_a_constant_is_no_rarer_than_any_shift_of_it() -> None:
+    assert shift_p(np.full(40, 0.4), np.arange(40) % 2) == 1.0
