@@ -2,143 +2,48 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import aiosqlite
 
 from core.adapters.sqlite_database import Database, Row, placeholders
-from core.domain.account import Account, Position
+from core.adapters.sqlite_rows import (
+    DECISION,
+    FOLLOW,
+    decision_values,
+    decisions_of,
+    follow_values,
+    follows_of,
+    position_of,
+    seen_of,
+)
+from core.domain.account import Account
 from core.domain.candles import Pair, to_ms
-from core.domain.ledger import (
-    Controls,
-    DecisionRecord,
-    Effect,
-    FollowRecord,
-    LedgerState,
-    Step,
-    Switch,
-)
+from core.domain.ledger import Controls, DecisionRecord, Effect, FollowRecord, LedgerState, Seen, Step, Switch
 from core.domain.messages import Event, event_to_json, is_urgent
-from core.domain.trading import (
-    Direction,
-    ExitReason,
-    Follow,
-    FollowKind,
-    Leg,
-    Levels,
-    Neighbour,
-    Regime,
-    Ruling,
-    Snapshot,
-    Verdict,
-)
+from core.domain.trading import Direction, FollowKind
 from core.ports import Outcome, TradeRow, TradeTotals
 
-_DECISION = (
-    "decision_id", "pair", "timeframe", "open_time", "direction", "is_signal", "status", "reason", "snapshot",
-    "decided_at", "quantity", "risk_amount", "gemini_approve", "gemini_confidence", "gemini_reasoning",
-    "gemini_source", "ml_probability", "ml_average", "model_id", "influence_weight", "combined_confidence",
-    "btc_correlation", "timeframe_alignment", "gemini_prompt_tokens", "gemini_output_tokens", "ml_rank",
-    "ml_size_rank", "features", "reasons", "neighbours",
-)  # fmt: skip
-_FOLLOW = (
-    "follow_id", "decision_id", "kind", "pair", "direction", "entry_time", "last_time", "entry", "stop", "tp1", "tp2",
-    "tp3", "bars", "remaining", "targets_hit", "realized_r", "mfe_r", "mae_r", "ambiguous", "exit_reason",
-    "exit_price", "exit_time", "quantity", "entry_fill", "risk_amount", "mark", "pnl", "r_net",
-)  # fmt: skip
-_FOLLOW_CHANGES = _FOLLOW[6:7] + _FOLLOW[12:]
-_INSERT_DECISION = f"INSERT INTO decisions {placeholders(_DECISION)}"
-_SAVE_FOLLOW = f"INSERT INTO follows {placeholders(_FOLLOW)} ON CONFLICT (follow_id) DO UPDATE SET " + ", ".join(
+T = TypeVar("T")
+
+FEW = 50
+"""Rows that are read where they are; more of them in a thread."""
+
+_FOLLOW_CHANGES = FOLLOW[6:7] + FOLLOW[12:]
+_INSERT_DECISION = f"INSERT INTO decisions {placeholders(DECISION)}"
+_SAVE_FOLLOW = f"INSERT INTO follows {placeholders(FOLLOW)} ON CONFLICT (follow_id) DO UPDATE SET " + ", ".join(
     f"{c} = excluded.{c}" for c in _FOLLOW_CHANGES
 )
+_CROSSOVER = "NOT is_signal AND model_id = ? AND open_time >= ? AND ml_probability IS NOT NULL AND features <> '{}'"
 _LIVE_OUTCOME = (
     "f.exit_reason IS NOT NULL AND f.exit_reason NOT IN ('GAP', 'MANUAL') AND d.status IN ('taken', 'refused') "
     "AND f.kind IN ('trade', 'shadow_signal')"
 )
 """A closed trade or the closed shadow of a refused signal: not one missed, nor one of the mode that only tells."""
-
-
-def _decision_values(record: DecisionRecord) -> tuple[Any, ...]:
-    values = {name: getattr(record, name) for name in _DECISION}
-    values |= {
-        "pair": str(record.pair),
-        "snapshot": json.dumps(_without_nan(asdict(record.snapshot))),
-        "features": json.dumps(_without_nan(record.features)),
-        "reasons": json.dumps(record.reasons),
-        "neighbours": json.dumps([asdict(n) for n in record.neighbours]),
-    }
-    return tuple(values.values())
-
-
-def _without_nan(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: None if isinstance(v, float) and v != v else v for k, v in values.items()}
-
-
-def _follow_values(record: FollowRecord) -> tuple[Any, ...]:
-    follow, levels = record.follow, record.follow.levels
-    return (
-        record.follow_id, record.decision_id, record.kind, str(record.pair), levels.direction, follow.entry_time,
-        record.last_time, levels.entry, levels.stop, *levels.targets, follow.bars, follow.remaining,
-        follow.targets_hit, follow.realized_r, follow.mfe_r, follow.mae_r, follow.ambiguous, follow.exit_reason,
-        follow.exit_price, follow.exit_time, record.quantity, record.entry_fill, record.risk_amount, record.mark,
-        record.pnl, record.r_net,
-    )  # fmt: skip
-
-
-def snapshot_from_json(text: str) -> Snapshot:
-    values: dict[str, Any] = {k: float("nan") if v is None else v for k, v in json.loads(text).items()}
-    return Snapshot(**(values | {"regime": Regime(values["regime"])}))
-
-
-def _follow_from_row(row: Row, legs: Iterable[Leg]) -> FollowRecord:
-    levels = Levels(Direction(row["direction"]), row["entry"], row["stop"], (row["tp1"], row["tp2"], row["tp3"]))
-    follow = Follow(
-        levels=levels,
-        entry_time=row["entry_time"],
-        bars=row["bars"],
-        remaining=row["remaining"],
-        targets_hit=row["targets_hit"],
-        realized_r=row["realized_r"],
-        mfe_r=row["mfe_r"],
-        mae_r=row["mae_r"],
-        ambiguous=bool(row["ambiguous"]),
-        legs=tuple(legs),
-        exit_reason=ExitReason(row["exit_reason"]) if row["exit_reason"] else None,
-        exit_price=row["exit_price"],
-        exit_time=row["exit_time"],
-    )
-    return FollowRecord(
-        follow_id=row["follow_id"],
-        decision_id=row["decision_id"],
-        kind=FollowKind(row["kind"]),
-        pair=Pair.parse(row["pair"]),
-        follow=follow,
-        last_time=row["last_time"],
-        quantity=row["quantity"],
-        entry_fill=row["entry_fill"],
-        risk_amount=row["risk_amount"],
-        mark=row["mark"],
-        pnl=row["pnl"],
-        r_net=row["r_net"],
-    )
-
-
-def _position(record: FollowRecord) -> Position:
-    return Position(
-        trade_id=record.follow_id,
-        pair=record.pair,
-        direction=record.follow.levels.direction,
-        quantity=record.quantity,
-        entry_fill=record.entry_fill,
-        risk_amount=record.risk_amount,
-        follow=record.follow,
-        mark=record.mark,
-        pnl=record.pnl,
-    )
 
 
 async def put_events(tx: aiosqlite.Connection, events: Iterable[Event]) -> None:
@@ -148,6 +53,11 @@ async def put_events(tx: aiosqlite.Connection, events: Iterable[Event]) -> None:
         "ON CONFLICT DO NOTHING",
         [(e.key, e.kind, is_urgent(e), event_to_json(e), to_ms(e.time), getattr(e, "trade_id", None)) for e in events],
     )
+
+
+async def _off_the_loop(read: Callable[..., T], rows: Sequence[Row], *more: Sequence[Row]) -> T:
+    """A year's rows take seconds to read: in a thread the event loop has its turns between them."""
+    return read(rows, *more) if len(rows) <= FEW else await asyncio.to_thread(read, rows, *more)
 
 
 class SqliteLedger:
@@ -191,7 +101,7 @@ class SqliteLedger:
             )
 
     async def _save_records(self, tx: aiosqlite.Connection, effect: Effect) -> None:
-        await tx.executemany(_INSERT_DECISION, [_decision_values(d) for d in effect.decisions])
+        await tx.executemany(_INSERT_DECISION, [decision_values(d) for d in effect.decisions])
         await tx.executemany(
             "INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?)",
             [
@@ -200,7 +110,7 @@ class SqliteLedger:
                 for seq, v in enumerate(d.verdicts)
             ],
         )
-        await tx.executemany(_SAVE_FOLLOW, [_follow_values(f) for f in effect.follows])
+        await tx.executemany(_SAVE_FOLLOW, [follow_values(f) for f in effect.follows])
         await tx.executemany(
             "INSERT INTO legs SELECT ?1, (SELECT count(*) FROM legs WHERE follow_id = ?1), ?2, ?3, ?4, ?5, ?6, ?7",
             [(r.follow_id, r.leg.name, r.leg.time, r.leg.price, r.leg.fraction, r.leg.r, r.pnl) for r in effect.legs],
@@ -249,7 +159,7 @@ class SqliteLedger:
     def _account(self, row: Row, follows: list[FollowRecord]) -> Account:
         return Account(
             cash=row["cash"],
-            positions=tuple(_position(f) for f in follows if f.kind is FollowKind.TRADE),
+            positions=tuple(position_of(f) for f in follows if f.kind is FollowKind.TRADE),
             day=row["day"],
             day_start_equity=row["day_start_equity"],
             peak_equity=row["peak_equity"],
@@ -259,14 +169,11 @@ class SqliteLedger:
         )
 
     async def _follows(self, where: str, values: tuple[Any, ...] = ()) -> list[FollowRecord]:
-        legs: dict[int, list[Leg]] = defaultdict(list)
-        for row in await self._db.rows(
-            f"SELECT l.* FROM legs l JOIN follows f USING (follow_id) WHERE {where} ORDER BY follow_id, seq",
-            values,
-        ):
-            legs[row["follow_id"]].append(Leg(row["name"], row["time"], row["price"], row["fraction"], row["r"]))
+        legs = await self._db.rows(
+            f"SELECT l.* FROM legs l JOIN follows f USING (follow_id) WHERE {where} ORDER BY follow_id, seq", values
+        )
         rows = await self._db.rows(f"SELECT f.* FROM follows f WHERE {where} ORDER BY follow_id", values)
-        return [_follow_from_row(row, legs[row["follow_id"]]) for row in rows]
+        return await _off_the_loop(follows_of, rows, legs)
 
     async def follow(self, follow_id: int) -> FollowRecord | None:
         found = await self._follows("f.follow_id = ?", (follow_id,))
@@ -362,16 +269,26 @@ class SqliteLedger:
         return TradeRow(decisions[0], follows[0]) if decisions and follows else None
 
     async def _decisions(self, where: str, values: Sequence[Any]) -> list[DecisionRecord]:
-        verdicts: dict[int, list[Verdict]] = defaultdict(list)
-        for row in await self._db.rows(
+        verdicts = await self._db.rows(
             f"SELECT v.* FROM verdicts v JOIN decisions USING (decision_id) WHERE {where} ORDER BY decision_id, seq",
             values,
-        ):
-            verdicts[row["decision_id"]].append(
-                Verdict(row["layer"], row["rule"], Ruling(row["ruling"]), row["number"], row["sentence"])
-            )
+        )
         rows = await self._db.rows(f"SELECT * FROM decisions WHERE {where} ORDER BY decision_id", values)
-        return [_decision_from_row(row, tuple(verdicts[row["decision_id"]])) for row in rows]
+        return await _off_the_loop(decisions_of, rows, verdicts)
+
+    async def crossover_count(self, model_id: str, since_ms: int) -> int:
+        """How many ``crossovers`` there are."""
+        row = await self._db.row(f"SELECT count(*) AS n FROM decisions WHERE {_CROSSOVER}", (model_id, since_ms))
+        return int(row["n"]) if row else 0
+
+    async def crossovers(self, model_id: str, since_ms: int, limit: int) -> list[Seen]:
+        """The first crossovers since an open time that were no signals, as this model saw them, oldest first."""
+        rows = await self._db.rows(
+            "SELECT open_time, features, ml_probability FROM decisions "
+            f"WHERE {_CROSSOVER} ORDER BY decision_id LIMIT ?",
+            (model_id, since_ms, limit),
+        )
+        return await _off_the_loop(seen_of, rows)
 
     async def signal_counts(self, since_ms: int) -> Mapping[str, int]:
         """Signals per status (taken, refused, missed, ...) from an open time on."""
@@ -418,22 +335,3 @@ class SqliteLedger:
         """Queues events that belong to no other change."""
         async with self._db.transaction() as tx:
             await put_events(tx, events)
-
-
-def _decision_from_row(row: Row, verdicts: tuple[Verdict, ...]) -> DecisionRecord:
-    values = {name: row[name] for name in _DECISION}
-    approve = row["gemini_approve"]
-    values |= {
-        "pair": Pair.parse(row["pair"]),
-        "direction": Direction(row["direction"]),
-        "is_signal": bool(row["is_signal"]),
-        "snapshot": snapshot_from_json(row["snapshot"]),
-        "gemini_approve": None if approve is None else bool(approve),
-        "verdicts": verdicts,
-        "features": {k: float("nan") if v is None else v for k, v in json.loads(row["features"]).items()},
-        "reasons": tuple((name, value, share) for name, value, share in json.loads(row["reasons"])),
-        "neighbours": tuple(
-            Neighbour(**(n | {"direction": Direction(n["direction"])})) for n in json.loads(row["neighbours"])
-        ),
-    }
-    return DecisionRecord(**values)

@@ -53,6 +53,15 @@ class DecisionRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """A crossover as the model saw it: its candle (epoch ms), what it could see, and the probability it gave."""
+
+    time: int
+    features: Mapping[str, float]
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
 class FollowRecord:
     """A trade or shadow with its state after the candle ``last_time`` (epoch ms of its open; entry candle at first).
 

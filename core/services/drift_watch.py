@@ -13,15 +13,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
 from typing import Protocol
 
 import numpy as np
 
 from core.config import Settings
 from core.domain.candles import to_ms
-from core.domain.ledger import DecisionRecord
+from core.domain.ledger import Seen
 from core.errors import JulabaError, ModelError
 from core.ml.drift import ERROR, MIN_RECENT, DriftLook, confirmed, drift_look
 from core.ml.features import row_of, set_name
@@ -37,15 +37,6 @@ EVERY = 100
 """Crossovers between two looks; the first is at ``drift.MIN_RECENT``."""
 
 PROBABILITY = "the probability"
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A crossover as the model saw it: its candle (epoch ms), what it could see, and the probability it gave."""
-
-    time: int
-    features: Mapping[str, float]
-    probability: float
 
 
 class SavedModels(Protocol):
@@ -82,12 +73,13 @@ class DriftWatch:
             if known == self._known:
                 return
             self._known = known
-            seen = await self._crossovers(champion)
-            self._seen = len(seen)
+            since = champion.trained_at or 0
+            self._seen = await self._ledger.crossover_count(champion.model_id, since)
             taken = len(await self._chat.looks(_name(line, champion.model_id)))
             try:
-                for index in range(taken, looks_up_to(len(seen))):
-                    await self._look(line, champion.model_id, index, seen[: look_count(index)])
+                for index in range(taken, looks_up_to(self._seen)):
+                    seen = await self._ledger.crossovers(champion.model_id, since, look_count(index))
+                    await self._look(line, champion.model_id, index, seen)
             except JulabaError as error:
                 log.warning("drift could not be looked for: %s", error)
 
@@ -98,10 +90,6 @@ class DriftWatch:
         await self._chat.save_look(
             _name(line, model_id), index + 1, len(seen), now, ERROR, state, json.dumps(asdict(look))
         )
-
-    async def _crossovers(self, champion: ChampionInfo) -> list[Seen]:
-        decisions = await self._ledger.decisions(since_ms=champion.trained_at or 0)
-        return [s for d in decisions if (s := _seen(d, champion.model_id)) is not None]
 
     async def reason(self, line: str, champion: ChampionInfo) -> str:
         """Why the champion may have no weight: its last two looks both found drift. Empty where they did not."""
@@ -132,13 +120,6 @@ def looks_up_to(seen: int) -> int:
 
 def _name(line: str, model_id: str) -> str:
     return f"{line}/drift/{model_id}"
-
-
-def _seen(decision: DecisionRecord, model_id: str | None) -> Seen | None:
-    """None for a signal, for another model's, and for a decision of a version that did not store what it saw."""
-    if decision.is_signal or decision.model_id != model_id or decision.ml_probability is None or not decision.features:
-        return None
-    return Seen(decision.open_time, decision.features, decision.ml_probability)
 
 
 def drift_job(

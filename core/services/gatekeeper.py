@@ -106,7 +106,8 @@ class Gatekeeper:
                 return
             evidence, looks = await self.evidence(), await self.looks()
             while look_due(len(evidence), len(looks)) is not None:
-                look = examine(evidence, len(looks), self._settings.gate, self._clock.now())
+                now = self._clock.now()
+                look = await asyncio.to_thread(examine, evidence, len(looks), self._settings.gate, now)
                 body = json.dumps(asdict(look), default=str)
                 await self._chat.save_look(
                     self._controls.line, look.index, look.n, to_ms(look.looked_at), look.alpha, look.state, body

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Sequence
 
 from core.domain.candles import Timeframe, to_datetime
 from core.ml.gate import Reign, ScoredPrediction, by_champions
 from core.ml.live_evaluation import LiveEvaluation, LiveOutcome, evaluate_live
-from core.ports import ChampionBook, ChatStore, Ledger, Outcome
+from core.ports import ChampionBook, ChampionRecord, ChatStore, Ledger, Outcome
 
 
 def scored(outcome: Outcome) -> ScoredPrediction:
@@ -28,10 +30,15 @@ def scored(outcome: Outcome) -> ScoredPrediction:
 
 async def evidence_of(ledger: Ledger, book: ChampionBook | None, line: str) -> list[ScoredPrediction]:
     """Live outcomes with a prediction stored at their decision by the champion of then, in the order of closing."""
-    found = [scored(o) for o in await ledger.outcomes() if o.probability is not None and o.model_id]
+    outcomes = await ledger.outcomes()
+    reigns = await book.champions() if book else []
+    return await asyncio.to_thread(_evidence, outcomes, reigns, line)
+
+
+def _evidence(outcomes: Sequence[Outcome], reigns: Sequence[ChampionRecord], line: str) -> list[ScoredPrediction]:
+    found = [scored(o) for o in outcomes if o.probability is not None and o.model_id]
     # A prediction that came after the outcome was known (a very late opinion) proves nothing.
     timely = [p for p in found if p.decided_at < p.closed_at]
-    reigns = await book.champions() if book else []
     known = [Reign(to_datetime(r.since), r.line, r.model_id) for r in reigns]
     return by_champions(timely, known, line)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from core.config import Settings
 from core.domain.candles import Pair, Timeframe, to_ms
 from core.errors import MarketError, ModelError, TooFewSamples
-from core.ports import CandleStore, Clock, Ledger, MarketData
+from core.ports import CandleStore, Clock, Ledger, MarketData, TradeRow
 from core.reports.challenge_chart import challenge_chart
 from core.reports.model_charts import calibration_chart
 from core.services.backtest import TABLE_COLUMNS, stored_backtests
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FETCH_SHARE = 0.4  # of the progress bar
+PART = 200  # rows
 Rows = Sequence[Mapping[str, object]]
 
 
@@ -50,15 +52,16 @@ def retrain_job(
     candles: CandleStore,
     models: Models,
     settings: Settings,
-    live: Rows,
+    live: Sequence[bytes],
     now: datetime,
 ) -> tuple[TrainingReport, bytes | None]:
     """For a worker process: backtest, training, evaluation, and a picture: both models, or the first one's calibration.
 
-    Raises ModelError (TooFewSamples among them) and DataError.
+    ``live``: the ledger's rows as JSON, some hundred in each. Raises ModelError (TooFewSamples too) and DataError.
     """
     progress("backtest", 0.0)
-    table = training_table(candles, settings, live, to_ms(now))
+    rows = [row for part in live for row in json.loads(part)]
+    table = training_table(candles, settings, rows, to_ms(now))
     progress(f"{len(table)} samples", 0.2)
     report = train_from_table(
         table,
@@ -80,6 +83,11 @@ def _picture(report: TrainingReport) -> bytes | None:
     if not found.calibration:
         return None
     return calibration_chart(found.calibration, f"{report.model_id} on unseen signals", found.base_rate)
+
+
+def _packed(rows: Sequence[TradeRow], settings: Settings) -> list[bytes]:
+    """What the ledger can teach, for another process. In parts: one great pickle of it would hold up the event loop."""
+    return [json.dumps(closed_samples(rows[n : n + PART], settings)).encode() for n in range(0, len(rows), PART)]
 
 
 class Trainer:
@@ -115,7 +123,7 @@ class Trainer:
         await self._before()
         warning = await self._fetch(progress)
         settings = self._in_force()
-        live = closed_samples(await self._ledger.trade_rows(), settings)
+        live = await asyncio.to_thread(_packed, await self._ledger.trade_rows(), settings)
         try:
             async with Worker() as worker:
                 report, picture = await worker.run_with_progress(

@@ -73,7 +73,7 @@ async def evidence(ledger: Ledger, settings: Settings) -> Evidence:
     controls = await ledger.controls()
     return Evidence(
         decisions=tuple(row.decision for row in rows),
-        closed=lived((row.decision, row.follow) for row in rows),
+        closed=await asyncio.to_thread(lived, [(row.decision, row.follow) for row in rows]),
         settings=in_force(settings, controls.changes).settings,
         approved=controls.approved_weight,
     )

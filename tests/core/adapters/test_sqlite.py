@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from core.adapters import sqlite_ledger
 from core.adapters.migrations import MIGRATIONS, migrate
 from core.adapters.sqlite_chat import broken_link
 from core.adapters.sqlite_database import Database
@@ -20,7 +21,7 @@ from core.domain.ledger import Controls, Effect, Switch
 from core.domain.messages import Event, Notice, event_from_json, event_to_json
 from core.errors import StoreError
 from core.ports import MessageRef, StoredApproval
-from tests.ledgers import Books, books, facts_of
+from tests.ledgers import Books, Stage, books, facts_of, market, settings
 
 LINK = Pair.parse("LINK/USDT")
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -231,3 +232,24 @@ def test_a_ledger_of_the_first_form_becomes_one_of_today_with_all_its_rows(monke
     found = db.execute("SELECT ml_probability, features, reasons, neighbours, ml_rank FROM decisions").fetchall()
     assert found == [(0.4, "{}", "[]", "[]", None)]
     db.close()
+
+
+async def test_many_rows_are_read_off_the_event_loop_and_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with books(tmp_path) as kept:
+        stage = await Stage.begin(kept, 0, settings())
+        await stage.play(market(400), 0, 400)
+        here = await kept.ledger.trade_rows()
+        readers: list[str] = []
+        real = asyncio.to_thread
+
+        async def watched(function: Any, *arguments: Any) -> Any:
+            readers.append(function.__name__)
+            return await real(function, *arguments)
+
+        monkeypatch.setattr(asyncio, "to_thread", watched)
+        monkeypatch.setattr(sqlite_ledger, "FEW", 1)
+        assert len(here) > 5
+        assert repr(await kept.ledger.trade_rows()) == repr(here)
+        assert readers == ["follows_of", "decisions_of"]

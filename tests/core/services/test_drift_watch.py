@@ -12,13 +12,13 @@ import pytest
 
 from core.adapters.candle_files import CandleFiles
 from core.adapters.model_files import ModelFiles
-from core.domain.ledger import DecisionRecord, Effect
+from core.domain.ledger import DecisionRecord, Effect, Seen
 from core.domain.messages import Notice
 from core.errors import DataError, ModelError, UsageError
 from core.ml.drift import DriftLook
 from core.services.approvals import Question
 from core.services.champion import ChampionInfo
-from core.services.drift_watch import PROBABILITY, DriftWatch, Seen, drift_job, look_count, looks_up_to
+from core.services.drift_watch import PROBABILITY, DriftWatch, drift_job, look_count, looks_up_to
 from core.services.gatekeeper import Gatekeeper
 from core.services.samples import stored_samples
 from tests.core.services.test_gatekeeper import LINK, outcome_effect

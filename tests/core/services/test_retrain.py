@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -81,7 +82,9 @@ async def test_the_job_trains_and_draws_from_both(stored: CandleFiles, tmp_path:
     told: list[float] = []
     rows = await lived(tmp_path)
     models = ModelFiles(tmp_path / "models")
-    report, picture = retrain_job(lambda _, done: told.append(done), stored, models, settings(), rows, END)
+    report, picture = retrain_job(
+        lambda _, done: told.append(done), stored, models, settings(), [json.dumps(rows).encode()], END
+    )
 
     assert report.comparison.first
     assert (report.champion, models.champion_id()) == (False, None)
