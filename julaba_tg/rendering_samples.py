@@ -15,9 +15,9 @@ def ml_lines(view: MlView) -> list[str]:
     if not found:
         return []
     parts = [
-        f"{found.get('trade', 0)} trades",
-        f"{found.get('shadow_signal', 0)} refused signals",
-        f"{found.get('shadow_candidate', 0)} candidates",
+        _count(found.get("trade", 0), "trade"),
+        _count(found.get("shadow_signal", 0), "refused signal"),
+        _count(found.get("shadow_candidate", 0), "candidate"),
         f"{found.get('backtest signals', 0)} from history",
     ]
     if found.get("augmented"):
@@ -43,7 +43,7 @@ def samples(view: SamplesView) -> Card:
     stock, ahead = view.stock, view.stock.forecast
     more = [f"+{n} pairs: {each.to_50.text}" for n, each in stock.more if each.to_50.on and each.to_50.left]
     return card(
-        f"🧮 {ahead.seen.outcomes} live outcomes · 50: {ahead.to_50.text}",
+        f"🧮 {_count(ahead.seen.outcomes, 'live outcome')} · 50: {ahead.to_50.text}",
         f"200: {ahead.to_200.text}",
         _capital(_yes(ahead)),
         _sentence(ahead.told),
@@ -61,6 +61,10 @@ def _table(stock: Stock) -> list[str]:
         live = f"{counts.get('trade', 0):>6}{counts.get('shadow_signal', 0):>6}{counts.get('shadow_candidate', 0):>7}"
         rows.append(f"{name:<7}{live}{counts.get('backtest signals', 0):>6}")
     return rows
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def _sentence(words: str) -> str:

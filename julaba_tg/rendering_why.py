@@ -79,7 +79,7 @@ def _short_end(became: Became) -> str:
 def _end(became: Became, zone: ZoneInfo) -> list[str]:
     """What became of it; what was no trade was followed by the same rules without money."""
     followed = "" if became.is_trade else " (followed without money)"
-    reach = f"between {r_multiple(became.worst)} and {r_multiple(became.best)}"
+    reach = f"on the way between {r_multiple(became.worst)} and {r_multiple(became.best)}"
     if not became.closed:
         last = f", {became.last_target} reached" if became.last_target else ""
         return [f"Open{followed}: {r_multiple(became.r)} before costs after {became.bars} candles{last}, {reach}"]

@@ -65,12 +65,24 @@ def train(args: argparse.Namespace, context: Context) -> int:
     path = args.data or context.data_dir / "historical" / TRAINING_CSV
     if args.html is not None and args.html.is_dir():  # said before a model is made, not after
         raise DataError(f"{args.html} is a directory; name a file for the page, such as {args.html / 'model.html'}")
-    report = _train(_read_table(path), args, context)
+    table = _read_table(path)
+    _say_which_features(path, table, context)
+    report = _train(table, args, context)
     if args.html is not None:
         _write_page(report.model_id, args.html, context)
     html = None if args.html is None else str(args.html)
     context.result(report.to_json() | {"html": html}, _report_text(report))
     return 0
+
+
+def _say_which_features(path: Path, table: pd.DataFrame, context: Context) -> None:
+    from core.ml.features import MORE_V2
+
+    if context.settings.ml.features == "v2" and not any(name in table.columns for name in MORE_V2):
+        say(
+            f"warning: {path} has none of the columns that v2 adds, so the model learns from v1's features alone; "
+            "`julaba backtest --out` writes them all"
+        )
 
 
 def _write_page(model_id: str, path: Path, context: Context) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from core.config import Settings
@@ -31,6 +33,13 @@ async def test_everybody_may_see_the_samples_with_their_picture(chat: World, use
     assert "ETH         0    14      0    88" in answer.text
     assert answer.media is not None
     assert answer.button("Refresh").callback_data == "go:samples"
+
+
+async def test_one_outcome_is_no_plural(chat: World) -> None:
+    view = success.samples(NOON, b"")
+    chat.desk.samples_view = replace(view, stock=success.stock(NOON, 1))
+
+    assert (await chat.ask("/samples")).text.startswith("🧮 1 live outcome · 50: ")
 
 
 @pytest.mark.parametrize("user", [OWNER, OPERATOR, VIEWER])

@@ -27,7 +27,7 @@ async def test_why_shows_everything_and_then_the_picture(chat: World) -> None:
         "🔍 LINK LONG · taken · +0.34R so far",
         "17.48 · stop 17.10 · targets 18.05 / 18.43 / 19.00",
         "Trade 12, signal 12 at 21 Nov 12:00",
-        "Open: +0.34R before costs after 9 candles, TP1 reached, between -0.20R and +1.60R",
+        "Open: +0.34R before costs after 9 candles, TP1 reached, on the way between -0.20R and +1.60R",
         "",
         "ML 41, avg 36, ahead of 62% of its last ones · xgb-v1-ab12cd34",
         "From 37 to 41, in log-odds (+ speaks for a win):",
@@ -112,8 +112,8 @@ def test_what_became_of_it_is_told_for_trades_and_for_shadows() -> None:
     ended = html(why(a_why(became=ENDED), UTC))
     assert "🔍 LINK LONG · taken · +0.18R" in ended
     assert (
-        "Ended: stop after TP1, 21 Nov 15:00: +0.25R before costs, +0.18R after costs; between -1.00R and +1.60R"
-        in ended
+        "Ended: stop after TP1, 21 Nov 15:00: +0.25R before costs, +0.18R after costs; "
+        "on the way between -1.00R and +1.60R" in ended
     )
     shadow = html(why(a_why(trade_id=None, became=replace(ENDED, is_trade=False)), UTC))
     assert "Ended (followed without money): stop after TP1" in shadow

@@ -282,6 +282,17 @@ def test_a_kind_and_a_number_of_trials_that_are_none_are_refused(
     assert sentence in capsys.readouterr().err
 
 
+def test_data_without_the_newer_features_teaches_v1_and_says_so(
+    julaba: Julaba, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table(60).to_csv("rows.csv", index=False)
+
+    assert julaba("train", "--data", "rows.csv", "--json") == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["model_id"].startswith("xgb-v1-")
+    assert "rows.csv has none of the columns that v2 adds, so the model learns from v1's features alone" in said.err
+
+
 def test_a_page_that_would_be_a_directory_is_refused_before_a_model_is_made(
     julaba: Julaba, capsys: pytest.CaptureFixture[str]
 ) -> None:
