@@ -44,8 +44,9 @@ async def dial_view(ledger: Ledger, settings: Settings, loop: TradingLoop, count
     signals = await last_signals(ledger)
     approved, outcomes = loop.memory.controls.approved_weight, loop.memory.outcomes
     step = next((s for s in sorted(settings.approvals.weight_steps) if s > approved + 1e-9), None)
-    shown = weight_card(signals, approved if step is None else step, settings, outcomes, counts)
-    found = dial(signals, settings, outcomes, approved)
+    wanted = approved if step is None else step
+    shown = await asyncio.to_thread(weight_card, signals, wanted, settings, outcomes, counts)
+    found = await asyncio.to_thread(dial, signals, settings, outcomes, approved)
     picture = await asyncio.to_thread(dial_chart, found) if signals else None
     now = f"The model counts {counts:.2f} now" if counts else "The model counts nothing now"
     title = f"{now}; the next step is {step:g}" if step is not None else f"{now}; there is no further step"

@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from core.domain.candles import to_datetime, to_ms
 from core.domain.ledger import Controls
-from core.domain.messages import Event
+from core.domain.messages import Event, ModelTrained
 from core.errors import ModelError, UsageError
 from core.ml.challenge import Comparison
 from core.ml.features import FEATURE_SETS
@@ -263,6 +263,13 @@ class Registry:
             await asyncio.to_thread(self._shelf.remove, model_id)
         return gone
 
+    def _found(self, champion: str) -> Event:
+        """News of a takeover that nobody was told of: cut off before its news, or made by another command."""
+        now = self._clock.now()
+        summary = "found in use: a takeover that was cut off, or made outside of this bot; /models shows it"
+        key = f"model:{champion}:{to_ms(now)}"
+        return ModelTrained(key=key, time=now, model_id=champion, champion=True, summary=summary)
+
     async def reconcile(self, line: str) -> str | None:
         """Repairs what a kill cut off; without a change of the champion's files since the last time it costs nothing.
 
@@ -276,8 +283,12 @@ class Registry:
         unheard = champion is not None and champion != await self.noted()
         if champion is not None and unheard:
             first = not await self._book.champions()
-            reason = "it was in use when the book was begun" if first else "its files say so, made outside of this bot"
-            await self.note(champion, line, "found in use", reason)
+            reason = (
+                "it was in use when the book was begun"
+                if first
+                else "its files say so: a takeover that was cut off, or made outside of this bot"
+            )
+            await self.note(champion, line, "found in use", reason, events=() if first else [self._found(champion)])
         self._followed = stamp
         return champion if unheard else None
 

@@ -283,7 +283,8 @@ class Stockroom:
         except DataError as error:
             log.warning("samples of the stored candles: %s", error)
             history = ()
-        return stock_of(self._settings, self._clock.now(), lived, history, self._champion())
+        now = self._clock.now()
+        return await asyncio.to_thread(stock_of, self._settings, now, lived, history, self._champion())
 
     async def history(self) -> tuple[PairHistory, ...]:
         """What the stored candles give, at most a day old, or ten minutes while there are few.

@@ -177,7 +177,8 @@ class SuccessDesk:
     async def report(self) -> Report | None:
         """The present report; None before the first candle."""
         facts = await facts_of(self._ledger, self._chat, self._settings)
-        return report_of(facts, await self.stockroom.stock(), self._settings, self._champion())
+        stock = await self.stockroom.stock()
+        return await asyncio.to_thread(report_of, facts, stock, self._settings, self._champion())
 
     async def view(self) -> ReportView:
         """The report with its picture, drawn in a thread."""

@@ -415,10 +415,12 @@ async def test_a_champion_made_by_the_command_line_is_noticed_and_takes_the_weig
         await at.give_weight(0.25)
         saved(at.files, "by-hand", parent="first")
         at.files.promote("by-hand")
-        await at.takeovers.follow()
-        await at.keeper.review()
+        for _ in range(2):
+            await at.takeovers.follow()
+            await at.keeper.review()
 
         assert await at.reigns() == ["first", "by-hand"]
+        assert [e.model_id for e in await at.told() if isinstance(e, ModelTrained)] == ["by-hand"]
         assert await at.weights() == (0, 0)
 
 
