@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import cached_property
+from typing import Any, Literal
 
 from core.config import Ml
 from core.domain.candles import FloatArray
@@ -40,7 +41,12 @@ class Fitted:
         """P(win) for each row of ``[n, k]``, float64."""
         if self.kind == "logistic":
             return Logistic.from_json(self.payload).predict(rows)
-        return asked(booster_from(self.payload), rows, self.features, self.trees)
+        return asked(self.booster, rows, self.features, self.trees)
+
+    @cached_property
+    def booster(self) -> Any:
+        """The trees as XGBoost has them, read from the payload once; the logistic has none."""
+        return booster_from(self.payload)
 
 
 def fit_once(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.domain.candles import FloatArray, IntArray
-from core.ml.boosting import booster_from
+from core.ml.boosting import asked
 from core.ml.differences import mean_interval
 from core.ml.logistic import Logistic
 from core.ml.measures import ERROR
@@ -51,7 +51,7 @@ def look(model: Fitted, rows: FloatArray, outcome: IntArray, seed: int) -> Looke
     shuffles = int(np.clip(_MOST_ROWS // max(1, n * k), 1, _MOST_SHUFFLES))
     # All the same (NaN counts as one value): shuffling changes nothing.
     columns = [column for column in range(k) if len(np.unique(rows[:, column])) > 1]
-    # One call for all: loading the model costs more than predicting with it.
+    # One call for all: calling the library costs more than a few hundred rows do.
     copies = np.tile(rows, (1 + len(columns) * shuffles, 1))
     for number, column in enumerate(columns):
         for part in range(shuffles):
@@ -69,11 +69,7 @@ def shares(model: Fitted, rows: FloatArray) -> FloatArray:
     if model.kind == "logistic":
         linear = Logistic.from_json(model.payload)
         return np.column_stack((linear.log_odds(rows), np.full(len(rows), linear.intercept)))
-    import xgboost as xgb
-
-    matrix = xgb.DMatrix(rows, feature_names=list(model.features), nthread=1)
-    found = booster_from(model.payload).predict(matrix, iteration_range=(0, model.trees), pred_contribs=True)
-    return np.asarray(found, dtype=np.float64)
+    return asked(model.booster, rows, model.features, model.trees, pred_contribs=True)
 
 
 def importance(

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from core.ml.logistic import Logistic
 from core.ml.training import Fitted, Kind, fit, train
 from tests.core.ml.planted import table
 
+ROOT = Path(__file__).parents[3]
 NOW = 2 * 10**12
 KINDS: tuple[Kind, ...] = ("xgb", "forest", "logistic")
 
@@ -166,9 +168,10 @@ def test_a_model_cut_in_half_is_refused() -> None:
 
 
 def test_the_bots_process_loads_no_learning_library() -> None:
-    """Importing what the live loop uses of ``core.ml`` must leave xgboost and scipy unloaded."""
-    names = "core.ml.gate, core.ml.features, core.ml.prediction, core.ml.evaluation, core.services.predict"
-    libraries = {"xgboost", "optuna", "scipy", "sklearn"}
-    code = f"import sys, {names}, core.services.train; print({libraries} & set(sys.modules))"
+    """Importing all that the bot and its chat are made of must leave them unloaded, and matplotlib until it draws."""
+    modules = [f"core.services.{path.stem}" for path in (ROOT / "core" / "services").glob("*.py")]
+    names = ", ".join(sorted({*modules, "julaba_tg.app", "julaba_tg.running"} - {"core.services.__init__"}))
+    libraries = {"xgboost", "optuna", "scipy", "sklearn", "matplotlib", "pandas"}
+    code = f"import sys, {names}; print({libraries} & set(sys.modules))"
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
