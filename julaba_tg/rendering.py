@@ -190,11 +190,9 @@ def ml(view: MlView, zone: ZoneInfo) -> Card:
 def _progress(view: MlView, zone: ZoneInfo) -> list[str]:
     left = max(0, view.next_look - view.outcomes)
     looked = f"Last look (no. {view.looks}) {day_time(view.looked_at, zone)}" if view.looked_at else "No look so far"
-    rate = view.outcomes_per_day
-    when = f", about {duration(timedelta(days=left / rate))}" if rate and left and view.forecast is None else ""
     return [
         f"{bar(view.outcomes, view.next_look)} {view.outcomes} of {view.next_look} outcomes, {view.trades} are trades",
-        f"{looked} · next at {view.next_look}: {left} to go{when}",
+        f"{looked} · next at {view.next_look}: {left} to go",
     ]
 
 

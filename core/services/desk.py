@@ -217,7 +217,6 @@ class Desk:
             looked_at=last.looked_at if last else None,
             looks=len(looks),
             next_look=next_look(len(looks)),
-            outcomes_per_day=await self._outcomes_per_day(),
             metrics=champion.metrics,
             pending_approval=await self._gatekeeper.approvals.waiting(),
             summary=self._ml_summary(champion, len(evidence), next_look(len(looks))),
@@ -239,14 +238,6 @@ class Desk:
         weight = self._gatekeeper.weight()
         counts = f"counts {weight:g}" if weight else "is asked and scored but decides nothing"
         return f"{champion.model_id} {counts}. {outcomes} scored outcomes; the gate looks at {look}."
-
-    async def _outcomes_per_day(self) -> float | None:
-        """Live outcomes per day since the first; None on less than a day."""
-        outcomes = await self._ledger.outcomes()
-        if len(outcomes) < 2:
-            return None
-        days = (to_ms(self._clock.now()) - outcomes[0].open_time) / DAY_MS
-        return len(outcomes) / days if days >= 1 else None
 
     async def chart(self, pair: str, trade_id: int | None = None) -> bytes:
         """The last candles as PNG; a trade's chart reaches back to before its entry. Raises UsageError."""

@@ -118,7 +118,6 @@ class MlView:
     looked_at: datetime | None
     looks: int
     next_look: int  # outcomes at which the gate looks again
-    outcomes_per_day: float | None
     metrics: Mapping[str, float | None]  # the champion's walk-forward figures
     pending_approval: int | None
     summary: str  # one plain sentence

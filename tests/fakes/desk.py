@@ -278,7 +278,6 @@ class FakeDesk:
             looked_at=None,
             looks=0,
             next_look=50,
-            outcomes_per_day=1.6,
             metrics={"auc": 0.56, "brier": None},
             pending_approval=waiting,
             summary="xgb-1 is asked and scored but decides nothing.",

@@ -314,7 +314,7 @@ async def test_the_model_s_view_before_and_with_a_model(tmp_path: Path) -> None:
 
     assert (learning.state, learning.champion, learning.rows, learning.rows_needed) == ("learning", None, 31, 50)
     assert "31 of 50" in learning.summary
-    assert (blocked.state, blocked.weight, blocked.next_look, blocked.outcomes_per_day) == ("blocked", 0.0, 50, None)
+    assert (blocked.state, blocked.weight, blocked.next_look) == ("blocked", 0.0, 50)
     assert "decides nothing" in blocked.summary
     assert not any(c.met for c in blocked.conditions)
 
