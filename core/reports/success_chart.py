@@ -31,8 +31,10 @@ def success_chart(title: str, metrics: Sequence[Metric], equity: Sequence[tuple[
     periods = list(dict.fromkeys(m.period for m in metrics))
     lines = len(metrics) + len(periods)
     height = _HEAD + _ROW * lines + _EQUITY
-    figure = empty_figure(f"Report, {title}", height, 1 - 0.38 / height)
-    figure.text(_LEFT, 1 - 0.78 / height, "line: target   dotted: red flag", color=FAINT, fontsize=SMALL, va="center")
+    head, _, flags = title.partition(", ")  # in two lines: the whole of it is wider than a phone
+    figure = empty_figure(f"Report, {head}", height, 1 - 0.38 / height)
+    legend = f"{flags}   (line: target, dotted: red flag)" if flags else "line: target, dotted: red flag"
+    figure.text(_LEFT, 1 - 0.78 / height, legend, color=FAINT, fontsize=SMALL, va="center")
     axes = panel(figure, (0, _EQUITY / height, 1, _ROW * lines / height))
     axes.set_axis_off()
     axes.set_xlim(0, 1)

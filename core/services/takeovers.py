@@ -203,7 +203,8 @@ class Takeovers:
         """The files and the book, after an approver's yes; done again at the next start where a kill comes between."""
         assert stored.model_id is not None
         by = stored.answered_by or "an approver"
-        await self._crown(stored.model_id, by, f"approval {stored.approval_id}", f"{by} made it champion")
+        title = f"{by} made {stored.model_id} champion"
+        await self._crown(stored.model_id, by, f"approval {stored.approval_id}", title)
 
     # -- going back ------------------------------------------------------------------------------------------------
 

@@ -16,9 +16,10 @@ from matplotlib.transforms import Bbox
 
 from core.domain.candles import HOUR_MS, to_ms
 from core.engine.resampling import FAN
-from core.reports import charts, check_charts, sweep_charts
+from core.reports import charts, check_charts, success_chart, sweep_charts
 from core.reports.check_charts import Chance
 from core.reports.sweep_charts import HeatMap
+from tests.fakes import success
 
 Drawn = Callable[[], Figure]
 
@@ -32,7 +33,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
         kept.append(figure)
         return b""
 
-    for module in (charts, check_charts, sweep_charts):
+    for module in (charts, check_charts, sweep_charts, success_chart):
         monkeypatch.setattr(module, "png", keep)
     return lambda: kept[-1]
 
@@ -105,3 +106,15 @@ def test_results_that_hardly_differ_are_not_spread_over_the_axis(drawn: Drawn) -
 
 def _chance(fan: np.ndarray, final: np.ndarray, fall: np.ndarray) -> Chance:
     return Chance("The same trade", "5 draws", "days", fan, final, fall, float(final[2]), float(fall[2]))
+
+
+def test_the_report_s_headline_is_read_whole_with_all_its_flags(drawn: Drawn) -> None:
+    report = success.bad_model(datetime(2024, 8, 31, tzinfo=UTC)).report
+    assert report is not None
+    success_chart.success_chart(report.headline, report.shown, report.equity)
+
+    figure = drawn()
+    heads = [(text, box) for text, box in words(figure) if text.startswith("Report") or "line: target" in text]
+    assert len(heads) == 2
+    assert any("at the bootstrap" in text for text, _ in heads)
+    assert all(box.x1 < figure.bbox.x1 for _, box in heads)

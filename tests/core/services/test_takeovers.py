@@ -141,6 +141,15 @@ async def test_with_a_weight_only_an_approver_promotes_and_the_weight_goes_once(
             await at.approvals.answer(1, True, ANN)
 
 
+async def test_the_news_of_a_promotion_names_the_model_in_its_first_line(tmp_path: Path) -> None:
+    async with throne(tmp_path) as at:
+        saved(at.files, "new", challenge=better("first", "new"))
+        await at.takeovers.ask("new", OLE)
+        await at.approvals.answer(1, True, ANN)
+
+        assert [n.title for n in await at.told() if isinstance(n, Notice)] == ["Ann made new champion"]
+
+
 async def test_a_no_leaves_the_champion_and_its_weight(tmp_path: Path) -> None:
     async with throne(tmp_path) as at:
         await at.give_weight(0.5)
