@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from core.config import Settings
 from core.domain.candles import DAY_MS, to_ms
 from core.domain.messages import Notice
-from core.errors import JulabaError
 from core.ports import Clock, Ledger
 from core.services.bus import Bell
 from core.services.champion import ChampionInfo
@@ -19,6 +18,7 @@ from core.services.gatekeeper import Gatekeeper
 from core.services.live import LiveTrading
 from core.services.outbox import Outbox
 from core.services.takeovers import Takeovers
+from core.services.upkeep import Rounds
 from core.services.views import Actor, Progress
 
 log = logging.getLogger(__name__)
@@ -65,15 +65,10 @@ class Engine:
     async def _upkeep(self) -> None:
         await self.live.ready.wait()
         await self._begin()
+        rounds = Rounds()
         while True:
             # Each alone: a damaged model or a full disk must not keep the weight from being taken away.
-            for part in (self.takeovers.follow, self.gatekeeper.review, self._train_when_due, *self.reviews):
-                try:
-                    await part()
-                except JulabaError as error:
-                    log.warning("upkeep: %s", error)
-                except Exception:  # the edge of a loop: neither a review nor a training may end the trading
-                    log.exception("upkeep failed")
+            await rounds((self.takeovers.follow, self.gatekeeper.review, self._train_when_due, *self.reviews))
             await asyncio.sleep(UPKEEP_EVERY)
 
     async def _train_when_due(self) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -30,9 +29,8 @@ from core.services.dial import last_signals
 from core.services.drift_watch import DriftWatch
 from core.services.live_evaluation import evidence_of
 from core.services.loop import TradingLoop
+from core.services.upkeep import Rounds
 from core.services.views import Actor, ConditionView, WeightAnswer
-
-log = logging.getLogger(__name__)
 
 ITSELF = Actor(0, "Julaba", "operator")
 
@@ -66,6 +64,7 @@ class Gatekeeper:
         self._drift = drift
         approvals.kinds["weight"] = Kind(self._grant, self._outdated, again=lambda stored: f"/ml {stored.weight:g}")
         self._reviewed = -1  # live outcomes at the last review: nothing new, nothing to look at
+        self._rounds = Rounds()
         self._looking, self._asking = asyncio.Lock(), asyncio.Lock()
 
     @property
@@ -84,11 +83,7 @@ class Gatekeeper:
 
         Each part stands alone: what one cannot do must not keep the others from it.
         """
-        for part in (self.approvals.expire, self._look_for_drift, self._revoke_what_is_spent, self._take_looks):
-            try:
-                await part()
-            except Exception:  # the edge of a loop: a bad row or a refused disk must not keep a weight alive
-                log.exception("a part of the gate's review failed")
+        await self._rounds((self.approvals.expire, self._look_for_drift, self._revoke_what_is_spent, self._take_looks))
 
     async def _look_for_drift(self) -> None:
         if self._drift is not None:
