@@ -56,6 +56,18 @@ def test_a_model_that_knows_takes_the_better_signals_and_says_by_how_much() -> N
     assert on.gain == pytest.approx(on.mean - off.mean)
 
 
+def test_profits_stand_in_the_order_of_closing() -> None:
+    rows = data()
+    late = np.arange(len(rows)) == len(rows) - 50
+    rows = replace(rows, end_time=np.where(late, rows.end_time.max() + 1, rows.end_time))
+    rows = replace(rows, r=np.where(late, 7.0, rows.r), r_net=np.where(late, 7.0, rows.r_net))
+    found = on_off(rows, walk_forward(rows, Ml()), Ml())
+
+    assert found is not None
+    assert found.r[-1] == 7.0
+    assert (np.diff(found.closed) > 0).all()
+
+
 def test_a_curve_ends_at_its_sum_and_stays_where_nothing_is_taken() -> None:
     rows = data()
     found = on_off(rows, walk_forward(rows, Ml()), Ml())

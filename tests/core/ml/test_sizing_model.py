@@ -69,6 +69,14 @@ def test_an_order_that_is_surely_wrong_and_too_few_days_have_no_say_either() -> 
     assert "too few to tell" in SizingFigures(3).sentence
 
 
+def test_what_was_said_before_counts_half_below_itself() -> None:
+    model = sized()
+    features = dict.fromkeys(model.features, 30.0)
+    said = float(Sizer(model).predict(np.full((1, len(model.features)), 30.0))[0])
+
+    assert Sizer(replace(model, out_of_fold=(said - 1, said, said, said + 1))).rank(features) == 0.5
+
+
 def test_a_rank_is_among_what_was_said_of_unseen_signals() -> None:
     sizer = Sizer(sized())
     ranks = []

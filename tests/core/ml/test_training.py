@@ -13,9 +13,10 @@ import pytest
 
 from core.config import Ml
 from core.errors import ModelError
-from core.ml.boosting import booster_from
+from core.ml.boosting import asked, booster_from
 from core.ml.dataset import Dataset, from_table, weights
 from core.ml.logistic import Logistic
+from core.ml.parts import parts_of
 from core.ml.training import Fitted, Kind, fit, train
 from tests.core.ml.planted import table
 
@@ -175,3 +176,20 @@ def test_the_bots_process_loads_no_learning_library() -> None:
     code = f"import sys, {names}; print({libraries} & set(sys.modules))"
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_as_many_trees_predict_as_did_best_on_the_rows_held_back() -> None:
+    rows = data(400)
+    weight = weights(rows, NOW, 180)
+    found = fit(rows, weight, Ml(), "xgb")
+    _, newest = parts_of(rows, weight, Ml(), stops=True)
+    assert newest is not None
+    booster = booster_from(found.payload)
+    losses = []
+    for rounds in range(1, booster.num_boosted_rounds() + 1):
+        said = asked(booster, newest.rows.X, rows.features, rounds)
+        loss = -np.log(np.where(newest.rows.y == 1, said, 1 - said))
+        losses.append(float(np.average(loss, weights=newest.weight)))
+
+    assert 1 < found.trees < len(losses)
+    assert found.trees == 1 + int(np.argmin(losses))

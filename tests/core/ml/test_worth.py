@@ -147,6 +147,12 @@ def test_gemini_refuses_by_its_no_by_a_low_confidence_and_by_silence_as_the_sett
     assert (strict.layer("gemini").apart, lenient.layer("gemini").apart) == (45, 30)
 
 
+def test_a_confidence_of_exactly_the_threshold_is_let_through_as_trading_does() -> None:
+    rows = [signal(i, 1.0, gemini=(True, 0.7 if i % 2 else 0.69)) for i in range(1, 101)]
+
+    assert report(rows).layer("gemini").apart == 50
+
+
 def test_a_pair_that_was_switched_off_was_never_put_before_gemini() -> None:
     rows = [signal(i, 1.0, no_opinion="not asked") for i in range(1, 61)]
 
