@@ -147,7 +147,7 @@ async def test_the_news_of_a_promotion_names_the_model_in_its_first_line(tmp_pat
         await at.takeovers.ask("new", OLE)
         await at.approvals.answer(1, True, ANN)
 
-        assert [n.title for n in await at.told() if isinstance(n, Notice)] == ["Ann made new champion"]
+        assert [e.summary for e in await at.told() if isinstance(e, ModelTrained)] == ["Ann made new champion"]
 
 
 async def test_a_no_leaves_the_champion_and_its_weight(tmp_path: Path) -> None:
