@@ -100,7 +100,7 @@ def gemini(view: GeminiView) -> Card:
     return card(
         f"✨ Gemini {'does worse than the base rate · ' if worse else ''}{refuses}",
         *parts,
-        section([board.conclusion, _when(board), _cost(board)]),
+        section([board.conclusion, *([_when(board)] if board.score is not None else []), _cost(board)]),
     )
 
 

@@ -47,7 +47,9 @@ async def test_before_the_first_look_both_count_and_say_nothing(chat: World) -> 
     chat.desk.layers_view, chat.desk.gemini_view = worth.layers(few), worth.gemini(few)
 
     assert (await chat.ask("/worth")).text.splitlines()[0] == "⚖️ Layers: 31 of 50 closed signals"
-    assert "28 of 50 closed opinions: too few to score its confidence." in (await chat.ask("/gemini")).text
+    board = (await chat.ask("/gemini")).text
+    assert "28 of 50 closed opinions: too few to score its confidence." in board
+    assert "scored at fixed counts" not in board, "the same count is not told twice"
 
 
 async def test_refreshing_changes_the_picture_in_place(chat: World) -> None:
