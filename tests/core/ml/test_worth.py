@@ -74,7 +74,7 @@ def test_a_planted_worth_is_found(lost: float, won: float, verdict: str) -> None
 
 
 def test_noise_is_seldom_called_anything() -> None:
-    """60 lives of five looks at five layers: at 5% a life, more than 8 would be chance of less than 1%."""
+    """60 lives of three looks at five layers: at 5% a life, more than 8 would be chance of less than 1%."""
     called = 0
     for seed in range(60):
         rng = np.random.default_rng(seed)
