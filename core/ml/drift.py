@@ -13,6 +13,7 @@ import numpy as np
 
 from core.domain.candles import DAY_MS, FloatArray, IntArray
 from core.engine.ranks import mid_ranks
+from core.ml.words import name_of
 
 MIN_RECENT = 200
 """Recent rows that a look asks for."""
@@ -124,8 +125,8 @@ def _told(n: int, feature: str, value: float, threshold: float, columns: int) ->
     beyond = value > threshold
     many = "" if columns == 1 else f", the furthest of {columns} columns"
     sentence = (
-        f"{feature} has {'moved' if beyond else 'not moved more than chance moves it'} on the last {n} rows: PSI "
-        f"{value:.2f}, {'more than' if beyond else 'up to'} {threshold:.2f} {'is' if beyond else 'may be'} chance{many}"
+        f"{name_of(feature)} has {'moved' if beyond else 'not moved more than chance moves it'} on the last {n} rows: "
+        f"PSI {value:.2f}, {'more than' if beyond else 'up to'} {threshold:.2f} {'is' if beyond else 'may be'} chance{many}"
     )
     return DriftLook(n, feature, value, threshold, beyond, sentence)
 

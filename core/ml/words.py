@@ -116,6 +116,11 @@ WORDS: Mapping[str, _Word] = {
 """Every feature's word."""
 
 
+def name_of(feature: str) -> str:
+    """A feature as a trader calls it, without a value."""
+    return _word(feature).name
+
+
 def lines(reasons: Sequence[Reason]) -> tuple[Line, ...]:
     """What moved a prediction, the strongest first; with ``base_of`` the shares sum to its log-odds."""
     groups: dict[str, list[Reason]] = {}

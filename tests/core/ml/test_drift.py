@@ -178,3 +178,13 @@ def test_drift_is_confirmed_by_two_looks_running() -> None:
 
     assert [confirmed(looks) for looks in ([], [moved], [moved, calm], [moved, calm, moved])] == [False] * 4
     assert confirmed([calm, moved, moved])
+
+
+def test_the_sentence_calls_a_feature_what_a_trader_calls_it() -> None:
+    values, time = rows(500, 4)
+    values[-200:, 0] += 1
+    names = ("signed_di", *NAMES[1:])
+    found = drift_look(values[:300], values[300:], names, 1, times=(time[:300], time[300:]))
+
+    assert found.feature == "signed_di"
+    assert found.sentence.startswith("DI has moved on the last 200 rows")
