@@ -14,10 +14,12 @@ from core.adapters.sqlite_database import Database, Row, placeholders
 from core.adapters.sqlite_rows import (
     DECISION,
     FOLLOW,
+    curve_of,
     decision_values,
     decisions_of,
     follow_values,
     follows_of,
+    outcomes_of,
     position_of,
     seen_of,
 )
@@ -25,7 +27,7 @@ from core.domain.account import Account
 from core.domain.candles import Pair, to_ms
 from core.domain.ledger import Controls, DecisionRecord, Effect, FollowRecord, LedgerState, Seen, Step, Switch
 from core.domain.messages import Event, event_to_json, is_urgent
-from core.domain.trading import Direction, FollowKind
+from core.domain.trading import FollowKind
 from core.ports import Outcome, TradeRow, TradeTotals
 
 T = TypeVar("T")
@@ -216,21 +218,7 @@ class SqliteLedger:
             "f.kind, f.exit_time, f.realized_r FROM follows f JOIN decisions d USING (decision_id) "
             f"WHERE {_LIVE_OUTCOME} ORDER BY f.exit_time, f.follow_id"
         )
-        return [
-            Outcome(
-                open_time=row["open_time"],
-                timeframe=row["timeframe"],
-                pair=row["pair"],
-                direction=Direction(row["direction"]),
-                probability=row["ml_probability"],
-                model_id=row["model_id"],
-                is_trade=row["kind"] == "trade",
-                exit_time=row["exit_time"],
-                realized_r=row["realized_r"],
-                decided_at=row["decided_at"],
-            )
-            for row in rows
-        ]
+        return await _off_the_loop(outcomes_of, rows)
 
     async def sample_counts(self) -> Mapping[tuple[str, str], int]:
         """Closed follows that can teach, by (pair, source); sources as ``records.closed_samples`` names them."""
@@ -301,7 +289,7 @@ class SqliteLedger:
     async def equity_curve(self) -> list[tuple[int, float]]:
         """(epoch ms of the close, equity), oldest first."""
         rows = await self._db.rows("SELECT time, equity FROM equity ORDER BY time")
-        return [(row["time"], row["equity"]) for row in rows]
+        return await _off_the_loop(curve_of, rows)
 
     async def controls(self) -> Controls:
         rows = {row["key"]: json.loads(row["value"]) for row in await self._db.rows("SELECT * FROM controls")}

@@ -25,6 +25,7 @@ from core.domain.trading import (
     Snapshot,
     Verdict,
 )
+from core.ports import Outcome
 
 DECISION = (
     "decision_id", "pair", "timeframe", "open_time", "direction", "is_signal", "status", "reason", "snapshot",
@@ -157,6 +158,28 @@ def follows_of(rows: Sequence[Row], leg_rows: Sequence[Row]) -> list[FollowRecor
 
 def seen_of(rows: Sequence[Row]) -> list[Seen]:
     return [Seen(row["open_time"], _with_nan(json.loads(row["features"])), row["ml_probability"]) for row in rows]
+
+
+def outcomes_of(rows: Sequence[Row]) -> list[Outcome]:
+    return [
+        Outcome(
+            open_time=row["open_time"],
+            timeframe=row["timeframe"],
+            pair=row["pair"],
+            direction=Direction(row["direction"]),
+            probability=row["ml_probability"],
+            model_id=row["model_id"],
+            is_trade=row["kind"] == "trade",
+            exit_time=row["exit_time"],
+            realized_r=row["realized_r"],
+            decided_at=row["decided_at"],
+        )
+        for row in rows
+    ]
+
+
+def curve_of(rows: Sequence[Row]) -> list[tuple[int, float]]:
+    return [(row["time"], row["equity"]) for row in rows]
 
 
 def _with_nan(values: Mapping[str, Any]) -> dict[str, Any]:
