@@ -126,7 +126,8 @@ def _told(n: int, feature: str, value: float, threshold: float, columns: int) ->
     many = "" if columns == 1 else f", the furthest of {columns} columns"
     sentence = (
         f"{name_of(feature)} has {'moved' if beyond else 'not moved more than chance moves it'} on the last {n} rows: "
-        f"PSI {value:.2f}, {'more than' if beyond else 'up to'} {threshold:.2f} {'is' if beyond else 'may be'} chance{many}"
+        f"PSI {value:.2f}, {'more than' if beyond else 'up to'} {threshold:.2f} "
+        f"{'is' if beyond else 'may be'} chance{many}"
     )
     return DriftLook(n, feature, value, threshold, beyond, sentence)
 
