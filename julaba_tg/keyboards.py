@@ -60,16 +60,17 @@ def home() -> Keyboard:
 
 def refresh(line: str) -> Keyboard:
     """One button that draws the same view again in place."""
-    return Keyboard([[_refresh(line)]])
+    return Keyboard([[refresh_button(line)]])
 
 
-def _refresh(line: str) -> Button:
+def refresh_button(line: str) -> Button:
+    """The same, to stand beside others."""
     return Button("🔄 Refresh", callback_data=f"go:{line}")
 
 
 def status(paused: bool) -> Keyboard:
     steer = Button("▶️ Resume", callback_data="new:resume") if paused else Button("⏸ Pause", callback_data="new:pause")
-    return Keyboard([[_refresh("status"), steer], [Button("📂 Positions", callback_data="new:positions")]])
+    return Keyboard([[refresh_button("status"), steer], [Button("📂 Positions", callback_data="new:positions")]])
 
 
 def running(paused: bool) -> Keyboard:
@@ -88,7 +89,7 @@ def pairs(views: Sequence[PairView]) -> Keyboard:
         )
         for p in views[:80]
     ]
-    return Keyboard([*_rows(switches, 2), [_refresh("pairs")]])
+    return Keyboard([*_rows(switches, 2), [refresh_button("pairs")]])
 
 
 def charts(names: Sequence[str]) -> Keyboard:
@@ -101,7 +102,7 @@ def chart(name: str) -> Keyboard:
 
 def ml(view: MlView, steps: Sequence[float]) -> Keyboard:
     """Refresh and retrain; the weights to ask for once the gate is ready; a way back to 0 while there is a weight."""
-    rows = [[_refresh("ml"), Button("🏋️ Retrain", callback_data="new:retrain")]]
+    rows = [[refresh_button("ml"), Button("🏋️ Retrain", callback_data="new:retrain")]]
     if view.state == "ready" and view.pending_approval is None:
         rows.append(
             [

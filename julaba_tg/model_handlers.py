@@ -11,7 +11,7 @@ from telegram.constants import KeyboardButtonStyle
 from core.services.registry import ModelEntry, ModelList
 from julaba_tg import parsing, rendering_models
 from julaba_tg.calls import Call
-from julaba_tg.keyboards import MAX_DATA
+from julaba_tg.keyboards import MAX_DATA, refresh_button
 from julaba_tg.ports import DeskLike
 from julaba_tg.rendering_models import listed
 from julaba_tg.sending import Outgoing
@@ -45,7 +45,7 @@ def _list_buttons(view: ModelList) -> Keyboard:
     shown = [_button(f"🔎 {m.model_id}", f"new:models {m.model_id}") for m in listed(view)]
     known = [b for b in shown if b is not None]
     rows = [known[i : i + 2] for i in range(0, len(known), 2)]
-    last = [Button("🔄 Refresh", callback_data="go:models")]
+    last = [refresh_button("models")]
     if view.before is not None:
         last.append(Button("↩️ Roll back", callback_data="new:rollback"))
     return Keyboard([*rows, last])

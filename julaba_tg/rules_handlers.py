@@ -13,6 +13,7 @@ from telegram.error import BadRequest
 from core.errors import JulabaError
 from julaba_tg import parsing, rendering, rendering_rules
 from julaba_tg.calls import Call
+from julaba_tg.keyboards import refresh_button
 from julaba_tg.ports import DeskLike, MessageRef
 from julaba_tg.sending import NoSuchChat, Outgoing, edit, patient, send
 from julaba_tg.tasks import Tasks
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 
 async def dial(call: Call, desk: DeskLike) -> Outgoing:
     view = await desk.dial()
-    row = [Button("🔄 Refresh", callback_data="go:dial"), Button("🧠 ML", callback_data="new:ml")]
+    row = [refresh_button("dial"), Button("🧠 ML", callback_data="new:ml")]
     return Outgoing(rendering_rules.dial(view), Keyboard([row]), view.picture)
 
 
@@ -34,7 +35,7 @@ async def rules(call: Call, desk: DeskLike, zone: ZoneInfo) -> Outgoing:
         views = await desk.rules_to_config(call.actor)
     else:
         raise parsing.refusal("Only config can follow.", call.command)
-    row = [Button("🔄 Refresh", callback_data="go:rules")]
+    row = [refresh_button("rules")]
     if any(v.changed_by for v in views) and call.actor.role == "approver":
         row.append(Button("Back to config", callback_data="go:rules config", style=KeyboardButtonStyle.DANGER))
     return Outgoing(rendering_rules.rules(views, zone), Keyboard([row]))
