@@ -250,9 +250,8 @@ async def engine(
 
         book = SqliteModels(db)
         approvals = Approvals(settings, time, chat, loop, bell)
-        watch = DriftWatch(
-            time, ledger, chat, lambda: loop.memory.book.next_decision_id, in_a_worker(candles, models, settings)
-        )
+        compare = in_a_worker(candles, models, lambda: loop.in_force)
+        watch = DriftWatch(time, ledger, chat, lambda: loop.memory.book.next_decision_id, compare)
         gatekeeper = Gatekeeper(settings, time, ledger, chat, loop, bell, info, approvals, book, watch)
         registry = Registry(models, book, time, worker.run)
         takeovers = Takeovers(settings, time, loop, bell, registry, gatekeeper, approvals)
@@ -261,7 +260,14 @@ async def engine(
         stack.push_async_callback(history.close)
         trainer = Trainer(settings, time, history, candles, ledger, models, live.save, in_force=lambda: loop.in_force)
         stockroom = Stockroom(
-            settings, time, ledger, chat, candles, lambda: info().metrics, lambda: loop.memory.controls.line
+            settings,
+            time,
+            ledger,
+            chat,
+            candles,
+            lambda: info().metrics,
+            lambda: loop.memory.controls.line,
+            in_force=lambda: loop.in_force,
         )
 
         success = SuccessDesk(settings, time, ledger, chat, bell, stockroom, lambda: info().metrics)

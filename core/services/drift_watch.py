@@ -147,11 +147,11 @@ def drift_job(
     )
 
 
-def in_a_worker(candles: CandleStore, models: SavedModels, settings: Settings) -> Compare:
+def in_a_worker(candles: CandleStore, models: SavedModels, settings: Callable[[], Settings]) -> Compare:
     """``drift_job`` in a process of its own, ended afterwards: predictions must not stand in line behind it."""
 
     async def compare(model_id: str, seen: Sequence[Seen]) -> DriftLook:
         async with Worker() as worker:
-            return await worker.run(drift_job, candles, models, settings, model_id, seen)
+            return await worker.run(drift_job, candles, models, settings(), model_id, seen)
 
     return compare

@@ -263,8 +263,11 @@ class Stockroom:
         candles: CandleStore,
         champion: Callable[[], Mapping[str, float | None]],
         line: Callable[[], str],
+        in_force: Callable[[], Settings] | None = None,
     ) -> None:
+        """``in_force`` gives the settings with what an approver has changed; None: ``settings`` as they are."""
         self._settings = settings
+        self._in_force = in_force or (lambda: settings)
         self._clock = clock
         self._ledger = ledger
         self._chat = chat
@@ -272,6 +275,7 @@ class Stockroom:
         self._champion = champion
         self._line = line
         self._history: tuple[int, tuple[PairHistory, ...]] | None = None
+        self._rules = settings  # those the history was worked out under
         self._reading = asyncio.Lock()
 
     async def stock(self) -> Stock:
@@ -293,12 +297,12 @@ class Stockroom:
         """
         async with self._reading:
             now = to_ms(self._clock.now())
-            if self._history is None or now - self._history[0] >= self._fresh_ms(self._history[1]):
-                found = await asyncio.to_thread(
-                    history_of, self._candles, self._settings.traded, self._settings.frame, self._settings, now
-                )
-                self._history = (now, found)
-            return self._history[1]
+            known, rules = self._history, self._in_force()
+            if known is None or rules != self._rules or now - known[0] >= self._fresh_ms(known[1]):
+                found = await asyncio.to_thread(history_of, self._candles, rules.traded, rules.frame, rules, now)
+                known = self._history = (now, found)
+                self._rules = rules
+            return known[1]
 
     def _fresh_ms(self, history: tuple[PairHistory, ...]) -> int:
         whole = len(history) == len(self._settings.traded) and all(h.days >= _LONG_DAYS for h in history)

@@ -16,8 +16,10 @@ from core.domain.ledger import DecisionRecord, Effect, Seen
 from core.domain.messages import Notice
 from core.errors import DataError, ModelError, UsageError
 from core.ml.drift import DriftLook
+from core.services import drift_watch
 from core.services.approvals import Question
 from core.services.champion import ChampionInfo
+from core.services.changes import changed
 from core.services.drift_watch import PROBABILITY, DriftWatch, drift_job, look_count, looks_up_to
 from core.services.gatekeeper import Gatekeeper
 from core.services.samples import stored_samples
@@ -238,3 +240,29 @@ def test_without_the_history_it_learned_from_nothing_can_be_said(tmp_path: Path)
     empty = CandleFiles(tmp_path / "candles")
     with pytest.raises((DataError, ModelError)):
         drift_job(empty, model(tmp_path), settings(), "first", [])
+
+
+async def test_each_look_compares_under_the_rules_in_force_then(
+    candles: CandleFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[object] = []
+
+    class Recorder:
+        async def __aenter__(self) -> Recorder:
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            return None
+
+        async def run(self, *arguments: object) -> object:
+            given.append(arguments[3])
+            return None
+
+    monkeypatch.setattr(drift_watch, "Worker", Recorder)
+    rules = [settings()]
+    compare = drift_watch.in_a_worker(candles, ModelFiles(tmp_path), lambda: rules[-1])
+    await compare("m", [])
+    rules.append(changed(rules[0], {"strategy.adx_min": 5.0}))
+    await compare("m", [])
+
+    assert given == rules

@@ -11,6 +11,7 @@ import pytest
 from core.adapters.candle_files import CandleFiles
 from core.config import Ml
 from core.domain.candles import to_datetime
+from core.services.changes import changed
 from core.services.records import closed_samples
 from core.services.stock import Stock, Stockroom, history_of, lived_of, stock_of
 from tests.ledgers import PAIRS, Books, Stage, books, market, settings
@@ -125,3 +126,19 @@ async def test_a_running_bot_reads_its_candles_at_most_every_ten_minutes(tmp_pat
     assert reads == 2 * once, "eight days of candles are few: the history may still be coming in"
     assert picture is not None
     assert picture.startswith(b"\x89PNG")
+
+
+async def test_a_changed_rule_counts_in_what_history_gave_at_once(tmp_path: Path) -> None:
+    shelf(tmp_path)
+    rules = [settings()]
+    async with books(tmp_path) as kept:
+        stage = await lived_through(kept)
+        candles = CandleFiles(tmp_path / "candles")
+        room = Stockroom(
+            rules[0], stage.clock, kept.ledger, kept.chat, candles, dict, lambda: "main", in_force=lambda: rules[-1]
+        )
+        before = (await room.stock()).counts["backtest signals"]
+        rules.append(changed(rules[0], {"strategy.adx_min": 45.0}))
+        after = (await room.stock()).counts["backtest signals"]
+
+    assert 0 <= after < before
