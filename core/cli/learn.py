@@ -234,6 +234,8 @@ def pipeline(args: argparse.Namespace, context: Context) -> int:
 
     say("3/4 backtest")
     others = beside(stored, context, context.settings)
+    if context.settings.ml.features == "v2" and context.settings.btc not in {*candles, *others}:
+        say(f"warning: no {context.settings.btc} candles: the features that look at BTC stay empty")
     everything = args.candidates or loose is not None
     result = run_backtest(candles, context.settings, start, end, candidates=everything, beside=others)
     result = result if loose is None else with_loosened(result, loose.strategy)

@@ -79,7 +79,9 @@ def check(dataset: Dataset) -> None:
         raise ModelError("there are no samples to learn from")
     if len(np.unique(dataset.y)) < 2:
         only = "won" if dataset.y[0] else "lost"
-        raise ModelError(f"all {len(dataset)} samples {only}: there is nothing to tell apart")
+        raise ModelError(
+            f"all {len(dataset)} samples {only}: there is nothing to tell apart; take more days or more pairs"
+        )
     if np.isinf(dataset.X).any():
         column = dataset.features[int(np.flatnonzero(np.isinf(dataset.X).any(axis=0))[0])]
         raise ModelError(f"the feature {column} holds an infinite value")

@@ -95,6 +95,7 @@ def test_the_pipeline_says_on_stderr_what_it_does_and_which_pairs_it_lacks(
     streams = capsys.readouterr()
     for name in ("ETH", "SOL", "AVAX", "POL"):
         assert f"warning: {name}/USDT has no 15m candles stored and is left out" in streams.err
+    assert "warning: no BTC/USDT candles: the features that look at BTC stay empty" in streams.err
     assert "4/4 training" in streams.err
     assert "walk-forward" in streams.out
     assert "optimistic" in streams.out

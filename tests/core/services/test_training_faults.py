@@ -138,7 +138,10 @@ def test_a_constant_feature_is_learned_around_and_never_a_reason(folder: Path, k
 @pytest.mark.parametrize(
     ("rows", "sentence"),
     [
-        (table(60, start=LATER).assign(outcome=1), "all 60 samples won: there is nothing to tell apart"),
+        (
+            table(60, start=LATER).assign(outcome=1),
+            "all 60 samples won: there is nothing to tell apart; take more days or more pairs",
+        ),
         (table(10, start=LATER), "10 samples, 50 are needed: take more pairs or more days"),
         (
             table(60, start=LATER).assign(
