@@ -1,15 +1,20 @@
-"""One command of one person, and where its answer goes."""
+"""One command of one person, and how its answer gets to where it goes."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from telegram import Bot as TelegramBot
 from telegram import Update
+from telegram.error import BadRequest
 
 from core.services.views import Actor
 from julaba_tg.commands import Command
 from julaba_tg.ports import MessageRef
+from julaba_tg.sending import NoSuchChat, Outgoing, edit, edit_picture, patient, send
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +49,20 @@ def place_of(update: Update, bot: TelegramBot, actor: Actor) -> Place:
     full = update.effective_message
     thread = full.message_thread_id if full.is_topic_message else None
     return Place(bot, message.chat.id, thread, MessageRef(message.chat.id, message.message_id), bool(full.photo))
+
+
+async def say(place: Place, answer: Outgoing) -> None:
+    await patient(lambda: send(place.bot, place.chat_id, answer, thread_id=place.thread_id))
+
+
+async def edited(place: Place, answer: Outgoing) -> bool:
+    """False when the message cannot show the answer: gone, too old to be reached, or of the other kind."""
+    ref = place.message
+    if ref is None or (answer.picture is not None) != place.has_picture:
+        return False
+    change = edit_picture if answer.picture is not None else edit
+    try:
+        return await patient(lambda: change(place.bot, ref, answer), repeat_on_fault=True)
+    except (BadRequest, NoSuchChat) as error:
+        log.info("a message could not be edited: %s", error.message)
+        return False

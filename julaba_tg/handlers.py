@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from telegram import Bot as TelegramBot
 from telegram import BotCommandScopeChat, Update
-from telegram.error import BadRequest, TelegramError
+from telegram.error import TelegramError
 
 from core import __version__
 from core.config import Settings
@@ -20,13 +20,13 @@ from core.errors import JulabaError
 from core.services.views import Actor, ApprovalView, TrainingView
 from julaba_tg import keyboards, model_handlers, parsing, rendering, rules_handlers, success_handlers, worth_handlers
 from julaba_tg.access import ChatContext
-from julaba_tg.calls import Call, Place, place_of
+from julaba_tg.calls import Call, Place, edited, place_of, say
 from julaba_tg.commands import COMMANDS, find, menu, nearest
 from julaba_tg.incoming import CardReply, StrayTap, Visitor, Words
 from julaba_tg.keyboards import ApprovalTap, CommandTap
 from julaba_tg.parsing import Typed
 from julaba_tg.ports import DeskLike, MessageRef, OutboxLike
-from julaba_tg.sending import NoSuchChat, Outgoing, edit, edit_picture, patient, send
+from julaba_tg.sending import Outgoing, edit, patient, send
 from julaba_tg.tasks import Tasks
 from julaba_tg.why_handlers import why
 
@@ -103,7 +103,7 @@ class Chat:
             case CardReply() as reply:
                 await self._answer_card(visitor, reply, place)
             case Words(text=words):
-                await self._say(place, await self._answer_words(words))
+                await say(place, await self._answer_words(words))
 
     async def on_tap(self, update: Update, context: ChatContext) -> None:
         visitor, query = context.visitor, update.callback_query
@@ -120,7 +120,7 @@ class Chat:
             case ApprovalTap(approval_id=approval_id, yes=yes):
                 await self._answer_approval(visitor, approval_id, yes, place)
             case StrayTap():
-                await self._say(place, Outgoing(rendering.gone()))
+                await say(place, Outgoing(rendering.gone()))
 
     async def on_reaction(self, update: Update, context: ChatContext) -> None:
         visitor = context.visitor
@@ -134,14 +134,14 @@ class Chat:
     async def _typed(self, visitor: Visitor, typed: Typed, place: Place, age: timedelta) -> None:
         command = find(typed.name, typed.arguments)
         if command is None:
-            await self._say(place, Outgoing(rendering.unknown_command(typed.name, nearest(typed.name))))
+            await say(place, Outgoing(rendering.unknown_command(typed.name, nearest(typed.name))))
         elif command.changes and age > STALE:
             line = " ".join((f"/{typed.name}", *typed.arguments))
-            await self._say(place, Outgoing(rendering.too_old(line, age), keyboards.do_it_now(line)))
+            await say(place, Outgoing(rendering.too_old(line, age), keyboards.do_it_now(line)))
         else:
             answer = await self._run(Call(visitor.actor, command, typed.arguments, place))
             if answer is not None:
-                await self._say(place, answer)
+                await say(place, answer)
 
     async def _tapped(self, visitor: Visitor, typed: Typed, place: Place, in_place: bool) -> None:
         command = find(typed.name, typed.arguments)
@@ -150,9 +150,9 @@ class Chat:
         answer = await self._run(Call(visitor.actor, command, typed.arguments, place))
         if answer is None:
             return
-        if in_place and await self._edited(place, answer):
+        if in_place and await edited(place, answer):
             return
-        await self._say(place, answer)
+        await say(place, answer)
 
     async def _run(self, call: Call) -> Outgoing | None:
         """The command's answer. A refusal is said in a message of its own: it must not take the place of a view."""
@@ -162,7 +162,7 @@ class Chat:
             async with self._changes:
                 return await self.does[call.command.name](call)
         except JulabaError as error:
-            await self._say(call.place, Outgoing(rendering.refused(str(error))))
+            await say(call.place, Outgoing(rendering.refused(str(error))))
             return None
 
     async def _start(self, call: Call) -> Outgoing:
@@ -273,8 +273,8 @@ class Chat:
             last = Outgoing(rendering.training_result(result), keyboards.after_training())
         else:
             last = Outgoing(rendering.training_done(result))
-        if not await self._edited(replace(place, message=shown, has_picture=False), last):
-            await self._say(place, last)
+        if not await edited(replace(place, message=shown, has_picture=False), last):
+            await say(place, last)
         if isinstance(result, TrainingView) and result.picture is not None:
             picture = Outgoing(rendering.training_result(result), keyboards.after_training(), result.picture)
             await patient(
@@ -289,23 +289,23 @@ class Chat:
         if kind == "approval" and number.isdigit():
             await self._answer_approval(visitor, int(number), reply.yes, place)
         elif not reply.reaction:
-            await self._say(place, await self._where_to_answer())
+            await say(place, await self._where_to_answer())
 
     async def _answer_approval(self, visitor: Visitor, approval_id: int, yes: bool, place: Place) -> None:
         try:
             async with self._changes:
                 view = await self._desk.answer_approval(approval_id, yes, visitor.actor)
         except JulabaError as error:
-            await self._say(place, Outgoing(rendering.refused(str(error))))
+            await say(place, Outgoing(rendering.refused(str(error))))
             return
         shown = await self._show_ended(view, place)
         if not shown or place.message is None:  # after a tap the card itself, changed under the finger, is the answer
-            await self._say(place, Outgoing(rendering.approval_answered(view, self._zone)))
+            await say(place, Outgoing(rendering.approval_answered(view, self._zone)))
 
     async def _show_ended(self, view: ApprovalView, place: Place) -> bool:
         ref = await self._outbox.message_of(f"approval:{view.approval_id}") or place.message
         ended = Outgoing(rendering.approval(view, self._zone, self._desk.now()))
-        return await self._edited(replace(place, message=ref, has_picture=False), ended)
+        return await edited(replace(place, message=ref, has_picture=False), ended)
 
     async def _answer_words(self, words: str) -> Outgoing:
         if parsing.yes_or_no(words) is not None:
@@ -316,23 +316,6 @@ class Chat:
         """A bare yes never decides anything: it is pointed to the card that waits."""
         waiting = (await self._desk.ml()).pending_approval
         return Outgoing(rendering.reply_to_card(waiting) if waiting is not None else rendering.nothing_to_answer())
-
-    # Out
-
-    async def _say(self, place: Place, answer: Outgoing) -> None:
-        await patient(lambda: send(place.bot, place.chat_id, answer, thread_id=place.thread_id))
-
-    async def _edited(self, place: Place, answer: Outgoing) -> bool:
-        """False when the message cannot show the answer: gone, too old to be reached, or of the other kind."""
-        ref = place.message
-        if ref is None or (answer.picture is not None) != place.has_picture:
-            return False
-        change = edit_picture if answer.picture is not None else edit
-        try:
-            return await patient(lambda: change(place.bot, ref, answer), repeat_on_fault=True)
-        except (BadRequest, NoSuchChat) as error:
-            log.info("a message could not be edited: %s", error.message)
-            return False
 
 
 _STARTING = ("starting", 0.0)

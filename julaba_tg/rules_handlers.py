@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from telegram import InlineKeyboardButton as Button
 from telegram import InlineKeyboardMarkup as Keyboard
 from telegram.constants import KeyboardButtonStyle
-from telegram.error import BadRequest
 
 from core.errors import JulabaError
 from julaba_tg import parsing, rendering, rendering_rules
-from julaba_tg.calls import Call
+from julaba_tg.calls import Call, edited, say
 from julaba_tg.keyboards import refresh_button
 from julaba_tg.ports import DeskLike, MessageRef
-from julaba_tg.sending import NoSuchChat, Outgoing, edit, patient, send
+from julaba_tg.sending import Outgoing, send
 from julaba_tg.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -49,13 +49,9 @@ async def opens(call: Call, desk: DeskLike, tasks: Tasks) -> None:
 
 
 async def _look(call: Call, desk: DeskLike, shown: MessageRef) -> None:
-    place, answer = call.place, await _found(call, desk)
-    try:
-        if await patient(lambda: edit(place.bot, shown, answer), repeat_on_fault=True):
-            return
-    except (BadRequest, NoSuchChat) as error:
-        log.info("a message could not be edited: %s", error.message)
-    await patient(lambda: send(place.bot, place.chat_id, answer, thread_id=place.thread_id))
+    answer = await _found(call, desk)
+    if not await edited(replace(call.place, message=shown, has_picture=False), answer):
+        await say(call.place, answer)
 
 
 async def _found(call: Call, desk: DeskLike) -> Outgoing:

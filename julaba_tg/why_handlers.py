@@ -6,12 +6,12 @@ import re
 from zoneinfo import ZoneInfo
 
 from julaba_tg import keyboards, parsing
-from julaba_tg.calls import Call
+from julaba_tg.calls import Call, say
 from julaba_tg.commands import Command
 from julaba_tg.ports import DeskLike
 from julaba_tg.rendering_why import picture_caption
 from julaba_tg.rendering_why import why as why_card
-from julaba_tg.sending import Outgoing, patient, send
+from julaba_tg.sending import Outgoing
 
 _NUMBER = re.compile(r"^(#?)([0-9]{1,9})$")
 
@@ -23,8 +23,7 @@ async def why(call: Call, desk: DeskLike, zone: ZoneInfo) -> Outgoing:
     answer = Outgoing(why_card(view, zone), keyboards.chart_and_status(view.pair))
     if view.picture is None:
         return answer
-    place = call.place
-    await patient(lambda: send(place.bot, place.chat_id, answer, thread_id=place.thread_id))
+    await say(call.place, answer)
     return Outgoing(picture_caption(view), None, view.picture)
 
 
