@@ -19,7 +19,9 @@ def report(view: ReportView) -> Card:
     mine = [m for m in found.shown if m.period != "bootstrap"]
     start = [m for m in found.shown if m.period == "bootstrap"]
     due = "" if mine[0].due else f", measured after {found.period}"
-    why = (f"{m.name}: {_cause(m)}" for m in found.shown if m.state not in ("good", "unknown") and m.cause)
+    # A caption may end before the last cause: what is flagged is told first.
+    wanting = sorted((m for m in found.shown if m.state not in ("good", "unknown")), key=lambda m: m.state != "flag")
+    why = (f"{m.name}: {_cause(m)}" for m in wanting if m.cause)
     causes = list(dict.fromkeys(why))  # the model's accuracy stands in two periods, for one reason
     return card(
         f"📋 {found.headline}",

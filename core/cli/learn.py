@@ -240,8 +240,11 @@ def pipeline(args: argparse.Namespace, context: Context) -> int:
     result = run_backtest(candles, context.settings, start, end, candidates=everything, beside=others)
     result = result if loose is None else with_loosened(result, loose.strategy)
     table = context.data_dir / "historical" / TRAINING_CSV
-    result.write_csv(table)
-    files.append(table)
+    if len(result) or not table.exists():
+        result.write_csv(table)
+        files.append(table)
+    else:
+        say(f"warning: nothing was found in this range, so {table} stays as it was; take more days")
 
     say(f"4/4 training on {kinds_in_words(result) if everything else f'{len(result)} signals'}")
     report, sentence = _try_training(result, args, context)

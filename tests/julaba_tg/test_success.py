@@ -64,6 +64,13 @@ async def test_a_cause_that_stands_behind_two_lines_is_told_once(chat: World) ->
     assert answer.text.count("model accuracy (backtest): on 300 unseen signals") == 1
 
 
+async def test_the_causes_of_red_flags_come_first_for_a_caption_may_end_before_the_last(chat: World) -> None:
+    lines, causes = (await chat.ask("/report")).text.split("Why:")
+
+    assert lines.index("live outcomes ") < lines.index("deepest drawdown ")
+    assert causes.index("deepest drawdown: ") < causes.index("live outcomes: ")
+
+
 async def test_before_the_first_candle_there_is_no_report(chat: World) -> None:
     chat.desk.report_view = ReportView(None, None)
     assert (await chat.ask("/report")).text.startswith("📋 No report yet")

@@ -319,3 +319,18 @@ def test_the_models_page_lies_beside_it_and_where_it_is_asked_for(
     assert page == Path(f"data/models/{found['model_id']}.report.html").read_text(encoding="utf-8")
     assert f"<title>Model {found['model_id']}</title>" in page
     assert found["sentence"].split(":")[0] in page
+
+
+def test_a_range_in_which_nothing_is_found_leaves_the_training_data_as_it_was(
+    julaba: Julaba, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store(walk("LINK", 1))
+    assert julaba("pipeline", "--offline", "--pairs", "LINK", "--candidates") == 0
+    before = Path("data/historical/backtest_training_data.csv").read_bytes()
+    capsys.readouterr()
+
+    assert julaba("pipeline", "--offline", "--pairs", "LINK", "--days", "1", "--json") == 0
+    streams = capsys.readouterr()
+    assert "backtest_training_data.csv stays as it was; take more days" in streams.err
+    assert not [name for name in json.loads(streams.out)["files"] if "training" in name]
+    assert Path("data/historical/backtest_training_data.csv").read_bytes() == before
