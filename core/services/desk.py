@@ -237,7 +237,8 @@ class Desk:
             return f"No model yet: {champion.rows} of {self._settings.ml.min_rows} rows to learn from."
         weight = self._gatekeeper.weight()
         counts = f"counts {weight:g}" if weight else "is asked and scored but decides nothing"
-        return f"{champion.model_id} {counts}. {outcomes} scored {"outcome" if outcomes == 1 else "outcomes"}; the gate looks at {look}."
+        scored = f"{outcomes} scored {'outcome' if outcomes == 1 else 'outcomes'}"
+        return f"{champion.model_id} {counts}. {scored}; the gate looks at {look}."
 
     async def chart(self, pair: str, trade_id: int | None = None) -> bytes:
         """The last candles as PNG; a trade's chart reaches back to before its entry. Raises UsageError."""
