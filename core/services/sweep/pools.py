@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Generator, Sequence
 from itertools import islice
@@ -28,6 +29,9 @@ Pool = Callable[[Ground, "Source", Sequence[Chunk]], Done]
 # The processes are as many as the cores already.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _ONE_THREAD = dict.fromkeys(_THREADS, "1")
+
+# Workers that are killed may leave a semaphore. Its tracker clears it away, which is no news for a person.
+_QUIET = "ignore:resource_tracker:UserWarning"
 
 _LOOK_S = 1.0  # how often a worker looks whether anybody waits for it
 
@@ -98,8 +102,12 @@ def _deaf() -> set[signal.Signals]:
 
     from joblib.externals.loky.backend import resource_tracker as of_loky
 
-    for tracker in (of_python, of_loky):
-        tracker.ensure_running()  # starting one unblocks Ctrl-C again, so both must run before
+    sys.warnoptions.append(_QUIET)  # a tracker is started with the options of this process
+    try:
+        for tracker in (of_python, of_loky):
+            tracker.ensure_running()  # starting one unblocks Ctrl-C again, so both must run before
+    finally:
+        sys.warnoptions.remove(_QUIET)
     return {signal.Signals(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})}
 
 

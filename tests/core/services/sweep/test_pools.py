@@ -35,3 +35,17 @@ def test_a_worker_whose_master_was_killed_while_it_started_ends_too() -> None:
     done = subprocess.run([sys.executable, "-c", LATE, str(master.pid)], capture_output=True, timeout=25, check=False)
 
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+LEFT_OVER = """
+from core.services.sweep.pools import _deaf
+_deaf()
+from joblib.externals.loky.backend import resource_tracker
+resource_tracker.register("/none-of-that-name", "semlock")
+"""
+
+
+def test_a_semaphore_that_killed_workers_left_is_cleared_away_in_silence() -> None:
+    done = subprocess.run([sys.executable, "-c", LEFT_OVER], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
