@@ -143,7 +143,7 @@ class PairBacktest:
         return replace(self, outcomes=outcomes, net_r=_net_r(outcomes, settings))
 
     def columns(self) -> dict[str, list[Any]]:
-        """``TABLE_COLUMNS`` by name, one value per trade; NaN = missing, times as ISO text."""
+        """``COLUMNS`` and ``MORE_COLUMNS`` by name, one value per trade; NaN = missing, times as ISO text."""
         out, row = self.outcomes, self.entries.row
         ind = self.indicators.at(row)
         exit_time = self.candles.time[out.exit_row]
@@ -177,9 +177,12 @@ class PairBacktest:
             "outcome_net": (self.net_r > 0).astype(int).tolist(),
             "bars_since_signal": [int(b) if b >= 0 else float("nan") for b in self.entries.bars_since],
         }
+        return {name: columns[name] for name in (*COLUMNS, *MORE_COLUMNS)}
+
+    def training_columns(self) -> dict[str, list[Any]]:
+        """``TABLE_COLUMNS``: the same, and behind them what ``v2`` adds to the features."""
         more = self.features(FEATURES_V2)[:, -len(MORE_V2) :].T.tolist()
-        columns |= dict(zip(MORE_V2, more, strict=True))
-        return {name: columns[name] for name in TABLE_COLUMNS}
+        return self.columns() | dict(zip(MORE_V2, more, strict=True))
 
 
 _ENTRY_NUMBERS = (
@@ -240,22 +243,25 @@ class Backtest:
         return groups
 
     def columns(self) -> dict[str, list[Any]]:
+        """The trades by column name, without what only a model looks at."""
+        return _joined([part.columns() for part in self.parts], (*COLUMNS, *MORE_COLUMNS))
+
+    def training_columns(self) -> dict[str, list[Any]]:
         """The table by column name."""
-        parts = [part.columns() for part in self.parts]
-        return {name: [value for part in parts for value in part[name]] for name in TABLE_COLUMNS}
+        return _joined([part.training_columns() for part in self.parts], TABLE_COLUMNS)
 
     def table(self) -> pd.DataFrame:
         """``TABLE_COLUMNS`` in their order: what reading the CSV would give."""
         import pandas as pd
 
-        return pd.DataFrame(self.columns())
+        return pd.DataFrame(self.training_columns())
 
     def write_csv(self, path: Path) -> None:
         """The table as CSV: full float precision, ``True`` / ``False``, empty = missing; whole or not at all.
 
         Raises OSError.
         """
-        columns = self.columns()
+        columns = self.training_columns()
         with whole_file(path) as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(columns)
@@ -271,6 +277,10 @@ class Backtest:
             everything = [np.ones(len(part), dtype=np.bool_) for part in parts]
             figures["candidates"] = {"count": sum(len(part) for part in parts), **_results(parts, everything)}
         return figures
+
+
+def _joined(parts: Sequence[Mapping[str, list[Any]]], names: Sequence[str]) -> dict[str, list[Any]]:
+    return {name: [value for part in parts for value in part[name]] for name in names}
 
 
 def stored_candles(

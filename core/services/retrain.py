@@ -37,7 +37,7 @@ def training_table(candles: CandleStore, settings: Settings, live: Rows, now_ms:
     start = now_ms - settings.bootstrap_ms
     columns: dict[str, list[object]] = {name: [] for name in TABLE_COLUMNS}
     for result in stored_backtests(candles, settings.traded, settings.frame, settings, start, now_ms):
-        for name, values in result.columns().items():
+        for name, values in result.training_columns().items():
             columns[name] += values
     table = pd.DataFrame(columns)
     if not live:
