@@ -78,7 +78,7 @@ def test_the_file_speaks_as_promised(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "data.csv"
     path.write_text("old")
-    monkeypatch.setattr(Backtest, "columns", lambda self: {"a": [1, 2], "b": [1]})
+    monkeypatch.setattr(Backtest, "training_columns", lambda self: {"a": [1, 2], "b": [1]})
 
     with pytest.raises(ValueError, match="shorter"):
         run(MARKET).write_csv(path)
