@@ -56,7 +56,7 @@ async def _alert(page: Page) -> bytes:
 async def _answers(page: Page) -> bytes:
     """Asked once a model has been trained."""
     shown = []
-    await page.locator(".message.bot").filter(has_text="xgb-v1").first.wait_for(timeout=PATIENCE)
+    await page.locator(".message.bot").filter(has_text="xgb-v").first.wait_for(timeout=PATIENCE)
     for command, words in (("/status", "Signals today"), ("/ml", "ML gate")):
         await page.get_by_label("Message", exact=True).fill(command)
         await page.keyboard.press("Escape")
