@@ -53,6 +53,12 @@ def _root_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _socket_url(url: str) -> str:
+    if url and not re.match(r"^wss?://[^\s/]+", url):
+        raise ValueError("an address such as wss://stream.example.com/ws is wanted, or an empty text")
+    return url
+
+
 PairText = Annotated[str, BeforeValidator(_pair_text)]
 TimeframeText = Annotated[str, BeforeValidator(_timeframe_text)]
 RootUrl = Annotated[str, AfterValidator(_root_url)]
@@ -100,6 +106,7 @@ class Exchange(Section):
     page: Annotated[int, Field(ge=10, le=500)] = 500  # candles per request
     grace: Annotated[float, Field(ge=0, le=30)] = 1.0  # seconds after a close before it is asked for
     renames: dict[PairText, PairText] = {"MATIC/USDT": "POL/USDT"}
+    websocket_url: Annotated[str, AfterValidator(_socket_url)] = "wss://wbs-api.mexc.com/ws"  # empty: only asked
 
 
 class Gemini(Section):
@@ -214,6 +221,7 @@ class Paper(Section):
     slippage_rate: Annotated[float, Field(ge=0, lt=0.1)] = 0.0005  # of price, per side
     risk_per_trade: Annotated[float, Field(gt=0, le=0.1)] = 0.02
     max_leverage: Positive = 3.0
+    exits_between_closes: bool = True  # 1m candles of pairs with an open trade, as they close
 
 
 class Portfolio(Section):
@@ -224,6 +232,8 @@ class Portfolio(Section):
     daily_loss: Annotated[float, Field(gt=0, lt=1)] = 0.05
     drawdown_warn: Annotated[float, Field(gt=0, lt=1)] = 0.15
     drawdown_pause: Annotated[float, Field(gt=0, lt=1)] = 0.20
+    loss_streak: Annotated[int, Field(ge=0)] = 0  # losing trades in a row that pause entries; 0: never
+    cooldown_hours: Positive = 12.0  # how long
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -265,6 +275,15 @@ class Approvals(Section):
     weight_steps: tuple[Fraction, ...] = (0.25, 0.50, 0.75)
 
 
+LoudKind = Literal["opened", "closed", "target", "signal", "approval", "fault", "training"]
+
+
+def _quiet_hours(text: str) -> str:
+    if text and not re.match(r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$", text):
+        raise ValueError("hours such as 22:00-07:00 are wanted, or an empty text")
+    return text
+
+
 class Notify(Section):
     opened: NoticeLevel = "loud"
     closed: NoticeLevel = "loud"
@@ -273,6 +292,17 @@ class Notify(Section):
     approval: NoticeLevel = "loud"
     fault: NoticeLevel = "loud"
     training: NoticeLevel = "silent"
+    quiet_hours: Annotated[str, AfterValidator(_quiet_hours)] = ""  # your time, such as 22:00-07:00
+    quiet_loud: tuple[LoudKind, ...] = ("approval", "fault")  # what may ring then all the same
+
+
+class Health(Section):
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] | None = 9464  # /healthz and /metrics; 0: any free one; null: none
+
+
+class Backup(Section):
+    keep: Annotated[int, Field(ge=0)] = 14  # daily copies of the ledger; 0: none
 
 
 MOST_BOOTSTRAP_CANDLES = 730 * 96
@@ -310,6 +340,8 @@ class Settings(Section):
     gate: Gate = Gate()
     approvals: Approvals = Approvals()
     notify: Notify = Notify()
+    health: Health = Health()
+    backup: Backup = Backup()
 
     @field_validator("pairs")
     @classmethod

@@ -108,7 +108,30 @@ def what_models_saw(db: sqlite3.Connection) -> None:
     _run(db, _LEARNING)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (ledger_first_form, what_models_saw)
+_SAFETY = """
+ALTER TABLE account ADD COLUMN loss_streak INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE account ADD COLUMN cooldown_until INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE follows ADD COLUMN missing INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX follows_outcomes ON follows (decision_id)
+    WHERE exit_reason IS NOT NULL AND kind IN ('trade', 'shadow_signal');
+CREATE TABLE marks (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE opinions (
+    pair TEXT NOT NULL, open_time INTEGER NOT NULL, asked_at INTEGER NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (pair, open_time)
+) STRICT;
+"""
+
+
+def what_a_restart_must_know(db: sqlite3.Connection) -> None:
+    """The run of losses, holes in a trade's candles, Gemini's words before their decision, small facts by name."""
+    _run(db, _SAFETY)
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    ledger_first_form,
+    what_models_saw,
+    what_a_restart_must_know,
+)
 """Applied in order; ``PRAGMA user_version`` holds how many have been."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
 import aiosqlite
@@ -35,6 +35,7 @@ T = TypeVar("T")
 FEW = 50
 """Rows that are read where they are; more of them in a thread."""
 
+ACCOUNT = tuple(f.name for f in fields(Account) if f.name != "positions")
 _FOLLOW_CHANGES = FOLLOW[6:7] + FOLLOW[12:]
 _INSERT_DECISION = f"INSERT INTO decisions {placeholders(DECISION)}"
 _SAVE_FOLLOW = f"INSERT INTO follows {placeholders(FOLLOW)} ON CONFLICT (follow_id) DO UPDATE SET " + ", ".join(
@@ -91,12 +92,9 @@ class SqliteLedger:
 
     async def _save_account(self, tx: aiosqlite.Connection, account: Account, equity_time: int | None) -> None:
         await tx.execute(
-            "INSERT OR REPLACE INTO account VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                account.cash, account.day, account.day_start_equity, account.peak_equity, account.paused_day,
-                account.drawdown_warned, account.drawdown_paused,
-            ),
-        )  # fmt: skip
+            f"INSERT OR REPLACE INTO account {placeholders(('id', *ACCOUNT))}",
+            (1, *(getattr(account, name) for name in ACCOUNT)),
+        )
         if equity_time is not None:
             await tx.execute(
                 "INSERT OR REPLACE INTO equity VALUES (?, ?, ?)", (equity_time, account.cash, account.equity)
@@ -123,7 +121,7 @@ class SqliteLedger:
         """Everything the live loop needs to go on; an empty database gives an empty state."""
         follows = await self._follows("f.exit_reason IS NULL")
         account = await self._db.row("SELECT * FROM account")
-        cursors: dict[Step, dict[Pair, int]] = {"exits": {}, "entries": {}}
+        cursors: dict[Step, dict[Pair, int]] = {"exits": {}, "entries": {}, "minutes": {}}
         for row in await self._db.rows("SELECT * FROM cursors"):
             cursors[row["step"]][Pair.parse(row["pair"])] = row["open_time"]
         signals = await self._db.rows("SELECT pair, max(open_time) AS t FROM decisions WHERE is_signal GROUP BY pair")
@@ -159,16 +157,9 @@ class SqliteLedger:
         )
 
     def _account(self, row: Row, follows: list[FollowRecord]) -> Account:
-        return Account(
-            cash=row["cash"],
-            positions=tuple(position_of(f) for f in follows if f.kind is FollowKind.TRADE),
-            day=row["day"],
-            day_start_equity=row["day_start_equity"],
-            peak_equity=row["peak_equity"],
-            paused_day=row["paused_day"],
-            drawdown_warned=bool(row["drawdown_warned"]),
-            drawdown_paused=bool(row["drawdown_paused"]),
-        )
+        values = {name: row[name] for name in ACCOUNT}
+        values |= {name: bool(row[name]) for name in ("drawdown_warned", "drawdown_paused")}
+        return Account(**values, positions=tuple(position_of(f) for f in follows if f.kind is FollowKind.TRADE))
 
     async def _follows(self, where: str, values: tuple[Any, ...] = ()) -> list[FollowRecord]:
         legs = await self._db.rows(
@@ -322,4 +313,15 @@ class SqliteLedger:
     async def publish(self, events: Iterable[Event]) -> None:
         """Queues events that belong to no other change."""
         async with self._db.transaction() as tx:
+            await put_events(tx, events)
+
+    async def mark(self, name: str) -> str | None:
+        """A small fact that a restart must know, as last set; None where it never was."""
+        row = await self._db.row("SELECT value FROM marks WHERE name = ?", (name,))
+        return str(row["value"]) if row else None
+
+    async def set_mark(self, name: str, value: str, events: Iterable[Event] = ()) -> None:
+        """Keeps a fact together with the events it is the reason for."""
+        async with self._db.transaction() as tx:
+            await tx.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (name, value))
             await put_events(tx, events)

@@ -37,7 +37,7 @@ DECISION = (
 FOLLOW = (
     "follow_id", "decision_id", "kind", "pair", "direction", "entry_time", "last_time", "entry", "stop", "tp1", "tp2",
     "tp3", "bars", "remaining", "targets_hit", "realized_r", "mfe_r", "mae_r", "ambiguous", "exit_reason",
-    "exit_price", "exit_time", "quantity", "entry_fill", "risk_amount", "mark", "pnl", "r_net",
+    "exit_price", "exit_time", "quantity", "entry_fill", "risk_amount", "mark", "pnl", "r_net", "missing",
 )  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def follow_values(record: FollowRecord) -> tuple[Any, ...]:
         record.last_time, levels.entry, levels.stop, *levels.targets, follow.bars, follow.remaining,
         follow.targets_hit, follow.realized_r, follow.mfe_r, follow.mae_r, follow.ambiguous, follow.exit_reason,
         follow.exit_price, follow.exit_time, record.quantity, record.entry_fill, record.risk_amount, record.mark,
-        record.pnl, record.r_net,
+        record.pnl, record.r_net, record.missing,
     )  # fmt: skip
 
 
@@ -103,6 +103,7 @@ def follow_from_row(row: Row, legs: Iterable[Leg]) -> FollowRecord:
         mark=row["mark"],
         pnl=row["pnl"],
         r_net=row["r_net"],
+        missing=row["missing"],
     )
 
 

@@ -51,7 +51,8 @@ class Account:
 
     ``day_start_equity`` is the equity at 00:00 UTC of ``day`` (days since the epoch), ``peak_equity`` the highest
     equity at any close. ``paused_day`` is the day whose loss limit was hit, ``drawdown_paused`` stays until a person
-    resumes.
+    resumes. ``loss_streak`` counts the losing trades since the last that won, ``cooldown_until`` (epoch ms) is when
+    entries begin again after a run of them.
     """
 
     cash: float
@@ -62,6 +63,8 @@ class Account:
     paused_day: int = -1
     drawdown_warned: bool = False
     drawdown_paused: bool = False
+    loss_streak: int = 0
+    cooldown_until: int = 0
 
     @property
     def equity(self) -> float:

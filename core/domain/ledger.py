@@ -11,7 +11,9 @@ from core.domain.candles import Pair
 from core.domain.messages import Event
 from core.domain.trading import Direction, Follow, FollowKind, Leg, Neighbour, Reason, Snapshot, Verdict
 
-Step = Literal["exits", "entries"]
+Step = Literal["exits", "entries", "minutes", "manual"]
+"""A close's two steps, the look inside a running candle, and what a person closes."""
+
 DecisionStatus = Literal["candidate", "taken", "refused", "missed", "signal_only"]
 
 
@@ -65,7 +67,8 @@ class Seen:
 class FollowRecord:
     """A trade or shadow with its state after the candle ``last_time`` (epoch ms of its open; entry candle at first).
 
-    The money fields belong to trades and are 0 for shadows.
+    The money fields belong to trades and are 0 for shadows. ``missing`` counts the candles that were bridged while it
+    was open: nobody could watch its stop in them.
     """
 
     follow_id: int
@@ -80,6 +83,7 @@ class FollowRecord:
     mark: float = 0.0
     pnl: float = 0.0
     r_net: float | None = None  # when closed
+    missing: int = 0
 
 
 @dataclass(frozen=True, slots=True)
