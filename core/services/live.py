@@ -84,6 +84,8 @@ class LiveTrading:
         self._lacking: set[Pair] = set()  # watched, but their history could not be had yet
         self._checked_day = -1
         self._ticked = 0  # the newest close looked at, epoch ms
+        self.settled = 0  # the newest close of which everything is done, epoch ms
+        self.closed = Bell()  # rings when a close is settled
         self.faults = Faults(clock, ledger, bell)
         self.notes: dict[Pair, str] = {}
         self.ready = asyncio.Event()
@@ -129,6 +131,7 @@ class LiveTrading:
             self.ready.set()
         await self.faults.cleared("trading", "Trading goes on")
         await self.faults.cleared("exchange", "The exchange answers again")
+        self._settle(self._ticked)
 
     async def _next_close(self) -> None:
         # A close that fell into the last one's work, or into the recovery, is looked at now and not skipped.
@@ -137,6 +140,11 @@ class LiveTrading:
         await self._clock.sleep_until(to_datetime(close) + timedelta(seconds=self._settings.exchange.grace))
         self._ticked = close
         await self._tick(close)
+        self._settle(close)
+
+    def _settle(self, close: int) -> None:
+        self.settled = close
+        self.closed.ring()
 
     async def save(self) -> None:
         """Writes candles that are only in memory to the candle files; they could also be fetched again."""
