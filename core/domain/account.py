@@ -79,5 +79,10 @@ class Account:
         """Fraction below the peak, 0..1."""
         return max(0.0, 1 - self.equity / self.peak_equity) if self.peak_equity > 0 else 0.0
 
+    @property
+    def day_loss(self) -> float:
+        """Fraction below the equity at 00:00 UTC; negative on a day that has gained."""
+        return 1 - self.equity / self.day_start_equity if self.day_start_equity > 0 else 0.0
+
     def position(self, pair: Pair) -> Position | None:
         return next((p for p in self.positions if p.pair == pair), None)

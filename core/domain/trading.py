@@ -219,7 +219,8 @@ class FollowKind(StrEnum):
 class Leg:
     """A part closed: ``fraction`` of the whole position (0..1) at ``price``, ``r`` = its gross R times fraction.
 
-    ``name`` is STOP, TP1, TP2, TP3, TIMEOUT, MANUAL or GAP; ``time`` is the open time (epoch ms) of its candle.
+    ``name`` is STOP, TP1, TP2, TP3, TIMEOUT, MANUAL or GAP; ``time`` is the open time (epoch ms) of its candle. One
+    timeframe later it was known: so a fill between closes, or by hand, has a time that is no candle's.
     """
 
     name: str

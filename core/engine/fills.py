@@ -53,22 +53,42 @@ def advance(
         return follow
     if candle.open_time <= follow.entry_time:
         raise ValueError(f"the candle at {candle.open_time} is not after the entry at {follow.entry_time}")
+    follow = replace(follow, bars=follow.bars + 1)
+    follow = _touch(follow, candle, fills=fills, breakeven=breakeven, order=order, inside=inside)
+    if not follow.closed and follow.bars >= max_bars:
+        r = _r(follow.levels, candle.close)
+        return _close(follow, "TIMEOUT", candle.close, r, candle.open_time, ExitReason.TIMEOUT)
+    return follow
+
+
+def look_inside(follow: Follow, small: Candle, *, fills: Fills = "reference", breakeven: bool = False) -> Follow:
+    """The trade after one of the smaller candles within a candle that is still running.
+
+    Stop and targets as in ``advance``, but no bar has passed, unless the trade ends here: its last bar counts then.
+    ``small.open_time`` is the time that its legs get.
+    """
+    if follow.closed:
+        return follow
+    follow = _touch(follow, small, fills=fills, breakeven=breakeven, order="stop", inside=())
+    return replace(follow, bars=follow.bars + 1) if follow.closed else follow
+
+
+def _touch(
+    follow: Follow, candle: Candle, *, fills: Fills, breakeven: bool, order: Order, inside: Sequence[Candle]
+) -> Follow:
+    """What a candle's prices do to an open trade: stop, targets, excursion."""
     levels, sign = follow.levels, follow.levels.direction.sign
     stop = levels.entry if breakeven and follow.targets_hit else levels.stop
     best, worst = (candle.high, candle.low) if sign > 0 else (candle.low, candle.high)
     stopped = sign * (worst - stop) <= 0
     reached = _reached(levels, best)
     ambiguous = stopped and reached > follow.targets_hit
-    follow = replace(follow, bars=follow.bars + 1, ambiguous=follow.ambiguous or ambiguous)
+    follow = replace(follow, ambiguous=follow.ambiguous or ambiguous)
     if ambiguous:
         follow = _before_stop(follow, candle, stop, reached, order, inside)
     if stopped:
         return follow if follow.closed else _stop(follow, candle, stop, fills)
-    follow = _targets(follow, candle.open_time, reached)
-    follow = _excursion(follow, best, worst)
-    if not follow.closed and follow.bars >= max_bars:
-        return _close(follow, "TIMEOUT", candle.close, _r(levels, candle.close), candle.open_time, ExitReason.TIMEOUT)
-    return follow
+    return _excursion(_targets(follow, candle.open_time, reached), best, worst)
 
 
 def close_at(follow: Follow, price: float, time: int, reason: ExitReason) -> Follow:

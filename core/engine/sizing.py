@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from core.config import Paper, Portfolio
 from core.domain.account import Account
-from core.domain.candles import Pair
+from core.domain.candles import DAY_MS, Pair, to_datetime
 from core.domain.trading import Candidate, Ruling, Verdict
 
 SMALLEST_SHARE = 0.1
@@ -30,9 +30,12 @@ def portfolio_verdicts(
     correlations: Mapping[Pair, float | None],
     paused: str,
     enabled: bool,
-    day: int,
+    at: int,
 ) -> tuple[Verdict, ...]:
-    """Each limit's verdict. ``paused``: the reason, empty when running; ``day``: days since the epoch, UTC."""
+    """Each limit's verdict at the close ``at`` (epoch ms). ``paused``: the reason, empty when running.
+
+    A switch and a pause have no number; every other verdict has.
+    """
     open_count = len(account.positions)
     like = _correlated(candidate, account, limits, correlations)
     return (
@@ -40,8 +43,8 @@ def portfolio_verdicts(
         _limit("pause", bool(paused), None, f"paused: {paused}", "not paused"),
         _limit(
             "daily_loss",
-            account.paused_day == day,
-            None,
+            account.paused_day == at // DAY_MS,
+            account.day_loss,
             f"today's loss reached {limits.daily_loss:.0%}: no entries until 00:00 UTC",
             "daily loss within its limit",
         ),
@@ -53,9 +56,16 @@ def portfolio_verdicts(
             f"drawdown {account.drawdown:.1%}",
         ),
         _limit(
+            "cooldown",
+            at < account.cooldown_until,
+            float(account.loss_streak),
+            f"a run of losses: no entries until {to_datetime(account.cooldown_until):%H:%M} UTC",
+            f"{account.loss_streak} losses in a row",
+        ),
+        _limit(
             "one_per_pair",
             account.position(candidate.pair) is not None,
-            None,
+            float(account.position(candidate.pair) is not None),
             f"{candidate.pair} already has a position",
             "no position in the pair",
         ),

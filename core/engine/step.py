@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, replace
 
 from core.config import Settings
 from core.domain.account import Account, Position
-from core.domain.candles import Candle, Pair, to_datetime
+from core.domain.candles import Candle, Pair
 from core.domain.ledger import DecisionRecord, DecisionStatus, Effect, FollowRecord, LegRecord
-from core.domain.messages import Event, Notice, SignalDecided, TargetHit, TradeClosed
+from core.domain.messages import Event
 from core.domain.trading import Candidate, Decision, Follow, FollowKind, Opinions, Verdict
 from core.engine import fills, trader
 from core.engine.filters import Facts, alignment_of
+from core.engine.telling import breaker_notice, cooldown_notice, hole_notice, signal_event, trade_events
 from core.engine.trader import LegMoney, Stance
 
 
@@ -36,10 +37,14 @@ class Book:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """A pair's new candle and the last close before it (for a follow that ends at a gap)."""
+    """A pair's new candle and the last close before it (for a follow that ends at a gap).
+
+    ``inside``: the 1m candles of this one that no look has had yet, oldest first; for a trade they come before it.
+    """
 
     candle: Candle
     previous_close: float | None
+    inside: tuple[Candle, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +70,17 @@ def run_exits(book: Book, open_time: int, closes: Mapping[Pair, Close], settings
     changed: list[FollowRecord] = []
     legs: list[LegRecord] = []
     settled: list[tuple[FollowRecord, tuple[LegMoney, ...]]] = []
+    holes: list[Event] = []
     for record in book.follows.values():
         close = closes.get(record.pair)
         if close is None or record.last_time >= open_time:
             continue
         follow = _next(record, close, settings)
+        record = replace(record, missing=record.missing + _missing(record, open_time, settings))
         if record.kind is FollowKind.TRADE:
             account, after, money = _settle_trade(account, record, follow, close.candle, settings)
             settled.append((after, money))
+            holes += hole_notice(before=book.follows[record.follow_id], after=after, settings=settings)
         else:
             after, money = _settle_shadow(record, follow, close.candle, settings)
         legs += [LegRecord(record.follow_id, m.leg, m.pnl) for m in money]
@@ -82,10 +90,11 @@ def run_exits(book: Book, open_time: int, closes: Mapping[Pair, Close], settings
         else:
             follows[record.follow_id] = after
     # Told with the equity at this close, when every position has its new mark.
-    events = [e for after, money in settled for e in _trade_events(after, money, account.equity, settings)]
+    events = holes + [e for after, money in settled for e in trade_events(after, money, account.equity, settings)]
     close_time = open_time + settings.frame.ms
+    events += cooldown_notice(book.account, account, settings)
     account, tripped = trader.roll(account, close_time, settings)
-    events += [_breaker_notice(name, account, close_time, settings) for name in tripped]
+    events += [breaker_notice(name, account, close_time, settings) for name in tripped]
     effect = Effect(
         step="exits",
         cursors=dict.fromkeys(closes, open_time),
@@ -100,25 +109,51 @@ def run_exits(book: Book, open_time: int, closes: Mapping[Pair, Close], settings
 
 def _next(record: FollowRecord, close: Close, settings: Settings) -> Follow:
     """The follow after this candle, or ended at the last close before a gap that is too long."""
-    missing = (close.candle.open_time - record.last_time) // settings.frame.ms - 1
-    if missing > settings.candles.max_gap:
+    if _missing(record, close.candle.open_time, settings) > settings.candles.max_gap:
         return trader.end_at_gap(record.follow, close.previous_close or record.follow.levels.entry, record.last_time)
-    return trader.advance(record.follow, close.candle, settings)
+    follow = record.follow
+    if record.kind is FollowKind.TRADE:
+        follow = trader.look_inside(follow, close.inside, settings)
+    return trader.advance(follow, close.candle, settings)
+
+
+def _missing(record: FollowRecord, open_time: int, settings: Settings) -> int:
+    """How many candles are not there between the last one a follow has seen and this one."""
+    return (open_time - record.last_time) // settings.frame.ms - 1
 
 
 def _settle_trade(
     account: Account, record: FollowRecord, follow: Follow, candle: Candle, settings: Settings
 ) -> tuple[Account, FollowRecord, tuple[LegMoney, ...]]:
-    before = next(p for p in account.positions if p.trade_id == record.follow_id)
-    account, position, money = trader.settle(account, before, follow, settings)
+    account, position, money = settle_trade(account, record, follow, settings)
     if not follow.closed:
         account = trader.mark(account, position, candle.close)
         position = replace(position, mark=candle.close)
-    return account, _trade_record(record.decision_id, position, candle.open_time), money
+    return account, trade_record(record, position, candle.open_time), money
 
 
-def _trade_record(decision_id: int, position: Position, last_time: int) -> FollowRecord:
+def settle_trade(
+    account: Account, record: FollowRecord, follow: Follow, settings: Settings
+) -> tuple[Account, Position, tuple[LegMoney, ...]]:
+    """Books what ``follow`` has beyond the record; the position is the trade's after that."""
+    before = next(p for p in account.positions if p.trade_id == record.follow_id)
+    return trader.settle(account, before, follow, settings)
+
+
+def trade_record(known: FollowRecord, position: Position, last_time: int) -> FollowRecord:
+    """A trade's record after ``position``; it has seen its candles up to ``last_time``."""
     closed = position.follow.closed
+    return replace(
+        known,
+        follow=position.follow,
+        last_time=last_time,
+        mark=position.mark,
+        pnl=position.pnl,
+        r_net=position.pnl / position.risk_amount if closed else None,
+    )
+
+
+def _opened_record(decision_id: int, position: Position, last_time: int) -> FollowRecord:
     return FollowRecord(
         follow_id=position.trade_id,
         decision_id=decision_id,
@@ -131,7 +166,6 @@ def _trade_record(decision_id: int, position: Position, last_time: int) -> Follo
         risk_amount=position.risk_amount,
         mark=position.mark,
         pnl=position.pnl,
-        r_net=position.pnl / position.risk_amount if closed else None,
     )
 
 
@@ -142,85 +176,6 @@ def _settle_shadow(
     paper = settings.paper
     net = fills.net_r(follow.levels, follow.legs, paper.fee_rate, paper.slippage_rate) if follow.closed else None
     return replace(record, follow=follow, last_time=candle.open_time, mark=candle.close, r_net=net), money
-
-
-def _trade_events(record: FollowRecord, money: Sequence[LegMoney], equity: float, settings: Settings) -> list[Event]:
-    follow, levels = record.follow, record.follow.levels
-    events: list[Event] = []
-    done = 0.0
-    fractions_before = sum(leg.fraction for leg in follow.legs[: len(follow.legs) - len(money)])
-    realized = sum(leg.r for leg in follow.legs[: len(follow.legs) - len(money)])
-    for m in money:
-        done += m.leg.fraction
-        realized += m.leg.r
-        last = follow.closed and m.leg is follow.legs[-1]
-        if m.leg.name.startswith("TP") and not last:
-            events.append(
-                TargetHit(
-                    key=f"target:{record.follow_id}:{m.leg.name}",
-                    time=to_datetime(m.leg.time + settings.frame.ms),
-                    trade_id=record.follow_id,
-                    pair=str(record.pair),
-                    direction=levels.direction,
-                    target=m.leg.name,
-                    price=m.leg.price,
-                    fraction=m.leg.fraction,
-                    r=m.leg.r,
-                    realized_r=realized,
-                    remaining=max(0.0, 1 - fractions_before - done),
-                    pnl=m.pnl,
-                )
-            )
-    if follow.exit_reason is not None:
-        events.append(_closed_event(record, follow, equity, settings))
-    return events
-
-
-def _closed_event(record: FollowRecord, follow: Follow, equity: float, settings: Settings) -> TradeClosed:
-    assert follow.exit_reason is not None
-    end = (follow.exit_time or record.last_time) + settings.frame.ms
-    return TradeClosed(
-        key=f"closed:{record.follow_id}",
-        time=to_datetime(end),
-        trade_id=record.follow_id,
-        pair=str(record.pair),
-        direction=follow.levels.direction,
-        reason=follow.exit_reason,
-        entry=follow.levels.entry,
-        exit_price=follow.exit_price if follow.exit_price is not None else follow.levels.entry,
-        last_target=f"TP{follow.targets_hit}" if follow.targets_hit else "",
-        realized_r=follow.realized_r,
-        realized_r_net=record.r_net or 0.0,
-        pnl=record.pnl,
-        duration_minutes=duration_minutes(follow, settings),
-        equity=equity,
-    )
-
-
-def duration_minutes(follow: Follow, settings: Settings) -> int:
-    """Minutes from the signal candle to the candle that ended it; 0 while it is open."""
-    return 0 if follow.exit_time is None else (follow.exit_time - follow.entry_time) // 60_000
-
-
-def _breaker_notice(name: str, account: Account, close_time: int, settings: Settings) -> Notice:
-    limits = settings.portfolio
-    title, detail = {
-        "daily_loss": (
-            f"Daily loss limit: {1 - account.equity / account.day_start_equity:.1%} since 00:00 UTC",
-            "No entries until the next day (UTC). Open positions keep their stops and targets.",
-        ),
-        "drawdown_warn": (
-            f"Drawdown {account.drawdown:.1%} from the peak of {account.peak_equity:,.0f}",
-            f"At {limits.drawdown_pause:.0%} entries stop until an approver sends /resume.",
-        ),
-        "drawdown_pause": (
-            f"Drawdown {account.drawdown:.1%}: entries are paused",
-            "Open positions keep their stops and targets. An approver resumes with /resume.",
-        ),
-    }[name]
-    return Notice(
-        key=f"breaker:{name}:{close_time}", time=to_datetime(close_time), topic="breaker", title=title, detail=detail
-    )
 
 
 def run_entries(
@@ -247,7 +202,7 @@ def run_entries(
         status = _status(proposal, decision, settings)
         if status == "taken":
             account, position = trader.open_position(account, decision, follow_id, settings)
-            record = _trade_record(decision_id, position, candidate.open_time)
+            record = _opened_record(decision_id, position, candidate.open_time)
         else:
             record = _shadow(decision_id, follow_id, candidate)
         decisions.append(_record(decision_id, proposal, decision, status, decided_at))
@@ -257,7 +212,7 @@ def run_entries(
             signals[candidate.pair] = open_time
             if proposal.stance.enabled:
                 trade_id = follow_id if status == "taken" else None
-                events.append(_signal_event(decisions[-1], decision, proposal, trade_id))
+                events.append(signal_event(decisions[-1], decision, trade_id))
         variant_signals |= {(v.rule, candidate.pair): open_time for v in proposal.variants if v.number}
         decision_id, follow_id = decision_id + 1, follow_id + 1
     effect = Effect(
@@ -345,38 +300,4 @@ def _record(
         features=proposal.features,
         reasons=model.reasons if model else (),
         neighbours=model.neighbours if model else (),
-    )
-
-
-def _signal_event(
-    record: DecisionRecord, decision: Decision, proposal: Proposal, trade_id: int | None
-) -> SignalDecided:
-    candidate, opinions = proposal.candidate, proposal.opinions
-    assert record.status != "candidate"
-    return SignalDecided(
-        key=f"signal:{record.decision_id}",
-        time=to_datetime(candidate.close_time),
-        decision_id=record.decision_id,
-        pair=str(candidate.pair),
-        direction=candidate.direction,
-        status=record.status,
-        reason=record.reason,
-        entry=candidate.levels.entry,
-        stop=candidate.levels.stop,
-        targets=candidate.levels.targets,
-        quantity=decision.quantity,
-        risk_amount=decision.risk_amount,
-        gemini_confidence=record.gemini_confidence,
-        gemini_reasoning=record.gemini_reasoning,
-        gemini_source=record.gemini_source,
-        gemini_note=opinions.gemini_note,
-        ml_probability=record.ml_probability,
-        ml_average=record.ml_average,
-        ml_note=opinions.model_note,
-        combined_confidence=record.combined_confidence,
-        influence_weight=record.influence_weight,
-        verdicts=decision.verdicts,
-        trade_id=trade_id,
-        ml_reasons=record.reasons,
-        neighbours=record.neighbours,
     )

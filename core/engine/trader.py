@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from core.config import Settings
 from core.domain.account import Account, Position
-from core.domain.candles import DAY_MS, Candle
+from core.domain.candles import DAY_MS, HOUR_MS, Candle
 from core.domain.trading import Candidate, Decision, ExitReason, Follow, Leg, Opinions, Ruling, Verdict
 from core.engine import fills, filters, sizing
 from core.engine.filters import Facts
@@ -74,7 +75,7 @@ def decide(
             facts.correlations,
             stance.paused,
             stance.enabled,
-            candidate.close_time // DAY_MS,
+            candidate.close_time,
         ),
         *sizing.confidence_verdict(rank, weight),
         *size.verdicts,
@@ -134,9 +135,25 @@ def settle(
     earned = sum(m.pnl for m in money)
     after = replace(before, follow=follow, pnl=before.pnl + earned)
     rest = tuple(after if p.trade_id == before.trade_id else p for p in account.positions)
-    if follow.closed:
-        rest = tuple(p for p in rest if p.trade_id != before.trade_id)
-    return replace(account, cash=account.cash + earned, positions=rest), after, money
+    account = replace(account, cash=account.cash + earned, positions=rest)
+    if follow.closed and new_legs:
+        account = replace(account, positions=tuple(p for p in rest if p.trade_id != before.trade_id))
+        account = _counted(account, after, settings)
+    return account, after, money
+
+
+def _counted(account: Account, ended: Position, settings: Settings) -> Account:
+    """The run of losses with this trade; as many as ``portfolio.loss_streak`` pause entries, and the count begins anew.
+
+    The pause is counted from the moment the trade's end was known.
+    """
+    limits = settings.portfolio
+    streak = 0 if ended.pnl > 0 else account.loss_streak + 1
+    if not limits.loss_streak or streak < limits.loss_streak:
+        return replace(account, loss_streak=streak)
+    known = (ended.follow.exit_time or 0) + settings.frame.ms
+    until = known + round(limits.cooldown_hours * HOUR_MS)
+    return replace(account, loss_streak=0, cooldown_until=max(until, account.cooldown_until))
 
 
 def leg_pnl(position: Position, leg: Leg, settings: Settings) -> float:
@@ -148,14 +165,37 @@ def leg_pnl(position: Position, leg: Leg, settings: Settings) -> float:
 
 
 def advance(follow: Follow, candle: Candle, settings: Settings) -> Follow:
-    """One candle for a trade or a shadow: the same kernel for both."""
+    """One candle for a trade or a shadow: the same kernel for both.
+
+    A trade may have been looked at inside this candle before: what it did then, it does not do again, and a stop that
+    TP1 moved within the candle stays where it was for the candle as a whole, whose worst price may be older.
+    """
+    moved = bool(follow.legs) and follow.legs[0].time + settings.frame.ms <= candle.open_time
     return fills.advance(
         follow,
         candle,
         max_bars=settings.strategy.max_bars,
         fills=settings.fills,
-        breakeven=settings.strategy.breakeven_after_tp1,
+        breakeven=settings.strategy.breakeven_after_tp1 and moved,
     )
+
+
+MINUTE_MS = 60_000
+
+
+def look_inside(follow: Follow, minutes: Iterable[Candle], settings: Settings) -> Follow:
+    """The trade after these closed 1m candles, oldest first, of the candle that is running."""
+    early = settings.frame.ms - MINUTE_MS  # a leg was known one timeframe after its time
+    for minute in minutes:
+        small = replace(minute, open_time=minute.open_time - early)
+        follow = fills.look_inside(follow, small, fills=settings.fills, breakeven=settings.strategy.breakeven_after_tp1)
+    return follow
+
+
+def close_by_hand(follow: Follow, price: float, at: int, settings: Settings) -> Follow:
+    """All that remains closed by a person at ``at`` (epoch ms); the running bar counts as its last."""
+    ended = fills.close_at(follow, price, at - settings.frame.ms, ExitReason.MANUAL)
+    return ended if follow.closed else replace(ended, bars=ended.bars + 1)
 
 
 def end_at_gap(follow: Follow, last_close: float, last_time: int) -> Follow:

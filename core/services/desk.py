@@ -14,7 +14,7 @@ from core.domain.candles import DAY_MS, Candles, Pair, to_datetime, to_ms
 from core.domain.ledger import FollowRecord, Switch
 from core.domain.messages import Event
 from core.domain.trading import FollowKind, Leg, Levels
-from core.engine.step import duration_minutes
+from core.engine.telling import duration_minutes
 from core.errors import UsageError
 from core.ml.gate import floors, next_look
 from core.ports import ChatStore, Clock, Ledger
@@ -32,6 +32,7 @@ from core.services.rules import RuleView
 from core.services.stock import SamplesView
 from core.services.success import ReportView, SuccessDesk
 from core.services.takeovers import Promotion, RollbackPlan, Takeovers
+from core.services.trainings import Trainings
 from core.services.views import (
     Actor,
     ApprovalView,
@@ -92,6 +93,7 @@ class Desk:
         self._success = success
         self._proposals = proposals
         self._training = asyncio.Lock()
+        self._trainings = Trainings(clock, ledger)
 
     def now(self) -> datetime:
         return self._clock.now()
@@ -334,7 +336,8 @@ class Desk:
             raise UsageError("a training is already running")
         async with self._training:
             await self._note(actor, "retrain", "started")
-            return await self._takeovers.after_training(await self._train(progress))
+            async with self._trainings.remembered():
+                return await self._takeovers.after_training(await self._train(progress))
 
     async def models(self) -> ModelList:
         return await self._takeovers.models()

@@ -10,7 +10,7 @@ import numpy as np
 from core.config import Settings
 from core.domain.candles import Candles, Pair, iso
 from core.domain.trading import Follow, FollowKind, Snapshot
-from core.engine.step import duration_minutes
+from core.engine.telling import duration_minutes
 from core.ml.features import MORE_V2
 from core.ports import TradeRow
 from core.services.backtest import COLUMNS, SAMPLE_WEIGHT

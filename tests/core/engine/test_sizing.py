@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core.config import Paper, Portfolio
 from core.domain.account import Account, Position
-from core.domain.candles import Pair
+from core.domain.candles import DAY_MS, HOUR_MS, Pair
 from core.domain.trading import Candidate, Direction, Ruling, Verdict
 from core.engine import fills
 from core.engine.sizing import (
@@ -51,9 +51,9 @@ def refusals(
     day: int = 5,
     limits: Portfolio = LIMITS,
 ) -> list[str]:
-    found = portfolio_verdicts(candidate, account, limits, correlations or {}, paused, enabled, day)
+    found = portfolio_verdicts(candidate, account, limits, correlations or {}, paused, enabled, day * DAY_MS + HOUR_MS)
     assert [v.rule for v in found] == [
-        *("switch", "pause", "daily_loss", "drawdown", "one_per_pair", "positions", "correlated")
+        *("switch", "pause", "daily_loss", "drawdown", "cooldown", "one_per_pair", "positions", "correlated")
     ]
     return [v.rule for v in found if v.ruling is Ruling.REFUSE]
 

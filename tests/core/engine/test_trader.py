@@ -48,7 +48,7 @@ def test_a_signal_nobody_minds_is_taken_with_every_verdict_kept() -> None:
     assert decision.risk_amount == 200.0
     assert [v.layer for v in decision.verdicts] == [
         *("signal", "rules", "rules", "gemini", "model", "combined"),
-        *("portfolio",) * 9,
+        *("portfolio",) * 10,
         "size",
     ]
 
