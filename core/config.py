@@ -120,6 +120,16 @@ class Gemini(Section):
     price_in: NonNegative = 0.30  # USD per million tokens asked with
     price_out: NonNegative = 2.50  # USD per million tokens answered with, thinking included
 
+    @model_validator(mode="after")
+    def _searching_model(self) -> Self:
+        version = re.search(r"gemini-(\d+)", self.model)
+        if self.grounding and version is not None and int(version.group(1)) < 3:
+            raise ValueError(
+                f"grounding needs a model from Gemini 3 on: {self.model} does not search and answer in JSON at once; "
+                "set grounding: false or another model"
+            )
+        return self
+
 
 def _regimes(value: object) -> object:
     """``CHOPPY+VOLATILE`` or ``none``, as a sweep and the chat write it, beside a list."""

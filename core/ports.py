@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from core.domain.account import Account
 from core.domain.candles import Candles, Pair, Timeframe
@@ -23,6 +23,23 @@ class Clock(Protocol):
 
     async def sleep_until(self, moment: datetime) -> None:
         """Returns once ``now() >= moment``; at once when it already is."""
+        ...
+
+
+class MeasuredClock(Clock, Protocol):
+    """The computer's clock, set right by the exchange's whenever that is asked for the time anyway."""
+
+    @property
+    def offset(self) -> float | None:
+        """Seconds the computer is ahead of the exchange; None as long as the exchange was never heard."""
+        ...
+
+    def stamp(self) -> float:
+        """Taken right before the exchange is asked for its time."""
+        ...
+
+    def heard(self, asked_at: float, exchange_ms: int) -> None:
+        """What it answered just now (epoch ms) to the question stamped ``asked_at``."""
         ...
 
 
@@ -59,7 +76,26 @@ class MarketData(Protocol):
         """
         ...
 
+    async def prices(self, pairs: Iterable[Pair]) -> dict[Pair, float]:
+        """The last traded price of each pair: to look at, never to decide a fill or a candle by.
+
+        A pair that gave none is left out; raises RateLimited and MarketError where all of them gave none.
+        """
+        ...
+
     async def close(self) -> None: ...
+
+
+class PriceStream(Protocol):
+    """Prices as the exchange pushes them: to look at, never to decide a fill or a candle by."""
+
+    async def follow(self, pairs: Iterable[Pair], heard: Callable[[Pair, float, int], None]) -> None:
+        """Connects and calls ``heard(pair, price, time in epoch ms)`` for each price; a price is finite and above 0.
+
+        Ends by cancellation, which closes the connection, or by MarketError when the stream breaks off. A stream that
+        stays open and silent is the caller's to notice.
+        """
+        ...
 
 
 class CandleStore(Protocol):
@@ -86,6 +122,43 @@ class Advisor(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one question to Gemini brought: an ``opinion``, or the ``reason`` why there is none.
+
+    ``trouble``: *passing* may be over in a moment, *unusable* is an answer nobody can read, *withheld* one that the
+    same question would not get either, *setting* will stay until somebody follows ``remedy``. ``tokens`` is what it
+    cost, of use or not, as far as that is known; ``wait`` the seconds the service asks for.
+    """
+
+    opinion: GeminiOpinion | None = None
+    reason: str = ""
+    trouble: Literal["", "passing", "unusable", "withheld", "setting"] = ""
+    tokens: int = 0
+    wait: float = 0.0
+    remedy: str = ""
+
+
+class OpinionSource(Protocol):
+    """Gemini itself: one question, one answer."""
+
+    async def ask(self, candidate: Candidate, recent: Candles, patience: float) -> Answer:
+        """Answers within ``patience`` seconds of wall time. Never raises but for cancellation."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class OpinionBook(Protocol):
+    """Opinions that have been given and not yet decided by. ``open_time`` and ``at`` in epoch ms.
+
+    ``question`` says who was asked for what: an opinion counts for the same question about the same candle only.
+    """
+
+    async def known(self, pair: Pair, open_time: int, question: str) -> GeminiOpinion | None: ...
+    async def keep(self, pair: Pair, open_time: int, question: str, opinion: GeminiOpinion, at: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
