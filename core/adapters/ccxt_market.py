@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,33 @@ class CcxtMarket:
         except UnknownPair:
             raise UnknownPair(f"the exchange does not trade {pair}") from None
         return _checked(answer, pair, timeframe, first, end)
+
+    async def prices(self, pairs: Iterable[Pair]) -> dict[Pair, float]:
+        """See ``MarketData.prices``. One request a pair: without a symbol the exchange sends those of all its pairs."""
+        found: dict[Pair, float] = {}
+        failures: list[MarketError] = []
+
+        async def one(pair: Pair) -> None:
+            try:
+                found[pair] = await self._price(pair)
+            except MarketError as error:
+                failures.append(error)
+
+        await asyncio.gather(*(one(pair) for pair in pairs))
+        if failures and not found:
+            raise next((error for error in failures if isinstance(error, RateLimited)), failures[0])
+        return found
+
+    async def _price(self, pair: Pair) -> float:
+        answer = await self._ask("spotPublicGetTickerPrice", {"symbol": pair.symbol})
+        told = answer.get("price") if isinstance(answer, dict) and answer.get("symbol") == pair.symbol else None
+        try:
+            price = float(str(told))
+        except ValueError:
+            price = math.nan
+        if not (math.isfinite(price) and price > 0):
+            raise MarketError(f"the exchange did not say what {pair} costs")
+        return price
 
     async def close(self) -> None:
         exchange, self._exchange = self._exchange, None

@@ -77,7 +77,7 @@ class FakeMexc:
         if self.faults and request.path == self.faulty_route:
             answer = self.faults.pop(0)(request)
             return await answer if asyncio.iscoroutine(answer) else answer  # type: ignore[no-any-return]
-        routes = {"time": self._time, "exchangeInfo": self._markets, "klines": self._klines}
+        routes = {"time": self._time, "exchangeInfo": self._markets, "klines": self._klines, "ticker/price": self._price}
         return routes[request.path.removeprefix("/api/v3/")](request)
 
     def _time(self, request: web.Request) -> web.Response:
@@ -95,6 +95,12 @@ class FakeMexc:
             for name, status in self.symbols.items()
         ]
         return web.json_response({"symbols": symbols})
+
+    def _price(self, request: web.Request) -> web.Response:
+        name = request.query["symbol"]
+        if name not in self.symbols or name in self.gone:
+            return web.json_response({"code": -1121, "msg": "Invalid symbol."}, status=400)
+        return web.json_response({"symbol": name, "price": repr(candle_at(self.clock()).close)})
 
     def _klines(self, request: web.Request) -> web.Response:
         query = request.query

@@ -308,3 +308,45 @@ async def test_what_is_no_json_is_called_so(market: CcxtMarket, mexc: FakeMexc, 
 
     with pytest.raises(MarketError, match="not JSON"):
         await ask(market, mexc)
+
+
+async def test_the_last_prices_of_pairs_are_asked_one_by_one(market: CcxtMarket, mexc: FakeMexc) -> None:
+    found = await market.prices([LINK, Pair("ETH", "USDT")])
+
+    assert found == {pair: candle_at(mexc.now).close for pair in (LINK, Pair("ETH", "USDT"))}
+    assert sorted(query["symbol"] for query in mexc.asked("ticker/price")) == ["ETHUSDT", "LINKUSDT"]
+
+
+async def test_a_pair_without_a_price_takes_nobody_elses_away(market: CcxtMarket, mexc: FakeMexc) -> None:
+    assert list(await market.prices([Pair("NONE", "USDT"), LINK])) == [LINK]
+
+    with pytest.raises(UnknownPair):
+        await market.prices([Pair("NONE", "USDT")])
+
+
+@pytest.mark.parametrize("price", ["0", "-1", "NaN", "inf", "", None, "17,5", [1], {"LINKUSDT": 2}])
+async def test_a_price_that_is_none_is_refused(market: CcxtMarket, mexc: FakeMexc, price: object) -> None:
+    mexc.faulty_route = "/api/v3/ticker/price"
+    mexc.faults = [answer({"symbol": "LINKUSDT", "price": price})]
+
+    with pytest.raises(MarketError, match="did not say what LINK/USDT costs"):
+        await market.prices([LINK])
+
+
+@pytest.mark.parametrize("body", [{"symbol": "ETHUSDT", "price": "17.5"}, [], {"price": "17.5"}])
+async def test_another_pairs_price_is_not_taken_for_this_ones(
+    market: CcxtMarket, mexc: FakeMexc, body: object
+) -> None:
+    mexc.faulty_route = "/api/v3/ticker/price"
+    mexc.faults = [answer(body)]
+
+    with pytest.raises(MarketError, match="did not say what LINK/USDT costs"):
+        await market.prices([LINK])
+
+
+async def test_a_wish_to_slow_down_is_heard_where_no_price_came(market: CcxtMarket, mexc: FakeMexc) -> None:
+    mexc.faulty_route = "/api/v3/ticker/price"
+    mexc.faults = [broken(), refused("7")]
+
+    with pytest.raises(RateLimited, match="7 s"):
+        await market.prices([LINK, Pair("ETH", "USDT")])

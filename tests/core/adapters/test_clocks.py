@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -36,6 +36,9 @@ class TimeOnly:
         raise NotImplementedError
 
     async def candles(self, pair: Pair, timeframe: Timeframe, start_ms: int, end_ms: int, now_ms: int) -> Candles:
+        raise NotImplementedError
+
+    async def prices(self, pairs: Iterable[Pair]) -> dict[Pair, float]:
         raise NotImplementedError
 
     async def close(self) -> None: ...

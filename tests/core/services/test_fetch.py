@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -43,6 +43,9 @@ class Exchange:
         whole = candles_of(pair, timeframe, start_ms, min(end_ms, timeframe.floor(now_ms)))
         kept = [c for c in whole if c.open_time >= self.first and c.open_time not in self.absent]
         return Candles.of(pair, timeframe, kept[: self.cap])
+
+    async def prices(self, pairs: Iterable[Pair]) -> dict[Pair, float]:
+        return {}
 
     async def close(self) -> None: ...
 
