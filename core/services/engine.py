@@ -18,6 +18,7 @@ from core.services.gatekeeper import Gatekeeper
 from core.services.live import LiveTrading
 from core.services.outbox import Outbox
 from core.services.takeovers import Takeovers
+from core.services.trainings import Trainings, Tried
 from core.services.upkeep import Rounds
 from core.services.views import Actor, Progress
 
@@ -25,15 +26,10 @@ log = logging.getLogger(__name__)
 
 UPKEEP_EVERY = 2.0  # seconds of wall time
 RETRAIN_EVERY_MS = 7 * DAY_MS
+UPKEEP = "upkeep"
+"""The mark that names the newest close (epoch ms) after which everything that is due has been done."""
+
 BOT = Actor(0, "Julaba", "operator")
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """A training begun by ``Engine`` itself: with how many live outcomes, and when (epoch ms)."""
-
-    outcomes: int
-    at: int
 
 
 @dataclass
@@ -55,7 +51,11 @@ class Engine:
     bell: Bell
     progress: Progress = lambda text, done: None
     reviews: tuple[Callable[[], Awaitable[None]], ...] = ()
-    _tried: Tried | None = None
+    _cut_off: bool = False  # a training that the last run did not end
+
+    @property
+    def trainings(self) -> Trainings:
+        return Trainings(self.clock, self.ledger)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -66,21 +66,37 @@ class Engine:
         await self.live.ready.wait()
         await self._begin()
         rounds = Rounds()
+        noted = 0
         while True:
+            settled = self.live.settled  # as it was when the round began: a later close may be half done
             # Each alone: a damaged model or a full disk must not keep the weight from being taken away.
             await rounds((self.takeovers.follow, self.gatekeeper.review, self._train_when_due, *self.reviews))
-            await asyncio.sleep(UPKEEP_EVERY)
+            if settled > noted:
+                noted = settled if await self._note(settled) else noted
+            await self.live.closed.heard(UPKEEP_EVERY)
+
+    async def _note(self, settled: int) -> bool:
+        """Says in the store up to which close everything is looked after; False where the store refuses."""
+        try:
+            await self.ledger.set_mark(UPKEEP, str(settled))
+        except Exception:  # the edge of a loop, as in the rounds: a full disk must not end the trading
+            log.warning("the upkeep's mark could not be stored", exc_info=True)
+            return False
+        return True
 
     async def _train_when_due(self) -> None:
-        outcomes = await self.ledger.outcome_count()
-        if self._retraining_due(outcomes, self._tried):
-            self._tried = Tried(outcomes, to_ms(self.clock.now()))
+        outcomes, tried = await self.ledger.outcome_count(), await self.trainings.last()
+        if self._cut_off or self._retraining_due(outcomes, tried):
+            self._cut_off = False
             await self._retrain()
 
     async def _begin(self) -> None:
+        """Takes up what a kill cut off: a promotion, a training."""
         try:
+            tried = await self.trainings.last()
+            self._cut_off = tried is not None and tried.cut_off
             await self.takeovers.start()
-        except Exception:  # the edge of a loop: an unfinished promotion must not end the trading
+        except Exception:  # the edge of a loop: what was left unfinished must not end the trading
             log.exception("the models could not be looked through")
 
     def _retraining_due(self, outcomes: int, tried: Tried | None) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +18,8 @@ from core.errors import ModelError
 from core.services import engine as engine_module
 from core.services.bus import Bell
 from core.services.champion import ChampionInfo
-from core.services.engine import BOT, RETRAIN_EVERY_MS, Engine
+from core.services.engine import BOT, RETRAIN_EVERY_MS, UPKEEP, Engine
+from core.services.trainings import MARK, Trainings, Tried
 from core.services.views import Actor, Progress, TrainingView
 from tests.ledgers import books, settings
 from tests.markets import START
@@ -35,6 +37,15 @@ class World:
     starts: int = 0
     trouble: Exception | None = None
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+    settled: int = 0
+    closed: Bell = field(default_factory=Bell)
+    marks: dict[str, str] = field(default_factory=dict)
+
+    async def mark(self, name: str) -> str | None:
+        return self.marks.get(name)
+
+    async def set_mark(self, name: str, value: str) -> None:
+        self.marks[name] = value
 
     async def run(self) -> None:
         self.ready.set()
@@ -62,7 +73,8 @@ class World:
     async def retrain(self, actor: Actor, progress: Progress) -> TrainingView:
         assert actor == BOT
         self.trainings += 1
-        return TrainingView(self.info.model_id, False, "the champion stays", 0, {}, None, 0.0)
+        async with Trainings(self.clock, cast(Any, self)).remembered():
+            return TrainingView(self.info.model_id, False, "the champion stays", 0, {}, None, 0.0)
 
     async def rest(self) -> None:
         """Until upkeep has been round twice more."""
@@ -116,6 +128,44 @@ async def test_a_review_that_fails_keeps_neither_another_nor_a_training_from_its
     async with running(World(), broken, sound) as world:
         assert world.trainings == 1
         assert asked[:4] == ["broken", "sound", "broken", "sound"]
+
+
+async def test_a_restart_remembers_what_the_last_training_has_seen() -> None:
+    world = World(info=ChampionInfo("m1", {}, 400, 90, START), outcomes=100)
+    async with running(world):
+        assert world.trainings == 1  # a challenger that did not take over: the champion still knows 90
+    async with running(world):
+        assert world.trainings == 1
+        world.outcomes = 110
+        await world.rest()
+        assert world.trainings == 2
+
+
+@pytest.mark.parametrize(("beginnings", "trainings"), [(0, 0), (1, 1), (2, 1), (3, 0)])
+async def test_a_training_cut_off_by_a_kill_is_taken_up_unless_it_seems_to_be_what_kills(
+    beginnings: int, trainings: int
+) -> None:
+    world = World(info=ChampionInfo("m1", {}, 400, 0, START), outcomes=5)
+    world.marks[MARK] = json.dumps(asdict(Tried(5, START, beginnings)))
+    async with running(world):
+        assert world.trainings == trainings
+        await world.rest()
+        assert world.trainings == trainings
+
+
+async def test_a_training_of_a_persons_own_is_not_taken_for_one_cut_off() -> None:
+    async with running(World(info=ChampionInfo("m1", {}, 400, 0, START))) as world:
+        async with Trainings(world.clock, cast(Any, world)).remembered():
+            await world.rest()
+            assert world.trainings == 0
+
+
+async def test_the_store_says_up_to_which_close_all_is_looked_after() -> None:
+    async with running(World()) as world:
+        world.settled = START
+        world.closed.ring()
+        await world.rest()
+        assert world.marks[UPKEEP] == str(START)
 
 
 async def test_outcomes_the_champion_has_learned_from_are_not_new() -> None:
