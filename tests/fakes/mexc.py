@@ -77,7 +77,12 @@ class FakeMexc:
         if self.faults and request.path == self.faulty_route:
             answer = self.faults.pop(0)(request)
             return await answer if asyncio.iscoroutine(answer) else answer  # type: ignore[no-any-return]
-        routes = {"time": self._time, "exchangeInfo": self._markets, "klines": self._klines, "ticker/price": self._price}
+        routes = {
+            "time": self._time,
+            "exchangeInfo": self._markets,
+            "klines": self._klines,
+            "ticker/price": self._price,
+        }
         return routes[request.path.removeprefix("/api/v3/")](request)
 
     def _time(self, request: web.Request) -> web.Response:

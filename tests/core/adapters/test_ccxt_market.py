@@ -334,9 +334,7 @@ async def test_a_price_that_is_none_is_refused(market: CcxtMarket, mexc: FakeMex
 
 
 @pytest.mark.parametrize("body", [{"symbol": "ETHUSDT", "price": "17.5"}, [], {"price": "17.5"}])
-async def test_another_pairs_price_is_not_taken_for_this_ones(
-    market: CcxtMarket, mexc: FakeMexc, body: object
-) -> None:
+async def test_another_pairs_price_is_not_taken_for_this_ones(market: CcxtMarket, mexc: FakeMexc, body: object) -> None:
     mexc.faulty_route = "/api/v3/ticker/price"
     mexc.faults = [answer(body)]
 
