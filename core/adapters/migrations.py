@@ -148,8 +148,9 @@ def migrate(db: sqlite3.Connection) -> int:
     for number, step in enumerate(MIGRATIONS[version:], start=version + 1):
         db.execute("BEGIN IMMEDIATE")
         try:
-            step(db)
-            db.execute(f"PRAGMA user_version = {number}")
+            if db.execute("PRAGMA user_version").fetchone()[0] < number:  # else another process was quicker
+                step(db)
+                db.execute(f"PRAGMA user_version = {number}")
             db.execute("COMMIT")
         except BaseException:
             db.execute("ROLLBACK")
