@@ -8,62 +8,44 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from asyncio import Future, ensure_future
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
 
 from core.config import Settings
 from core.domain.account import Account
-from core.domain.candles import Candle, Candles, Pair, Timeframe, to_datetime, to_ms
-from core.domain.ledger import Controls, Effect, Step, Switch
-from core.domain.messages import Notice
-from core.domain.trading import Candidate, GeminiOpinion, ModelOpinion, Opinions, Verdict
-from core.engine import filters, step
-from core.engine.history import History, Windows
+from core.domain.candles import Candle, Candles, Pair, Timeframe, to_ms
+from core.domain.ledger import Effect, FollowRecord, Step
+from core.domain.trading import Candidate, FollowKind, GeminiOpinion, ModelOpinion, Opinions, Verdict
+from core.engine import between, filters, step
+from core.engine.between import ByHand
+from core.engine.history import History
 from core.engine.step import Book, Close, Proposal
 from core.engine.tracker import Tracker
 from core.engine.trader import Stance
 from core.engine.variants import variant_label, variant_verdicts
-from core.ml.features import features_of
-from core.ml.prediction import RECENT, average, percentile_of
-from core.ml.surroundings import scene_of
+from core.ml.prediction import RECENT
 from core.ports import Advisor, Clock, Ledger, Predictor
+from core.services.asking import Asking, LowerCandles
 from core.services.bus import Bell
 from core.services.changes import check_history, in_force
+from core.services.memory import Memory
 
 log = logging.getLogger(__name__)
 
-GEMINI_SOON = 2.5
-"""Seconds of wall time after which the phone hears of a signal that still waits for Gemini."""
+M1 = Timeframe.parse("1m")
 
-MODEL_PATIENCE = 10.0
-"""Seconds of wall time for a prediction; the first one loads the learning libraries."""
-
-
-class LowerCandles:
-    """Where candles below the trading timeframe come from; this one has none, as in a replay."""
-
-    async def lower(self, pair: Pair, timeframe: str, now_ms: int) -> Candles | None:
-        return None
+TOGETHER = 12.0
+"""Seconds of wall time in which the signals of one close are decided together; then each when its opinions are in."""
 
 
-@dataclass(slots=True)
-class Memory:
-    """What the loop keeps between candles. Replaced field by field, only after the store has it."""
+class Minutes(Protocol):
+    """Where the 1m candles inside a running candle come from. A replay has none."""
 
-    book: Book
-    controls: Controls
-    switches: dict[Pair, Switch]
-    cursors: dict[Step, dict[Pair, int]]
-    outcomes: int
-    recent: list[float]  # probabilities of ``recent_model``, oldest first
-    recent_model: str | None
-    histories: dict[Pair, History]
-    early: dict[Pair, int]  # each pair's newest signal that was seen but not trusted, by its candle's open time
-
-    @property
-    def windows(self) -> Mapping[Pair, Candles]:
-        """Each pair's candles, up to the newest."""
-        return Windows(self.histories)
+    async def minutes(self, pair: Pair, start_ms: int, end_ms: int) -> Candles:
+        """Closed ones with open times in ``[start_ms, end_ms)``, as many as can be had. Never raises."""
+        ...
 
 
 class TradingLoop:
@@ -81,6 +63,7 @@ class TradingLoop:
         advisor: Advisor | None = None,
         predictor: Predictor | None = None,
         lower: LowerCandles | None = None,
+        minutes: Minutes | None = None,
         bell: Bell | None = None,
         layers: bool = True,
     ) -> None:
@@ -89,10 +72,12 @@ class TradingLoop:
         self.in_force = settings  # with what an approver has changed; taken up at the next candle
         self._clock = clock
         self._ledger = ledger
-        self._advisor = advisor
-        self._predictor = predictor
-        self._lower = lower or LowerCandles()
         self._bell = bell or Bell()
+        self._asking = Asking(
+            settings, ledger, self._bell, advisor=advisor, predictor=predictor, lower=lower or LowerCandles()
+        )
+        inside = settings.paper.exits_between_closes and settings.frame.ms > M1.ms
+        self._minutes = minutes if inside else None
         self._layers = layers
         self._order = {pair: n for n, pair in enumerate(settings.traded)}
         self.memory: Memory
@@ -179,15 +164,18 @@ class TradingLoop:
 
     async def _step(self, time: int, candles: Mapping[Pair, Candle]) -> None:
         self._take_up_changes()
-        closes = {
-            pair: self._close(pair, candles[pair])
+        new = [
+            pair
             for pair in sorted(candles, key=lambda p: (self._order.get(p, len(self._order)), p))
             if self._concerns(pair) and self._is_new("exits", pair, time)
-        }
+        ]
+        before = {pair: self._last_close(pair) for pair in new}
+        inside = await self._inside(dict.fromkeys(new, (time, time + self._settings.frame.ms)))
         for pair, candle in candles.items():
             self._append(pair, candle)
-        if closes:
+        if new:
             async with self.changing:
+                closes = {p: Close(candles[p], before[p], self._unseen(p, inside)) for p in new}
                 book, effect = step.run_exits(self.memory.book, time, closes, self.in_force)
                 if time + self._settings.frame.ms < (self.last_close or 0):
                     effect = replace(effect, equity_time=None)  # a late pair: that close has its equity already
@@ -208,11 +196,68 @@ class TradingLoop:
     def _is_new(self, name: Step, pair: Pair, time: int) -> bool:
         return self.memory.cursors[name].get(pair, -1) < time
 
-    def _close(self, pair: Pair, candle: Candle) -> Close:
-        before = self.memory.histories.get(pair)
-        if before is None:
-            return Close(candle, None)
-        return Close(candle, before.last_close)
+    def _last_close(self, pair: Pair) -> float | None:
+        history = self.memory.histories.get(pair)
+        return None if history is None else history.last_close
+
+    async def look_inside(self, now_ms: int) -> None:
+        """Stops and targets of open trades by the 1m candles that have closed by ``now_ms`` since each pair's close.
+
+        A candle whose close has come, and is not handled yet, is looked at to its end and not beyond.
+        """
+        frame = self._settings.frame.ms
+        spans = {}
+        for record in self._open_trades():
+            opened = record.last_time + frame
+            first, last = max(opened, self._minutes_from(record.pair)), min(M1.floor(now_ms), opened + frame)
+            if first < last:
+                spans[record.pair] = (first, last)
+        inside = await self._inside(spans)
+        if not any(len(candles) for candles in inside.values()):
+            return
+        async with self.changing:
+            # A close may have been handled meanwhile: what it has looked at is not looked at again.
+            begun = {r.pair: r.last_time + frame for r in self._open_trades()}
+            minutes = {
+                p: tuple(c for c in self._unseen(p, inside) if begun[p] <= c.open_time < begun[p] + frame)
+                for p in inside
+                if p in begun
+            }
+            book, effect = between.run_minutes(self.memory.book, minutes, self.in_force)
+            if effect.quiet:
+                self.memory.book = book
+                self.memory.cursors["minutes"].update(effect.cursors)
+            else:
+                await self._commit(effect, book)
+
+    async def close_by_hand(self, hands: Iterable[ByHand]) -> tuple[FollowRecord, ...]:
+        """Closes what remains of these trades; gives those that were still open, as they ended."""
+        async with self.changing:
+            book, effect = between.run_manual(self.memory.book, hands, self.in_force)
+            if not effect.quiet:
+                await self._commit(effect, book)
+        return effect.follows
+
+    def _open_trades(self) -> list[FollowRecord]:
+        return [r for r in self.memory.book.follows.values() if r.kind is FollowKind.TRADE]
+
+    async def _inside(self, spans: Mapping[Pair, tuple[int, int]]) -> dict[Pair, Candles]:
+        """The 1m candles of these spans (open times, the end excluded), for pairs with an open trade."""
+        if self._minutes is None:
+            return {}
+        held = [pair for pair in spans if self.account.position(pair) is not None]
+        found = await asyncio.gather(*(self._minutes.minutes(pair, *spans[pair]) for pair in held))
+        return dict(zip(held, found, strict=True))
+
+    def _unseen(self, pair: Pair, inside: Mapping[Pair, Candles]) -> tuple[Candle, ...]:
+        if pair not in inside:
+            return ()
+        return tuple(inside[pair].between(self._minutes_from(pair), None))
+
+    def _minutes_from(self, pair: Pair) -> int:
+        """The open time of the first minute of a pair that no look has had."""
+        seen = self.memory.cursors["minutes"].get(pair)
+        return 0 if seen is None else seen + M1.ms
 
     def _append(self, pair: Pair, candle: Candle) -> None:
         history = self.memory.histories.get(pair)
@@ -225,8 +270,38 @@ class TradingLoop:
         found = [c for c in (self._propose(pair, time) for pair in pairs) if c is not None]
         together = [c.pair for c in found if c.is_signal]
         choices = {c.pair: self._variants(c) for c in found}
-        features = self._features(found)
-        gathered = await asyncio.gather(*(self._gather(c, together, features.get(c.pair, {})) for c in found))
+        features = self._asking.features(self.memory, found) if self._layers else {}
+        gathering = {c.pair: ensure_future(self._gather(c, together, features.get(c.pair, {}))) for c in found}
+        try:
+            late = set(gathering)
+            if late:
+                _, late = await self._wait(gathering, late, TOGETHER, asyncio.ALL_COMPLETED)
+            ready = [pair for pair in pairs if pair not in late]
+            await self._decide(time, ready, [gathering[p].result() for p in ready if p in gathering], choices)
+            while late:  # somebody's opinion takes its time: the others are not kept waiting for it
+                ready, late = await self._wait(gathering, late, None, asyncio.FIRST_COMPLETED)
+                await self._decide(time, ready, [gathering[p].result() for p in ready], choices)
+        finally:
+            for work in gathering.values():
+                work.cancel()
+
+    async def _wait(
+        self, gathering: Mapping[Pair, Future[Proposal]], late: set[Pair], timeout: float | None, until: str
+    ) -> tuple[list[Pair], set[Pair]]:
+        """Who is ready, in the pairs' order, and who is not."""
+        await asyncio.wait([gathering[p] for p in late], timeout=timeout, return_when=until)
+        still = {p for p in late if not gathering[p].done()}
+        return [p for p in gathering if p in late - still], still
+
+    async def _decide(
+        self,
+        time: int,
+        pairs: Sequence[Pair],
+        gathered: Sequence[Proposal],
+        choices: Mapping[Pair, tuple[Verdict, ...]],
+    ) -> None:
+        if not pairs:
+            return
         async with self.changing:
             # Decided when the opinions are in: a pause or a switch pressed meanwhile counts, and so does the time.
             proposals = [
@@ -321,101 +396,18 @@ class TradingLoop:
             return Proposal(candidate, Opinions(), filters.Facts(), stance)
         wanted = candidate.is_signal and not stale and stance.enabled
         model, gemini, facts = await asyncio.gather(
-            self._ask_model(candidate, features, stale),
-            self._ask_gemini(candidate, wanted),
-            self._facts(candidate, wanted, together),
+            self._asking.model(self.memory, candidate, features, stale),
+            self._asking.gemini(self.memory, candidate, wanted),
+            self._asking.facts(self.memory, self.in_force.rules, candidate, wanted, together),
         )
         opinions = Opinions(
             gemini=gemini if isinstance(gemini, GeminiOpinion) else None,
             gemini_note=gemini if isinstance(gemini, str) else "",
-            gemini_present=self._advisor is not None,
+            gemini_present=self._asking.has_advisor,
             model=model if isinstance(model, ModelOpinion) else None,
             model_note=model if isinstance(model, str) else "",
         )
         return Proposal(candidate, opinions, facts, stance, stale, features=features)
-
-    def _features(self, found: Sequence[Candidate]) -> dict[Pair, dict[str, float]]:
-        """All that a model can see of the candidates of one close."""
-        if not found or not self._layers:
-            return {}
-        windows = [h.candles.between(None, found[0].close_time) for h in self.memory.histories.values()]
-        scene = scene_of(windows, self._settings.traded, self._settings)
-        own = self.memory.windows
-        return {c.pair: features_of(c.snapshot, own[c.pair], c.direction, scene) for c in found}
-
-    async def _ask_model(self, candidate: Candidate, features: Mapping[str, float], stale: bool) -> ModelOpinion | str:
-        """Asked for every candidate in time: a prediction is evidence only when it is older than its outcome."""
-        if self._predictor is None:
-            return "no model"
-        if stale:
-            return "found too late to predict"
-        try:
-            async with asyncio.timeout(MODEL_PATIENCE):
-                prediction = await self._predictor.predict(features, candidate.direction, candidate.close_time)
-        except TimeoutError:
-            return f"no answer within {MODEL_PATIENCE:g} s"
-        if isinstance(prediction, str):
-            return prediction
-        recent = self.memory.recent if prediction.model_id == self.memory.recent_model else []
-        mean = average(recent)
-        return ModelOpinion(
-            model_id=prediction.model_id,
-            probability=prediction.probability,
-            average=prediction.probability if mean is None else mean,
-            percentile=percentile_of(prediction.probability, recent),
-            reasons=tuple(prediction.contributions),
-            size_rank=prediction.size_rank,
-            neighbours=prediction.neighbours,
-        )
-
-    async def _ask_gemini(self, candidate: Candidate, wanted: bool) -> GeminiOpinion | str:
-        if self._advisor is None or not wanted:
-            return "not asked"
-        asking = asyncio.ensure_future(self._advisor.opinion(candidate, self.memory.windows[candidate.pair]))
-        try:
-            done, _ = await asyncio.wait({asking}, timeout=GEMINI_SOON)
-            if not done:
-                await self._say_waiting(candidate)
-            return await asking
-        finally:
-            asking.cancel()
-
-    async def _say_waiting(self, candidate: Candidate) -> None:
-        """The phone hears of the signal in time, also where the decision has to wait for Gemini."""
-        event = Notice(
-            key=f"waiting:{candidate.pair}:{candidate.open_time}",
-            time=to_datetime(candidate.close_time),
-            topic="gemini",
-            title=f"{candidate.pair.base} {candidate.direction} {candidate.levels.entry:g}: waiting for Gemini",
-            detail="A signal is found; whether it is taken follows.",
-        )
-        await self._ledger.publish([event])
-        self._bell.ring()
-
-    async def _facts(self, candidate: Candidate, wanted: bool, together: Sequence[Pair]) -> filters.Facts:
-        """Trends and correlations; lower timeframes are fetched only for a signal that may be taken."""
-        rules = self.in_force.rules
-        lower: dict[str, Candles] = {}
-        below = [n for n in rules.alignment_timeframes if Timeframe.parse(n).minutes < candidate.timeframe.minutes]
-        for name in below if wanted else ():
-            found = await self._lower.lower(candidate.pair, name, candidate.close_time)
-            if found is not None:
-                lower[name] = found
-        near = dict.fromkeys([*(p.pair for p in self.account.positions), *together])
-        others = {pair: c for pair in near if (c := self._recent(pair, candidate)) is not None}
-        window, btc = self._recent(candidate.pair, candidate), self._recent(self._settings.btc, candidate)
-        assert window is not None
-        return filters.gather_facts(window, btc, lower, others, rules, self._settings.candles.max_gap)
-
-    def _recent(self, pair: Pair, candidate: Candidate) -> Candles | None:
-        """A pair's last ``history`` candles by the candidate's close, None where there are none.
-
-        A history holds more, but how much more depends on the anchor, and no fact may.
-        """
-        history = self.memory.histories.get(pair)
-        if history is None:
-            return None
-        return history.candles.between(None, candidate.close_time).tail(self._settings.candles.history)
 
     async def _commit(self, effect: Effect, book: Book) -> None:
         """Stores the effect, then makes it the present. What the store has seen before is not applied twice."""
@@ -426,7 +418,8 @@ class TradingLoop:
             self.memory.histories, self.memory.early = histories, early
             return
         self.memory.book = book
-        self.memory.cursors[effect.step].update(effect.cursors)
+        if effect.cursors:
+            self.memory.cursors[effect.step].update(effect.cursors)
         if effect.follows and any(f.follow.closed for f in effect.follows):
             self.memory.outcomes = await self._ledger.outcome_count()
         if effect.events:

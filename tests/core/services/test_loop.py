@@ -19,7 +19,7 @@ from core.domain.trading import Candidate, FollowKind, GeminiOpinion
 from core.engine.history import history_start
 from core.errors import SettingsError
 from core.ports import Prediction
-from core.services import loop as loop_module
+from core.services import asking
 from core.services.loop import TradingLoop
 from tests.ledgers import Books, Stage, books, facts_of, market, settings
 from tests.markets import M15, START, walk
@@ -253,7 +253,7 @@ async def test_a_silent_gemini_is_no_opinion_and_refuses_by_default(tmp_path: Pa
 async def test_a_signal_that_waits_for_gemini_is_told_at_once_and_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop_module, "GEMINI_SOON", 0.01)
+    monkeypatch.setattr(asking, "GEMINI_SOON", 0.01)
     async with books(tmp_path) as kept:
         stage = await started(kept, says=Says(opinion(True), seconds=0.05))
         row = FIRST
