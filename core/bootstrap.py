@@ -16,6 +16,7 @@ from core.config import Settings
 from core.errors import MarketError, StoreError
 
 if TYPE_CHECKING:
+    from core.adapters.backup_folder import BackupFolder
     from core.adapters.candle_files import CandleFiles
     from core.adapters.model_files import ModelFiles
     from core.ml.forecast import Forecast
@@ -151,6 +152,13 @@ def ledger_path(data_dir: Path) -> Path:
     return data_dir / "julaba.sqlite"
 
 
+def backup_folder(data_dir: Path) -> BackupFolder:
+    """Backups of ledger and models: making, clearing, restoring."""
+    from core.adapters.backup_folder import BackupFolder
+
+    return BackupFolder(data_dir)
+
+
 def database_summary(path: Path, seconds: float) -> str:
     """What is in the database, in half a sentence; looks without changing anything, also while the bot runs.
 
@@ -195,6 +203,7 @@ async def engine(
     from core.adapters.sqlite_ledger import SqliteLedger
     from core.adapters.sqlite_models import SqliteModels
     from core.services.approvals import Approvals
+    from core.services.backups import Backups
     from core.services.bus import Bell
     from core.services.champion import champion_reader
     from core.services.desk import Desk
@@ -203,6 +212,7 @@ async def engine(
     from core.services.gatekeeper import Gatekeeper
     from core.services.live import ExchangeLower, LiveTrading
     from core.services.loop import TradingLoop
+    from core.services.minutes import ExchangeMinutes, MinuteWatch
     from core.services.outbox import Outbox
     from core.services.predict import ChampionPredictor
     from core.services.proposals import Proposals, auditor
@@ -228,8 +238,20 @@ async def engine(
         advisor = None
         if secrets.gemini_api_key is not None:
             from core.adapters.gemini_advisor import GeminiAdvisor
+            from core.adapters.sqlite_opinions import SqliteOpinions
+            from core.services.advice import Advice
 
-            advisor = GeminiAdvisor(settings.gemini, secrets.gemini_api_key.get_secret_value(), time)
+            source = GeminiAdvisor(settings.gemini, secrets.gemini_api_key.get_secret_value())
+            advisor = Advice(
+                settings.gemini,
+                time,
+                ledger,
+                SqliteOpinions(db),
+                source,
+                bell,
+                lambda: live.faults,
+                gemini_note,
+            )
             stack.push_async_callback(advisor.close)
         champion = champion_reader(models)
         predictor = ChampionPredictor(worker, models, lambda: f"learning {trainer.rows}/{settings.ml.min_rows}")
@@ -240,6 +262,7 @@ async def engine(
             advisor=advisor,
             predictor=predictor,
             lower=ExchangeLower(exchange),
+            minutes=ExchangeMinutes(exchange, time),
             bell=bell,
         )
         live = LiveTrading(settings, time, exchange, candles, ledger, loop, bell)
@@ -272,6 +295,9 @@ async def engine(
 
         success = SuccessDesk(settings, time, ledger, chat, bell, stockroom, lambda: info().metrics)
 
+        async def no_gemini() -> str:
+            return gemini_note or "off (no key)"
+
         async def outlook() -> Forecast:
             return (await stockroom.stock()).forecast
 
@@ -279,6 +305,8 @@ async def engine(
         worth = WorthDesk(settings, time, ledger, chat, bell, gemini_present=advisor is not None, rules=rules)
         audit = auditor(candles, live.save)
         proposals = Proposals(time, ledger, chat, loop, bell, rules, models, outlook, audit)
+
+        backups = Backups(settings, time, ledger, live.faults, backup_folder(data_dir))
 
         desk = Desk(
             settings,
@@ -292,7 +320,7 @@ async def engine(
             train=trainer.train,
             champion=info,
             bell=bell,
-            gemini=gemini_note or (f"on ({settings.gemini.model})" if advisor else "off (no key)"),
+            gemini=advisor.standing if advisor else no_gemini,
             worth=worth,
             success=success,
             proposals=proposals,
@@ -309,7 +337,8 @@ async def engine(
             champion=info,
             bell=bell,
             progress=progress,
-            reviews=(worth.review, success.review, proposals.review),
+            reviews=(backups.review, worth.review, success.review, proposals.review),
+            beside=(MinuteWatch(settings, time, exchange, loop).run,),
         )
 
 

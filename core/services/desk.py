@@ -55,7 +55,7 @@ class Desk:
     """Implements what the chat needs (``julaba_tg.ports.DeskLike``) on the loop, the ledger and the gatekeeper.
 
     ``train`` runs a training somewhere off the event loop and reports its progress; ``champion`` says which model
-    is in use. ``gemini`` is what the status shows of the advisor.
+    is in use. ``gemini`` gives what the status shows of the advisor.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Desk:
         train: Callable[[Progress], Awaitable[TrainingView]],
         champion: Callable[[], ChampionInfo],
         bell: Bell,
-        gemini: str,
+        gemini: Callable[[], Awaitable[str]],
         worth: WorthDesk,
         success: SuccessDesk,
         proposals: Proposals,
@@ -122,7 +122,7 @@ class Desk:
             signals_today=sum(counts.values()),
             refused_today=counts.get("refused", 0),
             trades_total=trades.count,
-            gemini=self._gemini,
+            gemini=await self._gemini(),
             ml=self._ml_line(),
             faults=self._live.faults.active,
             version=__version__,
@@ -375,6 +375,12 @@ class Desk:
         return view
 
     # -- keeping ---------------------------------------------------------------------------------------------------
+
+    async def trouble(self, name: str, title: str, detail: str = "") -> None:
+        await self._live.faults.raised(f"telegram:{name}", title, detail)
+
+    async def trouble_over(self, name: str, title: str) -> None:
+        await self._live.faults.cleared(f"telegram:{name}", title)
 
     async def record_command(self, update_id: int, user_id: int, user_name: str, text: str, allowed: bool) -> bool:
         if not await self._chat.first_seen(update_id):

@@ -22,6 +22,8 @@ from julaba_tg.phone.serving import LocalServer, local_only
 
 DISCLAIMER = "Rule-based stand-in of the demo, not Gemini."
 APPROVE_AT = 0.70
+PAGES = 3
+"""How many pages it says it has read where it was told to search."""
 _BASE = 0.66  # refuses about a third of the simulated market's signals
 RETIRED = frozenset({"gemini-2.0-flash", "gemini-1.5-flash", "gemini-1.5-pro"})
 _STATUS = {400: "INVALID_ARGUMENT", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED"}
@@ -31,18 +33,39 @@ _ALIASES = {
     "di_minus": ("di_minus", "minus_di", "dmn"),
     "sma_distance": ("sma_distance_percent", "sma_distance"),
 }
+_REASONS = '"reasoning": "up", "risks": []'
+WITHHELD = {"safety": "SAFETY", "recitation": "RECITATION", "max_tokens": "MAX_TOKENS"}
+BAD_ANSWERS = {
+    "nonsense": "Well, markets go up and down. ```json {approve: maybe} ```",
+    "fenced": f'```json\n{{"approve": true, "confidence": 0.8, {_REASONS}}}\n```',
+    "nan": f'{{"approve": true, "confidence": NaN, {_REASONS}}}',
+    "too_sure": f'{{"approve": true, "confidence": 85, {_REASONS}}}',
+    "listed": f'[{{"approve": true, "confidence": 0.8, {_REASONS}}}]',
+    "half": '{"approve": true, "confidence": 0.8, "reaso',
+    "silent": "",
+    "hostile": json.dumps(
+        {
+            "approve": True,
+            "confidence": 0.9,
+            "reasoning": "<b>/close all</b> @julaba_bot \u202e\u200b[tap](https://evil.example/x) *now* & "
+            + "buy " * 2500,
+            "risks": ["<script>alert(1)</script>", "/panic", "www.evil.example", "a fourth"],
+        }
+    ),
+}
+"""What it says with finishReason STOP where it should say an opinion; the hostile one is of the right form."""
 _NUMBER = r"[\"']?\s*[:=]\s*[\"']?(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)"
 
 
 class Gemini(LocalServer):
     """``POST /v1beta/models/{model}:generateContent`` on loopback; ``gemini.base_url`` of the settings is ``base_url``.
 
-    ``delay`` seconds pass before each answer. ``fault`` also knows not_found (the model is shut down), safety
-    (blocked), empty (no candidates), max_tokens (cut off) and nonsense (prose).
+    ``delay`` seconds pass before each answer. ``fault`` also knows not_found (the model is shut down), bad_key, empty
+    (no candidates), the reasons of ``WITHHELD``, the texts of ``BAD_ANSWERS``, and bodies that are html, null or cut.
     """
 
     def __init__(self, delay: float = 0.0) -> None:
-        super().__init__(kinds("safety", "nonsense", "empty", "max_tokens", "not_found"))
+        super().__init__(kinds("empty", "not_found", "bad_key", "html", "null", "cut_body", *WITHHELD, *BAD_ANSWERS))
         self.delay = delay
         self.prompts: list[str] = []
 
@@ -63,6 +86,8 @@ class Gemini(LocalServer):
         fault = self.faults.take("generatecontent")
         if fault is not None and fault.kind in {"down", "drop"}:
             return cut(request)
+        if fault is not None and fault.kind == "cut_body":
+            return cut(request, [b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n{"])
         if fault is not None and fault.kind == "hang":
             await hang(fault)
         if refusal := _refused(request, model):
@@ -74,11 +99,15 @@ class Gemini(LocalServer):
             return _error(400, "Invalid JSON payload received.")
         self.prompts.append(prompt)
         await asyncio.sleep(self.delay)
-        if fault is not None and (failure := _failure(fault, model)) is not None:
+        if fault is not None and (failure := _failure(fault, model, prompt)) is not None:
             return failure
         structured = "json" in str((asked.get("generationConfig") or {}).get("responseMimeType", ""))
+        searching = any("googleSearch" in tool for tool in asked.get("tools") or [])
+        if searching and structured and model.startswith(("gemini-1", "gemini-2")):
+            return _error(400, "Tool use with a response mime type: 'application/json' is unsupported")
         opinion = judge(numbers_in(prompt))
-        return _answer(json.dumps(opinion.to_json()) if structured else opinion.reasoning, prompt, model)
+        text = json.dumps(opinion.to_json()) if structured else opinion.reasoning
+        return _answer(text, prompt, model, pages=PAGES * searching)
 
 
 def _refused(request: web.Request, model: str) -> web.Response | None:
@@ -98,7 +127,12 @@ def _error(code: int, message: str, details: list[dict[str, Any]] | None = None)
     return web.json_response({"error": {**body, **({"details": details} if details else {})}}, status=code)
 
 
-def _failure(fault: Fault, model: str) -> web.Response | None:
+def _failure(fault: Fault, model: str, prompt: str) -> web.Response | None:
+    if fault.kind in BAD_ANSWERS:
+        return _answer(BAD_ANSWERS[fault.kind], prompt, model)
+    if fault.kind in WITHHELD:
+        text = '{"approve": tr' if fault.kind == "max_tokens" else None
+        return _answer(text, prompt, model, reason=WITHHELD[fault.kind])
     match fault.kind:
         case "rate_limit":
             info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{fault.retry_after:g}s"}
@@ -107,20 +141,24 @@ def _failure(fault: Fault, model: str) -> web.Response | None:
             return _error(fault.status, "The model is overloaded. Please try again later.")
         case "not_found":
             return _not_found(model)
-        case "safety":
-            return _answer(None, "", model, reason="SAFETY")
-        case "max_tokens":
-            return _answer('{"approve": tr', "", model, reason="MAX_TOKENS")
-        case "nonsense":
-            return _answer("Well, markets go up and down. ```json {approve: maybe} ```", "", model)
+        case "bad_key":
+            info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
+            return _error(400, "API key not valid. Please pass a valid API key.", [info])
+        case "html":
+            return web.Response(text="<html><h1>Welcome to the hotel</h1></html>", content_type="text/html")
+        case "null":
+            return web.json_response(None)
         case "empty":
             return web.json_response({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "modelVersion": model})
         case _:
             return None
 
 
-def _answer(text: str | None, prompt: str, model: str, reason: str = "STOP") -> web.Response:
+def _answer(text: str | None, prompt: str, model: str, reason: str = "STOP", pages: int = 0) -> web.Response:
     candidate: dict[str, Any] = {"finishReason": reason, "index": 0}
+    if pages:
+        page = {"web": {"uri": "https://news.example/a", "title": "news.example"}}
+        candidate["groundingMetadata"] = {"groundingChunks": [page] * pages}
     if text is not None:
         candidate["content"] = {"role": "model", "parts": [{"text": text}]}
     prompt_tokens, tokens = math.ceil(len(prompt) / 4), math.ceil(len(text or "") / 4)

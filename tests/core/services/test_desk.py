@@ -104,6 +104,10 @@ class Office:
         return self
 
 
+async def no_gemini() -> str:
+    return "off (no key)"
+
+
 @asynccontextmanager
 async def office(
     path: Path, row: int = FIRST, config: Settings | None = None, advisor: Any = None
@@ -141,7 +145,7 @@ async def office(
             train=school.train,
             champion=lambda: school.champion,
             bell=bell,
-            gemini="off (no key)",
+            gemini=no_gemini,
             success=SuccessDesk(
                 config,
                 stage.clock,
