@@ -21,8 +21,8 @@ FOLDER = "backups"
 
 KEPT_MIGRATIONS = 5
 _PAGES = 256  # a megabyte at a time: a wish to stop is heard between two, and the bot's own commits find the disk free
-_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z")
-_BEFORE = re.compile(rf"before-migration-\d+-\d+-{_STAMP.pattern}(-\d+)?\.sqlite")
+STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z")
+_BEFORE = re.compile(rf"before-migration-\d+-\d+-{STAMP.pattern}(-\d+)?\.sqlite")
 
 
 def stamp(moment: datetime) -> str:
@@ -135,5 +135,5 @@ def keep_newest(folder: Path, name: re.Pattern[str], keep: int) -> None:
 
 def _moment(path: Path) -> tuple[str, str]:
     """When it was made, by its name: a file's own times change on the way to another computer."""
-    found = _STAMP.search(path.name)
+    found = STAMP.search(path.name)
     return found[0] if found else "", path.name

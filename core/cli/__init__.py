@@ -154,6 +154,14 @@ COMMANDS: tuple[Command, ...] = (
         "core.cli.ledger", "export_arguments", "export", _LEDGER,
     ),
     Command(
+        "backup", "ledger and models as one checked file, also while the bot runs",
+        "core.cli.backup", "backup_arguments", "backup",
+    ),
+    Command(
+        "restore", "put a backup in the place of ledger and models",
+        "core.cli.backup", "restore_arguments", "restore",
+    ),
+    Command(
         "doctor", "check settings, disk, exchange, chat and more",
         "core.cli.doctor", "doctor_arguments", "doctor", (*_EXCHANGE, *_CANDLES, *_LEDGER),
     ),

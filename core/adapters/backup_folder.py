@@ -1,0 +1,74 @@
+"""``<data-dir>/backups``: one archive a day and those made by hand; what else lies there is nobody's business here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from core.adapters.archive import LEDGER, SUFFIX, Manifest, file_name, write_archive
+from core.adapters.instance_lock import instance_lock
+from core.adapters.restoring import restore
+from core.adapters.sqlite_backup import FOLDER, STAMP, keep_newest
+from core.domain.backups import Backup, Restored
+from core.errors import StoreError
+
+_DAILY = re.compile(rf"julaba-{STAMP.pattern}(-\d+)?{re.escape(SUFFIX)}")
+_ANY = re.compile(rf"julaba-({STAMP.pattern})(-by-hand)?(-\d+)?{re.escape(SUFFIX)}")
+
+
+@dataclass(frozen=True)
+class BackupFolder:
+    """Implements ``core.services.backups.BackupStore``; every method waits for the disk."""
+
+    data_dir: Path
+
+    def make(
+        self,
+        now: datetime,
+        *,
+        by_hand: bool = False,
+        out: Path | None = None,
+        go_on: Callable[[], None] = lambda: None,
+    ) -> Backup:
+        """Writes a backup, to ``out`` (a file or a folder) or here; also while a bot runs. Raises StoreError."""
+        if not (self.data_dir / LEDGER).exists():
+            raise StoreError(f"there is no ledger {self.data_dir / LEDGER}, so there is nothing to back up")
+        if out is None or out.is_dir():
+            out = file_name(out or self.data_dir / FOLDER, now, by_hand=by_hand)
+        manifest = write_archive(self.data_dir, out, now, go_on)
+        return _backup(out, manifest)
+
+    def keep(self, number: int) -> None:
+        """Removes the oldest of the daily ones. Those made by hand, renamed or somebody else's stay."""
+        folder = self.data_dir / FOLDER
+        if folder.is_dir():
+            keep_newest(folder, _DAILY, number)
+
+    def restore(self, source: Path, now: datetime) -> Restored:
+        """Puts a backup in the place of ledger and models. Raises StoreError, also while a bot runs here."""
+        with instance_lock(self.data_dir):
+            manifest, aside = restore(self.data_dir, source, now)
+        return Restored(_backup(source, manifest) if manifest is not None else None, aside)
+
+    def newest(self) -> tuple[Path, datetime] | None:
+        """The newest one here and when it was made, None without any."""
+        folder = self.data_dir / FOLDER
+        found = [(m[1], p) for p in folder.iterdir() if (m := _ANY.fullmatch(p.name))] if folder.is_dir() else []
+        if not found:
+            return None
+        moment, path = max(found)
+        return path, datetime.strptime(moment, "%Y-%m-%dT%H%M%SZ").replace(tzinfo=UTC)
+
+
+def _backup(path: Path, manifest: Manifest) -> Backup:
+    return Backup(
+        path=path,
+        size=path.stat().st_size,
+        made_at=datetime.fromisoformat(manifest.made_at),
+        database_version=manifest.database_version,
+        rows=manifest.rows,
+        models=manifest.models,
+    )
