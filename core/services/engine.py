@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from core.config import Settings
 from core.domain.candles import DAY_MS, to_ms
@@ -36,7 +37,8 @@ BOT = Actor(0, "Julaba", "operator")
 class Engine:
     """The parts as wired by bootstrap. ``run`` ends only by cancellation; ``progress`` hears of the first training.
 
-    ``reviews`` are asked at every round of upkeep, beside the gate's own.
+    ``reviews`` are asked at every round of upkeep, beside the gate's own; ``beside`` runs as long as trading does, each
+    by itself, and ends only by cancellation.
     """
 
     settings: Settings
@@ -51,6 +53,8 @@ class Engine:
     bell: Bell
     progress: Progress = lambda text, done: None
     reviews: tuple[Callable[[], Awaitable[None]], ...] = ()
+    prices: Prices | None = None
+    beside: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = ()
     _cut_off: bool = False  # a training that the last run did not end
 
     @property
@@ -61,6 +65,8 @@ class Engine:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.live.run())
             tasks.create_task(self._upkeep())
+            for work in self.beside:
+                tasks.create_task(work())
 
     async def _upkeep(self) -> None:
         await self.live.ready.wait()
