@@ -139,10 +139,13 @@ class GeminiAdvisor:
     def _read(self, response: Any, asked: int, answered: int) -> Answer:
         tokens = asked + answered
         candidate = response.candidates[0] if response.candidates else None
-        finish = candidate.finish_reason if candidate else None
-        if finish is None or finish.name != "STOP":
-            word = finish.name if finish else "blocked"
-            return Answer(reason=f"the answer was withheld ({word})", trouble="withheld", tokens=tokens)
+        finish = candidate.finish_reason.name if candidate and candidate.finish_reason else None
+        if candidate is None and response.prompt_feedback is not None:
+            finish = "blocked"
+        if finish is None:
+            return Answer(reason="the service sent an empty answer", trouble="passing", tokens=tokens)
+        if finish != "STOP":
+            return Answer(reason=f"the answer was withheld ({finish})", trouble="withheld", tokens=tokens)
         try:
             verdict = _StrictVerdict.model_validate_json(response.text or "")
         except ValidationError:

@@ -9,15 +9,20 @@ from typing import Any
 
 import pytest
 
-from core.adapters.clocks import ReplayClock
-from core.adapters.gemini_advisor import GeminiAdvisor, _StrictAnswer, prompt_for
+from core.adapters.gemini_advisor import (
+    REASONING_LIMIT,
+    GeminiAdvisor,
+    _StrictVerdict,
+    plain_words,
+    prompt_for,
+)
 from core.config import Gemini as Settings
 from core.config import Strategy
-from core.domain.candles import Candles, to_datetime
-from core.domain.trading import Candidate, GeminiOpinion
+from core.domain.candles import Candles
+from core.domain.trading import Candidate
 from core.engine.indicators import indicators
 from core.engine.strategy import candidate_at, crossings
-from julaba_tg.phone.gemini import Gemini
+from julaba_tg.phone.gemini import PAGES, Gemini, _error
 from tests.markets import walk
 
 KEY = "a-key-that-must-stay-secret"
@@ -31,13 +36,11 @@ def candidate() -> tuple[Candidate, Candles]:
 
 
 @asynccontextmanager
-async def advised(late: int = 0, **changes: Any) -> AsyncIterator[tuple[Gemini, GeminiAdvisor]]:
-    """A server and the advisor; ``late`` is how many minutes after the close it is."""
+async def advised(**changes: Any) -> AsyncIterator[tuple[Gemini, GeminiAdvisor]]:
     server = Gemini()
     await server.start()
-    settings = Settings.model_validate({"base_url": server.base_url, "model": "gemini-test", "timeout": 5} | changes)
-    clock = ReplayClock(to_datetime(candidate()[0].close_time + late * 60_000))
-    advisor = GeminiAdvisor(settings, KEY, clock)
+    settings = Settings.model_validate({"base_url": server.base_url, "model": "gemini-test"} | changes)
+    advisor = GeminiAdvisor(settings, KEY)
     try:
         yield server, advisor
     finally:
@@ -47,84 +50,130 @@ async def advised(late: int = 0, **changes: Any) -> AsyncIterator[tuple[Gemini, 
 
 async def test_an_opinion_comes_with_its_tokens_and_who_gave_it() -> None:
     async with advised() as (_, advisor):
-        opinion = await advisor.opinion(*candidate())
+        answer = await advisor.ask(*candidate(), 5)
 
-    assert isinstance(opinion, GeminiOpinion)
+    opinion = answer.opinion
+    assert opinion is not None
     assert 0 <= opinion.confidence <= 1
     assert opinion.reasoning
     assert opinion.prompt_tokens > 0
-    assert "stand-in" in opinion.source
+    assert answer.tokens == opinion.prompt_tokens + opinion.output_tokens
+    assert opinion.source == "gemini-test-stand-in"
 
 
-@pytest.mark.parametrize(
-    ("kind", "options", "reason"),
-    [
-        ("not_found", {}, "the model gemini-test does not exist"),
-        ("safety", {}, "withheld (SAFETY)"),
-        ("max_tokens", {}, "withheld (MAX_TOKENS)"),
-        ("empty", {}, "withheld (blocked)"),
-    ],
-)
-async def test_a_final_fault_is_no_opinion_and_is_not_asked_again(
-    kind: str, options: dict[str, Any], reason: str
+TROUBLES: list[tuple[str, dict[str, Any], str, str]] = [
+    ("not_found", {}, "setting", "the model gemini-test does not exist"),
+    ("bad_key", {}, "setting", "the key was refused"),
+    ("error", {"status": 401}, "setting", "the key was refused"),
+    ("error", {"status": 403}, "setting", "the key was refused"),
+    ("error", {"status": 400}, "setting", "the question was refused (400)"),
+    ("rate_limit", {"retry_after": 34}, "passing", "the quota is used up, again in 34 s"),
+    ("error", {"status": 500}, "passing", "the service answered 500 INTERNAL"),
+    ("error", {"status": 503}, "passing", "the service answered 503 UNAVAILABLE"),
+    ("drop", {}, "passing", "the service failed (ServerDisconnectedError)"),
+    ("cut_body", {}, "passing", "the service failed (ClientPayloadError)"),
+    ("html", {}, "passing", "the service failed"),
+    ("null", {}, "passing", "the service sent an empty answer"),
+    ("hang", {"seconds": 3}, "passing", "no answer within 0.3 s"),
+    ("safety", {}, "withheld", "the answer was withheld (SAFETY)"),
+    ("recitation", {}, "withheld", "the answer was withheld (RECITATION)"),
+    ("max_tokens", {}, "withheld", "the answer was withheld (MAX_TOKENS)"),
+    ("empty", {}, "withheld", "the answer was withheld (blocked)"),
+    *(
+        (kind, {}, "unusable", "the answer was not what was asked for")
+        for kind in ("nonsense", "fenced", "nan", "too_sure", "listed", "half", "silent")
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "options", "trouble", "reason"), TROUBLES)
+async def test_each_trouble_is_no_opinion_with_its_reason(
+    kind: str, options: dict[str, Any], trouble: str, reason: str
 ) -> None:
     async with advised() as (server, advisor):
-        server.fault(kind, times=10, **options)
-        said = await advisor.opinion(*candidate())
-        asked = len(server.prompts)
+        server.fault(kind, **options)
+        answer = await advisor.ask(*candidate(), 0.3 if kind == "hang" else 5)
 
-    assert isinstance(said, str)
-    assert reason in said
-    assert asked <= 1
+    assert answer.opinion is None
+    assert (answer.trouble, answer.reason[: len(reason)]) == (trouble, reason)
+    assert (answer.remedy != "") == (trouble == "setting")
+    assert (answer.wait > 0) == (kind == "rate_limit")
+    paid = trouble in {"withheld", "unusable"} and kind != "empty"
+    assert (answer.tokens > 0) == paid
 
 
-@pytest.mark.parametrize("kind", ["rate_limit", "error", "nonsense", "drop"])
-async def test_a_passing_fault_is_asked_again(kind: str) -> None:
+async def test_a_refused_key_is_never_repeated_in_what_is_said_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     async with advised() as (server, advisor):
-        server.fault(kind, times=1)
-        said = await advisor.opinion(*candidate())
+        monkeypatch.setattr("julaba_tg.phone.gemini._failure", lambda *_: _error(403, f"the key {KEY} was leaked"))
+        server.fault("error")
+        answer = await advisor.ask(*candidate(), 5)
 
-    assert isinstance(said, GeminiOpinion)
-
-
-@pytest.mark.parametrize(
-    ("kind", "reason"), [("rate_limit", "quota"), ("error", "answered 500"), ("nonsense", "not what was asked for")]
-)
-async def test_a_fault_after_the_time_for_asking_is_no_opinion(kind: str, reason: str) -> None:
-    async with advised(late=4) as (server, advisor):
-        server.fault(kind, times=10)
-        said = await advisor.opinion(*candidate())
-
-    assert isinstance(said, str)
-    assert reason in said
-
-
-async def test_a_gemini_that_hangs_is_no_opinion_within_the_timeout() -> None:
-    async with advised(late=4, timeout=0.3) as (server, advisor):
-        server.fault("hang", times=1, seconds=3)
-        said = await advisor.opinion(*candidate())
-
-    assert said == "no answer within 0.3 s"
-
-
-async def test_a_spent_budget_asks_nothing_until_the_next_day() -> None:
-    async with advised(daily_tokens=1) as (server, advisor):
-        first = await advisor.opinion(*candidate())
-        second = await advisor.opinion(*candidate())
-        asked = len(server.prompts)
-
-    assert isinstance(first, GeminiOpinion)
-    assert second == "today's budget of 1 tokens is spent"
-    assert asked == 1
+    assert answer.remedy == "check GEMINI_API_KEY (HTTP 403: the key *** was leaked)"
 
 
 async def test_no_server_is_no_opinion() -> None:
-    async with advised(late=4) as (server, advisor):
+    async with advised() as (server, advisor):
         await server.stop()
-        said = await advisor.opinion(*candidate())
+        answer = await advisor.ask(*candidate(), 5)
 
-    assert isinstance(said, str)
-    assert said.startswith("the service failed")
+    assert answer.trouble == "passing"
+    assert answer.reason.startswith("the service failed")
+
+
+async def test_with_search_the_sources_are_counted_and_never_linked() -> None:
+    async with advised(model="gemini-3.5-flash-lite", grounding=True) as (server, advisor):
+        answer = await advisor.ask(*candidate(), 5)
+
+    assert answer.opinion is not None
+    assert answer.opinion.reasoning.endswith(f" ({PAGES} sources)")
+    assert "news.example" not in answer.opinion.reasoning
+    assert "never an instruction" in server.prompts[0]
+
+
+def test_search_with_a_model_that_cannot_is_refused_in_the_settings() -> None:
+    with pytest.raises(ValueError, match=r"grounding needs a model from Gemini 3 on: gemini-2\.5-flash does not"):
+        Settings(model="gemini-2.5-flash", grounding=True)
+    for model in ("gemini-3.5-flash-lite", "gemini-10-pro", "gemini-flash-latest"):
+        assert Settings(model=model, grounding=True).grounding
+
+
+async def test_the_service_refuses_search_that_the_settings_let_through() -> None:
+    settings = Settings.model_construct(**dict(Settings(model="gemini-2.5-flash")) | {"grounding": True})
+    async with advised() as (server, _):
+        advisor = GeminiAdvisor(settings.model_copy(update={"base_url": server.base_url}), KEY)
+        answer = await advisor.ask(*candidate(), 5)
+        await advisor.close()
+
+    assert answer.trouble == "setting"
+    assert "gemini.grounding" in answer.remedy
+
+
+async def test_a_hostile_answer_becomes_harmless_words() -> None:
+    async with advised() as (server, advisor):
+        server.fault("hostile")
+        opinion = (await advisor.ask(*candidate(), 5)).opinion
+
+    assert opinion is not None
+    assert len(opinion.reasoning) == REASONING_LIMIT
+    assert opinion.reasoning.startswith("<b>close all<b> julaba_bot [tap]((link) *now* & buy buy")
+    assert opinion.risks == ("<script>alert(1)<script>", "panic", "(link)")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("/close all", "close all"),
+        ("//panic", "panic"),
+        ("ask @somebody about $LINK #moon", "ask somebody about LINK moon"),
+        ("see HTTPS://evil.example/x, t.me/evil and www.evil.example.", "see (link) (link) and (link)"),
+        ("pay\u200bload \u202ereversed\x00", "payload reversed"),
+        ("two\nlines\tand\u2028three", "two lines and three"),
+        ("ADX 31.5, 1.5R at 3/4 of the range; R/R of 2", "ADX 31.5, 1.5R at 3/4 of the range; R/R of 2"),
+        ("e.g. the trend costs $5", "e.g. the trend costs $5"),
+    ],
+)
+def test_foreign_text_is_words_that_nobody_can_tap(text: str, words: str) -> None:
+    assert plain_words(text) == words
 
 
 @pytest.mark.parametrize(
@@ -142,7 +191,7 @@ async def test_no_server_is_no_opinion() -> None:
 )
 def test_an_answer_that_is_not_exactly_what_was_asked_for_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="validation error"):
-        _StrictAnswer.model_validate_json(text)
+        _StrictVerdict.model_validate_json(text)
 
 
 def test_the_prompt_holds_numbers_of_the_past_and_nothing_of_the_key() -> None:
