@@ -33,7 +33,11 @@ class Position:
     @property
     def open_pnl(self) -> float:
         """Unrealised money at the last close, before the exit's costs."""
-        return self.direction.sign * (self.mark - self.entry_fill) * self.open_quantity
+        return self.pnl_at(self.mark)
+
+    def pnl_at(self, price: float) -> float:
+        """What ``open_pnl`` would be at this price."""
+        return self.direction.sign * (price - self.entry_fill) * self.open_quantity
 
     @property
     def notional(self) -> float:

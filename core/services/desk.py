@@ -24,8 +24,10 @@ from core.services.champion import ChampionInfo
 from core.services.dial import DialView, dial_view
 from core.services.explain import Explainer, WhyView
 from core.services.gatekeeper import Gatekeeper, condition_views
-from core.services.live import SWITCHED_BY, LiveTrading
+from core.services.listing import SWITCHED_BY
+from core.services.live import LiveTrading
 from core.services.loop import TradingLoop
+from core.services.prices import LivePrice, Prices
 from core.services.proposals import OpeningAnswer, Proposals
 from core.services.registry import ModelList
 from core.services.rules import RuleView
@@ -75,6 +77,7 @@ class Desk:
         worth: WorthDesk,
         success: SuccessDesk,
         proposals: Proposals,
+        prices: Prices | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -92,6 +95,7 @@ class Desk:
         self._worth = worth
         self._success = success
         self._proposals = proposals
+        self._prices = prices
         self._training = asyncio.Lock()
         self._trainings = Trainings(clock, ledger)
 
@@ -145,7 +149,9 @@ class Desk:
         return f"{champion.model_id} · weight {self._gatekeeper.weight():g}"
 
     async def positions(self) -> tuple[PositionView, ...]:
-        return tuple(_position_view(p, self._settings.frame.ms) for p in self._loop.account.positions)
+        live = self._prices.latest if self._prices is not None else lambda pair: None
+        frame_ms = self._settings.frame.ms
+        return tuple(_position_view(p, frame_ms, live(p.pair)) for p in self._loop.account.positions)
 
     async def trades(self, count: int) -> TradesView:
         totals = await self._ledger.trade_totals()
@@ -393,7 +399,7 @@ class Desk:
         await self._chat.audit(to_ms(self._clock.now()), actor.user_id, actor.name[:64], action, detail[:500])
 
 
-def _position_view(position: Position, frame_ms: int) -> PositionView:
+def _position_view(position: Position, frame_ms: int, live: LivePrice | None) -> PositionView:
     follow, levels = position.follow, position.follow.levels
     open_r = position.direction.sign * (position.mark - levels.entry) / levels.risk * follow.remaining
     return PositionView(
@@ -413,6 +419,8 @@ def _position_view(position: Position, frame_ms: int) -> PositionView:
         realized_pnl=position.pnl,
         r=follow.realized_r + open_r,
         bars=follow.bars,
+        live=live,
+        live_pnl=position.pnl_at(live.price) if live is not None else None,
     )
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
+from core.services.prices import LivePrice
+
 if TYPE_CHECKING:
     from core.ml.challenge import Comparison
     from core.ml.forecast import Forecast
@@ -45,6 +47,8 @@ class PairView:
 
 @dataclass(frozen=True, slots=True)
 class PositionView:
+    """``mark`` and ``open_pnl`` are by the last close, as the books have it; ``live`` is only to look at."""
+
     trade_id: int
     pair: str
     direction: str
@@ -61,6 +65,8 @@ class PositionView:
     realized_pnl: float
     r: float  # open and realised, gross, in R
     bars: int
+    live: LivePrice | None = None  # what the pair costs now, and for how long that has been known
+    live_pnl: float | None = None  # ``open_pnl`` at that price
 
 
 @dataclass(frozen=True, slots=True)
