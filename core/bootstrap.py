@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from core.adapters.backup_folder import BackupFolder
     from core.adapters.candle_files import CandleFiles
     from core.adapters.model_files import ModelFiles
+    from core.domain.candles import Pair
     from core.ml.forecast import Forecast
-    from core.ports import ChampionBook, ChatStore, Clock, Ledger, MarketData, SettableClock
+    from core.ports import ChampionBook, ChatStore, Clock, Ledger, MarketData, PriceStream, SettableClock
     from core.secrets import Secrets
     from core.services.champion import ChampionInfo
     from core.services.engine import Engine
@@ -33,6 +34,14 @@ def market(settings: Settings) -> MarketData:
     from core.adapters.ccxt_market import CcxtMarket
 
     return CcxtMarket(settings.exchange)
+
+
+def price_stream(settings: Settings) -> PriceStream | None:
+    """Where the exchange pushes its prices; None where they are only asked for."""
+    from core.adapters.price_stream import CcxtPriceStream
+
+    url = settings.exchange.stream_url
+    return CcxtPriceStream(url) if url else None
 
 
 def candle_store(data_dir: Path) -> CandleFiles:
@@ -215,6 +224,7 @@ async def engine(
     from core.services.minutes import ExchangeMinutes, MinuteWatch
     from core.services.outbox import Outbox
     from core.services.predict import ChampionPredictor
+    from core.services.prices import Prices
     from core.services.proposals import Proposals, auditor
     from core.services.registry import Registry
     from core.services.retrain import Trainer
@@ -303,6 +313,14 @@ async def engine(
 
         rules = RuleKeeper(settings, time, ledger, chat, loop, bell, approvals)
         worth = WorthDesk(settings, time, ledger, chat, bell, gemini_present=advisor is not None, rules=rules)
+        # Again a client of its own: who looks at a price must not hold up a close's candles.
+        quotes = market(settings)
+        stack.push_async_callback(quotes.close)
+
+        def held() -> list[Pair]:
+            return [position.pair for position in loop.account.positions] if live.ready.is_set() else []
+
+        prices = Prices(held, quotes, price_stream(settings))
         audit = auditor(candles, live.save)
         proposals = Proposals(time, ledger, chat, loop, bell, rules, models, outlook, audit)
 
@@ -324,6 +342,7 @@ async def engine(
             worth=worth,
             success=success,
             proposals=proposals,
+            prices=prices,
         )
         yield Engine(
             settings=settings,
@@ -338,7 +357,7 @@ async def engine(
             bell=bell,
             progress=progress,
             reviews=(backups.review, worth.review, success.review, proposals.review),
-            beside=(MinuteWatch(settings, time, exchange, loop).run,),
+            beside=(MinuteWatch(settings, time, exchange, loop).run, prices.run),
         )
 
 

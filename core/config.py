@@ -108,6 +108,16 @@ class Exchange(Section):
     renames: dict[PairText, PairText] = {"MATIC/USDT": "POL/USDT"}
     websocket_url: Annotated[str, AfterValidator(_socket_url)] = "wss://wbs-api.mexc.com/ws"  # empty: only asked
 
+    @property
+    def stream_url(self) -> str:
+        """Where live prices are pushed; empty where there is no such place.
+
+        MEXC's own stream belongs to MEXC: beside another exchange, or a simulated one, its prices would be wrong.
+        """
+        fields = type(self).model_fields
+        elsewhere = self.base_url != fields["base_url"].default
+        return "" if elsewhere and self.websocket_url == fields["websocket_url"].default else self.websocket_url
+
 
 class Gemini(Section):
     base_url: RootUrl = "https://generativelanguage.googleapis.com"
