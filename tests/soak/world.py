@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from core.domain.candles import Timeframe, to_ms
+from core.domain.candles import Timeframe
 from julaba_tg.phone.bot_api import Phone
 from julaba_tg.phone.chats import Change
 from julaba_tg.phone.clock import SimClock
@@ -29,7 +29,7 @@ SPEAKER, ALERTED = 1001, 1002
 """Who commands, and in whose chat the alerts (and nothing else) appear, cards to answer among them."""
 
 LOOK_EVERY = 0.01  # seconds between two looks into the process's database
-STUCK_AFTER = 240.0  # seconds of wall time for one close, a training and several starts included
+STUCK_AFTER = 120.0  # seconds of wall time for one close, a training and several starts included
 GEMINI_KEY = "a-gemini-key-of-the-soak"
 
 CONFIG = """
@@ -202,8 +202,9 @@ async def world(folder: Path, source: CandleSource, **settings: Any) -> AsyncIte
     folder.mkdir(parents=True)
     values = {"more": "", "retrain_after": 40, "expire_hours": 24, **settings}
     (folder / "config.yaml").write_text(CONFIG % values)
-    clock = SimClock(settings.get("start", START), timeframe=M15)
+    clock = SimClock(START, timeframe=M15)
     clock.pause()
+    clock.set(START)  # exactly: some milliseconds have passed since
     phone, exchange, gemini = Phone(), Exchange(source, clock), Gemini()
     made = World(folder, phone, exchange, gemini)
     phone.chats.listeners.append(made.listen)
@@ -220,7 +221,3 @@ async def world(folder: Path, source: CandleSource, **settings: Any) -> AsyncIte
             await no_orphan(made.process.pid)
         for server in (gemini, exchange, phone):
             await server.stop()
-
-
-def close_time(clock: SimClock) -> int:
-    return to_ms(clock.now())
