@@ -6,11 +6,11 @@ Adapters are imported where they are made, so that a command pays only for the l
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.config import Settings
 from core.errors import MarketError, StoreError
@@ -176,6 +176,20 @@ def database_summary(path: Path, seconds: float) -> str:
     from core.adapters.sqlite_health import summary
 
     return summary(path, seconds)
+
+
+def stored_tables(path: Path) -> Iterable[tuple[str, Sequence[str], Sequence[Mapping[str, object]]]]:
+    """Every table of a ledger as it is stored, all of one moment: name, columns, rows. Raises StoreError."""
+    from core.adapters.sqlite_health import tables
+
+    return tables(path)
+
+
+def broken_audit_entry(entries: Iterable[Mapping[str, Any]]) -> int | None:
+    """The first entry (oldest first) that was changed after it was written; None where the chain holds."""
+    from core.adapters.sqlite_chat import broken_link
+
+    return broken_link(map(dict, entries))
 
 
 async def get_json(url: str, headers: Mapping[str, str]) -> tuple[int, object]:
