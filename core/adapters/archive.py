@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
-from core import __version__
+import core
 from core.adapters.migrations import MIGRATIONS
 from core.adapters.sqlite_backup import (
     copy_database,
@@ -95,7 +95,7 @@ def _gather(data_dir: Path, aside: Path, made_at: datetime, go_on: Callable[[], 
     return Manifest(
         format=_FORMAT,
         made_at=made_at.isoformat(timespec="seconds"),
-        julaba=__version__,
+        julaba=core.__version__,
         database_version=version,
         rows=row_counts(aside / LEDGER),
         files={name: _hash_of(aside / name) for name in names},

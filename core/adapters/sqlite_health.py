@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 from core.adapters.migrations import MIGRATIONS
+from core.adapters.sqlite_backup import open_beside
 from core.adapters.sqlite_chat import broken_link
 from core.adapters.sqlite_database import unpack
+from core.adapters.sqlite_troubles import trouble
 from core.errors import StoreError
 
 _STEPS = 10_000  # SQLite's instructions between two looks at the time
@@ -33,6 +36,20 @@ def summary(path: Path, seconds: float) -> str:
         if time.monotonic() > until:
             raise TimeoutError from None
         raise StoreError(f"{path} cannot be read: {error}") from error
+
+
+def tables(path: Path) -> Iterator[tuple[str, list[str], list[dict[str, object]]]]:
+    """Every table as it is stored, by name, all of one moment. Raises StoreError."""
+    try:
+        with closing(open_beside(path)) as db:
+            db.execute("BEGIN")
+            found = db.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+            for (name,) in sorted(found.fetchall()):
+                cursor = db.execute(f'SELECT * FROM "{name}"')
+                columns = [column[0] for column in cursor.description]
+                yield name, columns, [dict(zip(columns, row, strict=True)) for row in cursor]
+    except sqlite3.Error as error:
+        raise trouble(error, path) from error
 
 
 def _summary(db: sqlite3.Connection) -> str:

@@ -150,7 +150,7 @@ COMMANDS: tuple[Command, ...] = (
         "core.cli.worth", "worth_arguments", "worth", _LEDGER,
     ),
     Command(
-        "export", "trades, shadows or decisions as CSV",
+        "export", "trades, shadows, decisions, signals or the audit log as CSV",
         "core.cli.ledger", "export_arguments", "export", _LEDGER,
     ),
     Command(
