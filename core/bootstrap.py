@@ -52,11 +52,14 @@ def candle_store(data_dir: Path) -> CandleFiles:
 
 
 async def clock(settings: Settings, exchange: MarketData) -> Clock:
-    """The clock of the settings, running. Raises MarketError when the exchange's is wanted and cannot be read."""
-    from core.adapters.clocks import ExchangeClock, SystemClock
+    """The clock of the settings, running; the computer's is set right whenever the exchange says what time it is.
+
+    Raises MarketError when the exchange's is wanted and cannot be read.
+    """
+    from core.adapters.clocks import CorrectedClock, ExchangeClock
 
     if settings.clock == "system":
-        return SystemClock()
+        return CorrectedClock()
     exchange_clock = ExchangeClock(exchange)
     await exchange_clock.start()
     return exchange_clock
@@ -232,9 +235,11 @@ async def engine(
     from core.services.desk import Desk
     from core.services.drift_watch import DriftWatch, in_a_worker
     from core.services.engine import Engine
+    from core.services.feed import ExchangeLower
     from core.services.gatekeeper import Gatekeeper
-    from core.services.live import ExchangeLower, LiveTrading
+    from core.services.live import LiveTrading
     from core.services.loop import TradingLoop
+    from core.services.manual import Hands
     from core.services.minutes import ExchangeMinutes, MinuteWatch
     from core.services.outbox import Outbox
     from core.services.predict import ChampionPredictor
@@ -356,6 +361,7 @@ async def engine(
             worth=worth,
             success=success,
             proposals=proposals,
+            hands=Hands(settings, time, exchange, ledger, loop),
             prices=prices,
         )
         yield Engine(

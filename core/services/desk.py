@@ -27,6 +27,7 @@ from core.services.gatekeeper import Gatekeeper, condition_views
 from core.services.listing import SWITCHED_BY
 from core.services.live import LiveTrading
 from core.services.loop import TradingLoop
+from core.services.manual import ClosePlan, CloseResult, Hands
 from core.services.prices import LivePrice, Prices
 from core.services.proposals import OpeningAnswer, Proposals
 from core.services.registry import ModelList
@@ -78,6 +79,7 @@ class Desk:
         success: SuccessDesk,
         proposals: Proposals,
         prices: Prices | None = None,
+        hands: Hands | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -96,6 +98,7 @@ class Desk:
         self._success = success
         self._proposals = proposals
         self._prices = prices
+        self._hands = hands
         self._training = asyncio.Lock()
         self._trainings = Trainings(clock, ledger)
 
@@ -138,8 +141,11 @@ class Desk:
             return controls.paused
         if account.drawdown_paused:
             return f"drawdown {account.drawdown:.1%}, an approver must /resume"
-        if account.paused_day == to_ms(self._clock.now()) // DAY_MS:
+        now = to_ms(self._clock.now())
+        if account.paused_day == now // DAY_MS:
             return "daily loss limit, until 00:00 UTC"
+        if now < account.cooldown_until:
+            return f"a run of losses, until {to_datetime(account.cooldown_until):%d %b %H:%M} UTC"
         return ""
 
     def _ml_line(self) -> str:
@@ -311,13 +317,17 @@ class Desk:
         return await self.status()
 
     async def resume(self, actor: Actor) -> StatusView:
-        """Lifts a pause, and, for an approver, the drawdown pause (the peak starts anew at today's equity)."""
+        """Lifts a pause and the one after a run of losses.
+
+        For an approver also the drawdown pause: the peak starts anew at today's equity.
+        """
         async with self._loop.changing:
-            account = self._loop.account
+            account = replace(self._loop.account, cooldown_until=0)
             if account.drawdown_paused:
                 if actor.role != "approver":
                     raise UsageError("the drawdown limit paused entries; only an approver can resume")
                 account = replace(account, drawdown_paused=False, drawdown_warned=False, peak_equity=account.equity)
+            if account != self._loop.account:
                 await self._ledger.save_account(account)
                 self._loop.memory.book = replace(self._loop.memory.book, account=account)
         await self._set_paused("", actor)
@@ -329,6 +339,22 @@ class Desk:
             await self._ledger.set_controls(controls)
             self._loop.memory.controls = controls
         await self._note(actor, "pause" if reason else "resume", reason)
+
+    async def plan_close(self, pair: str | None) -> ClosePlan:
+        """What is open in a pair, or with None everywhere, and what closing it now would make. Raises UsageError."""
+        return await self._by_hand().plan(None if pair is None else Pair.parse(pair))
+
+    async def close(self, pair: str | None, token: str, actor: Actor) -> CloseResult:
+        """Closes exactly what a plan has shown; with None it also pauses the entries. Raises UsageError."""
+        done = await self._by_hand().close(None if pair is None else Pair.parse(pair), token, actor)
+        closed = ", ".join(f"#{c.trade_id} {c.pair} at {c.price:g}, {c.pnl:+.2f} USDT" for c in done.closed)
+        await self._note(actor, "close" if pair else "panic", closed or "nothing was open any more")
+        return done
+
+    def _by_hand(self) -> Hands:
+        if self._hands is None:
+            raise UsageError("there is no exchange to close at")
+        return self._hands
 
     async def ask_weight(self, weight: float, actor: Actor) -> WeightAnswer:
         await self._gatekeeper.review()
