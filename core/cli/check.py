@@ -39,6 +39,7 @@ _VERBS = (
     _Verb(
         "learning", "what models learn from stored candles, every variant", _LEARNING, "learning_arguments", "learning"
     ),
+    _Verb("day", "a lived day against a backtest of it", "core.cli.check_day", "day_arguments", "day"),
     _Verb("live", "what the predictions stored before their outcomes were worth", _LIVE, "live_arguments", "live"),
 )
 
