@@ -53,7 +53,6 @@ class Engine:
     bell: Bell
     progress: Progress = lambda text, done: None
     reviews: tuple[Callable[[], Awaitable[None]], ...] = ()
-    prices: Prices | None = None
     beside: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = ()
     _cut_off: bool = False  # a training that the last run did not end
 
