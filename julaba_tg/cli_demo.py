@@ -26,6 +26,7 @@ from julaba_tg.phone.clock import SimClock
 from julaba_tg.phone.exchange import CandleSource, Exchange, StoredSource
 from julaba_tg.phone.gemini import Gemini
 from julaba_tg.phone.market_sim import MarketSim
+from julaba_tg.phone.price_stream import PriceFeed
 from julaba_tg.running import Stop, log_to_file, run_julaba
 
 HISTORY_DAYS = 240
@@ -102,7 +103,7 @@ def _stored_world(data_dir: Path, speed: float) -> World | None:
     return World(StoredSource(store, frame), pairs, SimClock(begin, speed), days, words)
 
 
-def _settings(world: World, exchange: str, telegram: str, gemini: str) -> Settings:
+def _settings(world: World, exchange: str, stream: str, telegram: str, gemini: str) -> Settings:
     defaults = {p.symbol: p.risk for p in Settings().pairs}
     order = [*defaults, *(str(p) for p in world.pairs if str(p) not in defaults)]
     pairs = [symbol for symbol in order if Pair.parse(symbol) in world.pairs]
@@ -112,7 +113,7 @@ def _settings(world: World, exchange: str, telegram: str, gemini: str) -> Settin
             "clock": "exchange",
             "access": {"users": {1001: "approver", 1002: "viewer"}},
             "telegram": {"base_url": telegram, "poll_timeout": 5},
-            "exchange": {"base_url": exchange, "rate_limit_ms": 0, "grace": 0},
+            "exchange": {"base_url": exchange, "websocket_url": stream, "rate_limit_ms": 0, "grace": 0},
             "gemini": {"base_url": gemini, "model": "gemini-demo"},
             "ml": {"bootstrap_days": world.days},
         }
@@ -120,15 +121,18 @@ def _settings(world: World, exchange: str, telegram: str, gemini: str) -> Settin
 
 
 @asynccontextmanager
-async def _serving(world: World, port: int) -> AsyncIterator[tuple[Phone, Exchange, Gemini]]:
-    phone, exchange, gemini = Phone(), Exchange(world.source, world.clock), Gemini()
+async def _serving(world: World, port: int) -> AsyncIterator[tuple[Phone, Exchange, PriceFeed, Gemini]]:
+    phone, gemini = Phone(), Gemini()
+    exchange, feed = Exchange(world.source, world.clock), PriceFeed(world.source, world.clock)
     await phone.start(port=port)
     try:
         await exchange.start()
+        await feed.start()
         await gemini.start()
-        yield phone, exchange, gemini
+        yield phone, exchange, feed, gemini
     finally:
         await gemini.stop()
+        await feed.stop()
         await exchange.stop()
         await phone.stop()
 
@@ -137,9 +141,9 @@ async def _show(world: World, folder: Path, port: int) -> int:
     stop = Stop()
     stop.listen()
     world.clock.pause()  # until the bot is ready, so that a showing begins alike on any machine
-    async with _serving(world, port) as (phone, exchange, gemini):
+    async with _serving(world, port) as (phone, exchange, feed, gemini):
         say(f"the exchange shows {world.words}; {world.clock.candles_per_second:g} candles a second")
-        settings = _settings(world, exchange.base_url, phone.base_url, gemini.base_url)
+        settings = _settings(world, exchange.base_url, feed.url, phone.base_url, gemini.base_url)
         secrets = Secrets.model_construct(
             telegram_bot_token=SecretStr(phone.token), gemini_api_key=SecretStr("the-stand-in-needs-none")
         )

@@ -25,6 +25,7 @@ MAX_ROWS = 500
 INTERVALS = {"1m": "1m", "5m": "5m", "15m": "15m", "30m": "30m", "60m": "1h"}
 _BAD_SYMBOL = {"code": -1121, "msg": "Invalid symbol."}
 _BAD_INTERVAL = {"code": -1121, "msg": "Invalid interval."}
+_MINUTE = Timeframe.parse("1m")
 _HTML = "<!doctype html><title>Just a moment...</title><h1>Checking your browser</h1>"
 
 __all__ = ["CandleSource", "Exchange", "SimClock", "StoredSource"]
@@ -98,6 +99,7 @@ class Exchange(LocalServer):
         app.router.add_get("/api/v3/exchangeInfo", self._exchange_info)
         app.router.add_get("/api/v3/defaultSymbols", self._default_symbols)
         app.router.add_get("/api/v3/klines", self._klines)
+        app.router.add_get("/api/v3/ticker/price", self._ticker_price)
         app.router.add_get("/api/v1/contract/detail", self._contracts)  # ccxt asks for futures too
         return app
 
@@ -139,6 +141,16 @@ class Exchange(LocalServer):
         except _Refused as refused:
             return web.json_response(refused.body, status=400)
         return web.json_response(rows)
+
+    async def _ticker_price(self, request: web.Request) -> web.Response:
+        """One pair's last price, or everybody's where none is named."""
+        wanted = request.query.get("symbol")
+        asked = [pair for pair in self._listed() if wanted in {None, pair.symbol}]
+        if wanted is not None and not asked:
+            return web.json_response(_BAD_SYMBOL, status=400)
+        prices = {pair: price for pair in asked if (price := last_price(self.source, pair, self.clock)) is not None}
+        rows = [{"symbol": pair.symbol, "price": _decimal(price)} for pair, price in prices.items()]
+        return web.json_response(rows if wanted is None else rows[0] if rows else {"symbol": wanted, "price": None})
 
     def _listed(self) -> list[Pair]:
         return [pair for pair in self.source.pairs() if pair not in self._delisted]
@@ -203,6 +215,15 @@ class Exchange(LocalServer):
                 return web.Response(text="null", content_type="application/json")
             case _:
                 return _nonsense(await handler(request))
+
+
+def last_price(source: CandleSource, pair: Pair, clock: SimClock) -> float | None:
+    """The pair's price at this moment of the simulated time; None where the source knows none."""
+    try:
+        candle = source.running(pair, _MINUTE, clock.now_ms())
+    except UsageError:
+        return None
+    return candle.close if candle is not None else None
 
 
 class _Refused(Exception):  # noqa: N818 - reads as the participle it is

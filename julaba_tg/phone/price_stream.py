@@ -14,10 +14,9 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from core.domain.candles import Pair, Timeframe
-from core.errors import UsageError
+from core.domain.candles import Pair
 from julaba_tg.phone.clock import SimClock
-from julaba_tg.phone.exchange import CandleSource
+from julaba_tg.phone.exchange import CandleSource, last_price
 from julaba_tg.phone.faults import cut, kinds
 from julaba_tg.phone.serving import LocalServer, local_only
 
@@ -25,7 +24,6 @@ EVERY = 0.25  # seconds between two prices of a pair
 SPREAD = 0.0001  # of the price, between bid and ask
 MOST = 30  # subscriptions on one connection
 _CHANNEL = "spot@public.aggre.bookTicker.v3.api.pb@100ms@"
-_MINUTE = Timeframe.parse("1m")
 
 
 class PriceFeed(LocalServer):
@@ -115,7 +113,7 @@ class PriceFeed(LocalServer):
     async def _send_prices(self, socket: web.WebSocketResponse, pairs: dict[Pair, None], kind: str) -> None:
         while kind not in {"silent", "deaf"}:
             for pair in tuple(pairs):
-                price = self.price(pair)
+                price = last_price(self.source, pair, self.clock)
                 if price is not None:
                     await self._send(socket, pair, price)
             await asyncio.sleep(EVERY)
@@ -132,14 +130,6 @@ class PriceFeed(LocalServer):
             case _:
                 half = price * SPREAD / 2
                 await socket.send_bytes(_frame(pair, price - half, price + half, self.clock.now_ms()))
-
-    def price(self, pair: Pair) -> float | None:
-        """The pair's price at this moment of the simulated time; None where the source knows none."""
-        try:
-            candle = self.source.running(pair, _MINUTE, self.clock.now_ms())
-        except UsageError:
-            return None
-        return candle.close if candle is not None else None
 
 
 def _frame(pair: Pair, bid: float, ask: float, time_ms: int) -> bytes:
