@@ -25,7 +25,6 @@ MAX_ROWS = 500
 INTERVALS = {"1m": "1m", "5m": "5m", "15m": "15m", "30m": "30m", "60m": "1h"}
 _BAD_SYMBOL = {"code": -1121, "msg": "Invalid symbol."}
 _BAD_INTERVAL = {"code": -1121, "msg": "Invalid interval."}
-_MINUTE = Timeframe.parse("1m")
 _HTML = "<!doctype html><title>Just a moment...</title><h1>Checking your browser</h1>"
 
 __all__ = ["CandleSource", "Exchange", "SimClock", "StoredSource"]
@@ -220,7 +219,7 @@ class Exchange(LocalServer):
 def last_price(source: CandleSource, pair: Pair, clock: SimClock) -> float | None:
     """The pair's price at this moment of the simulated time; None where the source knows none."""
     try:
-        candle = source.running(pair, _MINUTE, clock.now_ms())
+        candle = source.running(pair, clock.timeframe, clock.now_ms())
     except UsageError:
         return None
     return candle.close if candle is not None else None
