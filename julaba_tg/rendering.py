@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from core.services.prices import LivePrice
 from core.services.views import (
     ApprovalView,
     ConditionView,
@@ -67,7 +68,7 @@ def status(view: StatusView, zone: ZoneInfo) -> Card:
         f"Signals today {view.signals_today}, refused {view.refused_today} · trades so far {view.trades_total}",
         f"Gemini {view.gemini} · ML {view.ml}",
     ]
-    positions = [_position_line(p) for p in view.positions]
+    positions = [" · ".join(filter(None, [_position_line(p), live_words(p.live)])) for p in view.positions]
     pairs = [_pair_row(p, zone) for p in view.pairs]
     times = (
         f"Last close {clock_time(view.last_close, zone)}, next {clock_time(view.next_close, zone)} "
@@ -79,6 +80,22 @@ def status(view: StatusView, zone: ZoneInfo) -> Card:
 def _position_line(p: PositionView) -> str:
     sign = "🟢" if p.r >= 0 else "🔴"
     return f"{sign} {coin(p.pair)} {p.direction} {price(p.entry)} → {price(p.mark)} · {r_multiple(p.r)}"
+
+
+def live_words(live: LivePrice | None) -> str:
+    """``now 17.52 (4 s ago)``; empty where no price is known. Above, beside it, stand the figures of the last close."""
+    if live is None:
+        return ""
+    if live.old:
+        return f"⚠️ old price {price(live.price)} ({duration(live.age / 60)} ago)"
+    return f"now {price(live.price)} ({'just now' if live.age < 1 else f'{live.age:.0f} s ago'})"
+
+
+def _live_line(p: PositionView) -> str:
+    """Left out where nothing is known."""
+    words = live_words(p.live)
+    worth = f" · open {signed_money(p.live_pnl)}" if p.live_pnl is not None else ""
+    return f"{words[:1].upper()}{words[1:]}{worth}" if words else ""
 
 
 def _pair_row(p: PairView, zone: ZoneInfo) -> str:
@@ -101,6 +118,7 @@ def _position(p: PositionView, zone: ZoneInfo) -> Block:
     return section(
         [
             f"{_position_line(p)} · {signed_money(p.open_pnl + p.realized_pnl)}",
+            *filter(None, [_live_line(p)]),
             f"Stop {price(p.stop)} · targets {targets}",
             f"#{p.trade_id} since {day_time(p.opened_at, zone)} · {p.bars} candles · {percent(p.remaining)} left · "
             f"risk {money(p.risk_amount)}",

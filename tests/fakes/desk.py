@@ -13,6 +13,7 @@ from core.domain.trading import Direction, ExitReason, Ruling, Verdict
 from core.errors import UsageError
 from core.services.dial import DialView
 from core.services.explain import WhyView
+from core.services.prices import LivePrice
 from core.services.proposals import OpeningAnswer
 from core.services.registry import ModelList
 from core.services.rules import RuleView
@@ -75,6 +76,8 @@ def a_position(trade_id: int = 7) -> PositionView:
         realized_pnl=-2.76,
         r=0.34,
         bars=4,
+        live=LivePrice(17.64, 4.2, "stream"),
+        live_pnl=50.53,
     )
 
 
