@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from core.domain.account import Account
 from core.domain.candles import Candles, Pair, Timeframe
@@ -26,6 +26,7 @@ class Clock(Protocol):
         ...
 
 
+@runtime_checkable
 class MeasuredClock(Clock, Protocol):
     """The computer's clock, set right by the exchange's whenever that is asked for the time anyway."""
 
@@ -267,12 +268,13 @@ class MessageRef:
 
 @dataclass(frozen=True, slots=True)
 class OutboxItem:
-    """An event waiting in the outbox."""
+    """An event waiting in the outbox. ``perhaps_told``: the chat may have it, its answer never came."""
 
     item_id: int
     event: Event
     created_at: datetime
     attempts: int
+    perhaps_told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,9 +326,11 @@ class ChatStore(Protocol):
     """What the conversation keeps: outbox, which message shows what, approvals, looks, audit."""
 
     async def pending(self, limit: int) -> list[OutboxItem]: ...
-    async def sent(self, item_id: int, message: MessageRef | None) -> None: ...
-    async def failed(self, item_id: int, error: str) -> None: ...
-    async def remember(self, subject: str, message: MessageRef) -> None: ...
+    async def sending(self, item_ids: Sequence[int], chat_id: int | None) -> None: ...
+    async def sent(self, item_ids: Sequence[int], message: MessageRef | None, subject: str = "") -> None: ...
+    async def failed(self, item_ids: Sequence[int], error: str) -> None: ...
+    async def told_until(self) -> int | None: ...
+    async def set_told_until(self, moment_ms: int) -> None: ...
     async def message_of(self, subject: str) -> MessageRef | None: ...
     async def subject_of(self, message: MessageRef) -> str | None: ...
     async def trade_events(self, trade_id: int) -> list[Event]: ...

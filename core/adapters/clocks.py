@@ -1,4 +1,4 @@
-"""Three sources of time: the computer, the exchange, a replay. Each implements ``core.ports.Clock``."""
+"""Sources of time: the computer, set right or not, the exchange, a replay. Each implements ``core.ports.Clock``."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ LONGEST_WAIT = 1.0
 LONGEST_BACK_OFF = 60.0
 SAMPLES = 8  # the speed is measured over this many looks
 MEASURABLE = 0.1  # seconds between first and last look, below which latency drowns the speed
+SURE = 1.0  # seconds of a question and its answer, up to which the answer tells the time well enough
+SLICE = 5.0  # seconds between two looks while sleeping: a computer that slept itself is soon noticed
 LIKE_OURS = (0.8, 1.25)  # a speed in here is real time, and the time since the last look may be added
 
 
@@ -34,6 +36,69 @@ class SystemClock:
         # In slices, because the computer may sleep or its clock be set meanwhile.
         while (left := (moment - self.now()).total_seconds()) > 0:  # noqa: ASYNC110 - nobody announces the time
             await asyncio.sleep(min(left, 30))
+
+
+def elapsed_seconds() -> float:
+    """Seconds that have passed, whatever is done to the computer's clock, and also while it sleeps."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+class CorrectedClock:
+    """The computer's time, set right by what the exchange says (``core.ports.MeasuredClock``).
+
+    As long as the exchange was never heard it is the computer's own. From then on it is the exchange's time as last
+    heard and what has passed since, so that nobody who sets the computer's clock moves it. ``now()`` never goes back:
+    set right by a minute, it stands still for a minute, while ``sleep_until`` goes by the time as it is.
+    """
+
+    def __init__(
+        self,
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+        elapsed: Callable[[], float] = elapsed_seconds,
+        slice_seconds: float = SLICE,
+    ) -> None:
+        self._wall = wall
+        self._elapsed = elapsed
+        self._slice = slice_seconds
+        self._heard: tuple[float, int] | None = None  # (elapsed seconds, exchange ms at that moment)
+        self._latest: datetime | None = None
+
+    def now(self) -> datetime:
+        true = self._true()
+        self._latest = true if self._latest is None else max(self._latest, true)
+        return self._latest
+
+    async def sleep_until(self, moment: datetime) -> None:
+        while (left := (moment - self._true()).total_seconds()) > 0:  # noqa: ASYNC110 - nobody announces the time
+            await asyncio.sleep(min(left, self._slice))
+
+    def stamp(self) -> float:
+        return self._elapsed()
+
+    def heard(self, asked_at: float, exchange_ms: int) -> None:
+        """See ``MeasuredClock``. A slow answer is believed only where it proves the time as known wrong."""
+        answered = self._elapsed()
+        middle, half = (asked_at + answered) / 2, (answered - asked_at) / 2
+        if self._heard is not None and exchange_ms <= self._heard[1] and middle - self._heard[0] > SURE:
+            return  # a clock that stands (a cached answer): ours goes on
+        off = abs((to_datetime(exchange_ms) - self._at(middle)).total_seconds())
+        if 2 * half <= SURE or off > half:
+            self._heard = (middle, exchange_ms)
+
+    @property
+    def offset(self) -> float | None:
+        if self._heard is None:
+            return None
+        return (self._wall() - self._at(self._elapsed())).total_seconds()
+
+    def _true(self) -> datetime:
+        return self._at(self._elapsed())
+
+    def _at(self, moment: float) -> datetime:
+        if self._heard is None:
+            return self._wall() + timedelta(seconds=moment - self._elapsed())
+        at, exchange_ms = self._heard
+        return to_datetime(exchange_ms) + timedelta(seconds=moment - at)
 
 
 class ExchangeClock:

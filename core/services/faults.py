@@ -1,13 +1,20 @@
-"""Faults told once: an alert when something breaks, one when it is well again, silence between."""
+"""Faults told once: an alert when something breaks, one when it is well again, silence between.
+
+What has been told is kept in the store with the alert itself: a restart in the middle tells nothing twice, and the
+all-clear comes all the same.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
 from datetime import datetime
 
 from core.domain.messages import Notice
 from core.ports import Clock, Ledger
 from core.services.bus import Bell
+
+TOLD = "faults told"
+"""The mark that holds the names of the faults whose end has not been told yet, as a JSON list."""
 
 
 class Faults:
@@ -19,36 +26,52 @@ class Faults:
         self._bell = bell
         self._active: dict[str, str] = {}
         self._told: set[str] = set()
+        self._started = False
+
+    async def start(self) -> None:
+        """Remembers what an earlier run has told. Raises StoreError."""
+        if not self._started:
+            self._told |= set(json.loads(await self._ledger.mark(TOLD) or "[]"))
+            self._started = True
 
     @property
     def active(self) -> tuple[str, ...]:
         """The sentences of what is wrong now."""
         return tuple(self._active.values())
 
+    def is_active(self, name: str) -> bool:
+        return name in self._active
+
     async def raised(self, name: str, title: str, detail: str = "") -> None:
         self._active[name] = title
         if name not in self._told:
             self._told.add(name)
             try:
-                await self._tell(lambda now: self._notice("fault", name, title, detail, now))
+                await self._tell(self._notice("fault", name, title, detail))
             except BaseException:
                 self._told.discard(name)  # what could not be stored is told when it can
                 raise
 
     async def cleared(self, name: str, title: str) -> None:
-        if self._active.pop(name, None) is not None and name in self._told:
+        self._active.pop(name, None)
+        if name in self._told:
             self._told.discard(name)
-            await self._tell(lambda now: self._notice("recovered", name, title, "", now))
+            try:
+                await self._tell(self._notice("recovered", name, title, ""))
+            except BaseException:
+                self._told.add(name)
+                raise
 
     def forget(self, name: str) -> None:
         """No longer a fault, without an alert: something else has been said in its place."""
         self._active.pop(name, None)
         self._told.discard(name)
 
-    def _notice(self, topic: str, name: str, title: str, detail: str, now: datetime) -> Notice:
+    def _notice(self, topic: str, name: str, title: str, detail: str) -> Notice:
+        now: datetime = self._clock.now()
         key = f"{topic}:{name}:{round(now.timestamp() * 1000)}"
         return Notice(key=key, time=now, topic="fault" if topic == "fault" else "recovered", title=title, detail=detail)
 
-    async def _tell(self, make: Callable[[datetime], Notice]) -> None:
-        await self._ledger.publish([make(self._clock.now())])
+    async def _tell(self, notice: Notice) -> None:
+        await self._ledger.set_mark(TOLD, json.dumps(sorted(self._told)), [notice])
         self._bell.ring()

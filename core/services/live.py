@@ -25,12 +25,15 @@ from core.services.fetch import fetch_history
 from core.services.listing import UNWATCHED, Changed, Listing
 from core.services.loop import TradingLoop
 from core.services.quarantine import Quarantine
-from core.services.standstill import Standstill
+from core.services.standstill import Standstill, StoodStill
 
 log = logging.getLogger(__name__)
 
 TELL_AFTER = 60  # attempts at one close, before a pair that stays away is told of
 AGAIN_AFTER = 5.0  # seconds of wall time after an exchange or a store that failed as a whole
+START_PATIENCE = 60.0  # seconds of wall time for a pair's history when it starts
+PATIENCE = 20.0  # the same for one that comes later than the others
+LONGEST_BACK_OFF = 30.0  # seconds; asked earlier than it wishes, the market itself keeps silent
 
 
 class LiveTrading:
@@ -109,8 +112,9 @@ class LiveTrading:
 
     async def _tell_of(self, error: Exception) -> None:
         reason = str(error) if isinstance(error, JulabaError) else f"{type(error).__name__}: {str(error)[:200]}"
+        what = "stood still" if isinstance(error, StoodStill) else "broke off"
         try:
-            await self.faults.raised("trading", "Trading broke off and begins again from the store", reason)
+            await self.faults.raised("trading", f"Trading {what} and begins again from the store", reason)
         except Exception:  # the store that failed is also the one that keeps alerts
             log.exception("the alert could not be stored")
 
@@ -126,7 +130,7 @@ class LiveTrading:
             except MarketError as error:
                 self._signs += 1
                 await self._tell_outage(error)
-                await asyncio.sleep(error.retry_after if isinstance(error, RateLimited) else AGAIN_AFTER)
+                await asyncio.sleep(_back_off(error))
         if not self.ready.is_set():
             await self._say_started(missed)
             self.ready.set()
@@ -163,9 +167,9 @@ class LiveTrading:
         now_ms = await self.feed.watch.server_time()
         self._ticked = self._frame.floor(now_ms)
         self._took_up(await self.listing.check())
-        history, failed = await self._history(self.watched(), now_ms)
+        history, failed = await self._history(self.watched(), now_ms, START_PATIENCE)
         if failed and set(failed) >= set(self.watched()):
-            raise next(iter(failed.values()))
+            raise MarketError(f"the history of no pair could be had: {next(iter(failed.values()))}")
         self._lacking = set(failed)
         for pair, error in failed.items():
             await self._tell_pair(pair, str(error))
@@ -195,9 +199,12 @@ class LiveTrading:
         await self._loop.handle(missed)
 
     async def _history(
-        self, pairs: Iterable[Pair], now_ms: int
+        self, pairs: Iterable[Pair], now_ms: int, patience: float
     ) -> tuple[dict[Pair, Candles], dict[Pair, MarketError | DataError | OSError]]:
-        """Each pair's candles, all that the loop's values at the last one handled depend on; and what failed."""
+        """Each pair's candles, all that the loop's values at the last one handled depend on; and what failed.
+
+        A pair that takes longer than ``patience`` (seconds of wall time) has failed: it keeps the others waiting.
+        """
         pairs = tuple(pairs)
         handled = [h for p in pairs if (h := self._loop.handled(p)) is not None]
         oldest = min([self._frame.floor(now_ms) - self._frame.ms, *handled])
@@ -209,10 +216,13 @@ class LiveTrading:
             start = history_start(pair, self._frame, oldest, self._settings.candles.history)
             market, page = self._market, self._settings.exchange.page
             try:
-                await fetch_history(market, self._candles, pair, self._frame, start, now_ms, now_ms, page=page)
+                async with asyncio.timeout(patience):
+                    await fetch_history(market, self._candles, pair, self._frame, start, now_ms, now_ms, page=page)
                 found[pair] = await asyncio.to_thread(self._candles.load, pair, self._frame, start, now_ms)
             except UnknownPair as error:
                 unknown.append((pair, str(error)))
+            except TimeoutError:
+                failed[pair] = MarketError(f"no answer within {patience:g} s")
             except (MarketError, DataError, OSError) as error:
                 log.warning("%s: %s", pair, error)
                 failed[pair] = error
@@ -294,22 +304,20 @@ class LiveTrading:
         await self._keeper.look_after(max(close, to_ms(self._clock.now())))
 
     async def _ask_lacking(self, close: int) -> None:
-        """The history of pairs that are not with the others, when they are due. It keeps no close waiting."""
+        """The history of pairs that are not with the others, when they are due."""
         due = self.quarantine.due(self._lacking & set(self.watched()), close)
         if not due:
             return
         now_ms = max(close, to_ms(self._clock.now()))
-        answer = await self.feed.before(close + self._frame.ms, self._history(due, now_ms))
-        history, failed = answer if answer is not None else ({}, {})
+        history, failed = await self._history(due, now_ms, PATIENCE)
         await self._catch_up(history)
-        self._keeper_has(history)
         for pair in due:
             newest = self.feed.newest(pair)
             if pair in history and newest is not None and newest + self._frame.ms >= close:
                 self._lacking.discard(pair)
                 self.quarantine.well(pair)
             elif pair not in self.notes:
-                reason = NO_NEWS if pair in history else str(failed.get(pair, "no answer yet"))
+                reason = str(failed.get(pair, NO_NEWS))
                 self.quarantine.failed(pair, close, reason)
 
     # -- what is told --------------------------------------------------------------------------------------------------
@@ -334,10 +342,11 @@ class LiveTrading:
         if self.faults.is_active("rate"):
             return  # it asked us to wait, and that has been told
         if str(error) == NO_NEWS:
-            title = f"The exchange gives no new candles since {self._since(self._settings.btc)}"
+            newest = max((self.feed.newest(p) or 0 for p in self.watched()), default=0)
+            title = f"The exchange gives no new candles since {to_datetime(newest + self._frame.ms):%d %b %H:%M} UTC"
         else:
             title = "The exchange does not answer"
-        await self.faults.raised("exchange", title, f"{str(error)[:1].upper()}{str(error)[1:]}. {_HELD}")
+        await self.faults.raised("exchange", title, str(error))
 
     async def _tell_pair(self, pair: Pair, reason: str) -> None:
         since = self._since(pair)
@@ -349,3 +358,7 @@ class LiveTrading:
     def _since(self, pair: Pair) -> str | None:
         newest = self.feed.newest(pair)
         return None if newest is None else f"{to_datetime(newest + self._frame.ms):%d %b %H:%M} UTC"
+
+
+def _back_off(error: MarketError) -> float:
+    return min(error.retry_after, LONGEST_BACK_OFF) if isinstance(error, RateLimited) else AGAIN_AFTER

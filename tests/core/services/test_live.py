@@ -21,9 +21,11 @@ from core.domain.ledger import Switch
 from core.domain.messages import Event, Notice, PairStopped
 from core.domain.trading import FollowKind
 from core.engine.history import GRID
-from core.services import fetch, live
+from core.services import candle_keeper, feed, fetch, live
 from core.services.bus import Bell
-from core.services.live import LISTED_AGAIN, ExchangeLower, LiveTrading
+from core.services.feed import ExchangeLower
+from core.services.listing import LISTED_AGAIN
+from core.services.live import LiveTrading
 from core.services.loop import TradingLoop
 from tests.fakes.mexc import DAY, START, Answer, FakeMexc, broken, cut_off, refused, silent, text
 from tests.ledgers import Books, books, facts_of, settings
@@ -36,7 +38,7 @@ EVERYTHING = {"adx_min": 0, "volume_ratio_min": 0, "rsi_long_max": 100, "rsi_sho
 
 @pytest.fixture(autouse=True)
 def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "PAUSE", 0.01)
+    monkeypatch.setattr(feed, "PAUSE", 0.01)
     monkeypatch.setattr(live, "AGAIN_AFTER", 0.02)
     monkeypatch.setattr(fetch, "PAUSES", (0.0, 0.0))
 
@@ -310,7 +312,7 @@ async def test_a_pair_that_fails_holds_up_nobody_and_catches_up(mexc: Moody, tmp
 
 
 async def test_a_pair_that_hangs_holds_up_nobody(mexc: Moody, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "PATIENCE", 0.2)
+    monkeypatch.setattr(feed, "PATIENCE", 0.2)
     async with running(mexc, tmp_path) as scene:
         mexc.moods["ETHUSDT"] = silent(3)
         scene.pass_time()
@@ -407,7 +409,7 @@ async def test_a_store_that_fails_begins_again_from_the_store_and_loses_no_candl
 async def test_candles_are_kept_in_memory_saved_now_and_then_and_when_it_stops(
     mexc: Moody, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "SAVE_AFTER", 3)
+    monkeypatch.setattr(candle_keeper, "SAVE_AFTER", 3)
     async with running(mexc, tmp_path) as scene:
         await scene.close(2)
         assert len(scene.store.load(LINK, M15, NOON)) == 0
