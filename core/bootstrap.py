@@ -239,6 +239,7 @@ async def engine(
     from core.services.gatekeeper import Gatekeeper
     from core.services.live import LiveTrading
     from core.services.loop import TradingLoop
+    from core.services.nightly import Nightly, in_a_process
     from core.services.manual import Hands
     from core.services.minutes import ExchangeMinutes, MinuteWatch
     from core.services.outbox import Outbox
@@ -345,6 +346,7 @@ async def engine(
 
         backups = Backups(settings, time, ledger, live.faults, backup_folder(data_dir))
 
+        nightly = Nightly(time, ledger, loop, bell, live.watched, live.save, in_a_process(candles))
         desk = Desk(
             settings,
             time,
@@ -376,7 +378,7 @@ async def engine(
             champion=info,
             bell=bell,
             progress=progress,
-            reviews=(backups.review, worth.review, success.review, proposals.review),
+            reviews=(backups.review, worth.review, success.review, proposals.review, nightly.review),
             beside=(MinuteWatch(settings, time, exchange, loop).run, prices.run),
         )
 

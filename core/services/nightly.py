@@ -183,7 +183,7 @@ def notice_of(found: DayCheck, now: datetime) -> Notice:
     )
 
 
-def in_a_worker(candles: CandleStore) -> Compare:
+def in_a_process(candles: CandleStore) -> Compare:
     """``check_day`` in a process of its own, ended afterwards: its memory goes with it."""
 
     async def compare(settings: Settings, book: DayBook) -> DayCheck:
