@@ -62,3 +62,20 @@ def real(symbol: str) -> Candles:
     table = pd.read_csv(real_folder() / f"{symbol}-15m.csv.gz")
     columns = (table[name].to_numpy(dtype=np.float64) for name in ("open", "high", "low", "close", "volume"))
     return Candles(Pair.parse(symbol), M15, table["timestamp"].to_numpy(dtype=np.int64), *columns)
+
+
+def minutes_of(candles: Candles, seed: int = 5) -> Candles:
+    """1m candles that make up these: a path from open to close that touches high and low once, each somewhere."""
+    rng = np.random.default_rng(seed)
+    count = candles.timeframe.minutes
+    parts: list[Candle] = []
+    for whole in candles:
+        corners = rng.permutation(count)[:2]
+        path = rng.uniform(whole.low, whole.high, count + 1)
+        path[0], path[-1] = whole.open, whole.close
+        for n in range(count):
+            touched = [p for p, corner in zip((whole.high, whole.low), corners, strict=True) if n == corner]
+            prices = [float(path[n]), float(path[n + 1]), *touched]
+            time = whole.open_time + n * 60_000
+            parts.append(Candle(time, prices[0], max(prices), min(prices), prices[1], whole.volume / count))
+    return Candles.of(candles.pair, Timeframe.parse("1m"), parts)
