@@ -105,6 +105,7 @@ class Advice:
         wall = asyncio.get_running_loop()
         until, end = to_datetime(candidate.close_time) + window, wall.time() + window.total_seconds()
         pause, unusable = FIRST_PAUSE, 0
+        least = min(self._settings.timeout, window.total_seconds()) / 2  # a question with less is not worth asking
         while True:
             patience = min(self._settings.timeout, end - wall.time())
             answer = await self._source.ask(candidate, recent, patience)
@@ -113,7 +114,7 @@ class Advice:
             if answer.trouble not in ("passing", "unusable") or unusable >= MOST_UNUSABLE:
                 return answer
             wait, pause = max(pause, answer.wait), min(LONGEST_PAUSE, 2 * pause)
-            if self._clock.now() >= until or wall.time() + wait >= end or await self._is_spent():
+            if self._clock.now() >= until or wall.time() + wait + least >= end or await self._is_spent():
                 return answer
             await asyncio.sleep(wait)
 

@@ -149,11 +149,13 @@ async def test_a_passing_trouble_is_asked_again_and_the_time_for_it_ends(tmp_pat
 
 async def test_the_last_question_ends_with_the_time_for_asking(tmp_path: Path) -> None:
     """A timeout of 20 s begun in the last second must not hold the decision for 20 s more."""
-    async with desk(tmp_path, Says(SILENCE, takes=0.06), timeout=20) as one:
+    async with desk(tmp_path, Says(SILENCE, takes=0.02), timeout=20) as one:
         await one.hear()
 
-    assert one.source.patience[0] <= 0.1
-    assert one.source.patience[1] < 0.05
+    first, *later = one.source.patience
+    assert 0.09 < first <= 0.1
+    assert later
+    assert all(0.04 < patience < 0.09 for patience in later)
 
 
 async def test_after_its_time_a_signal_is_asked_about_once(tmp_path: Path) -> None:
@@ -182,10 +184,10 @@ async def test_a_withheld_answer_is_not_asked_for_again(tmp_path: Path) -> None:
 async def test_the_wait_that_the_service_asks_for_is_kept(tmp_path: Path) -> None:
     monotonic = asyncio.get_running_loop().time
     begun = monotonic()
-    async with desk(tmp_path, Says(replace(SILENCE, wait=0.05), YES)) as one:
+    async with desk(tmp_path, Says(replace(SILENCE, wait=0.03), YES)) as one:
         assert await one.hear() == YES.opinion
 
-    assert monotonic() - begun >= 0.05
+    assert monotonic() - begun >= 0.03
 
 
 async def test_a_wait_beyond_the_time_for_asking_is_not_waited_for(tmp_path: Path) -> None:
