@@ -17,7 +17,7 @@ from core.domain.candles import Candle, Candles, Pair, Timeframe
 from core.errors import UsageError
 from core.ports import CandleStore
 from julaba_tg.phone.clock import SimClock
-from julaba_tg.phone.faults import cut, hang, kinds
+from julaba_tg.phone.faults import Fault, cut, hang, kinds
 from julaba_tg.phone.market_sim import resampled
 from julaba_tg.phone.serving import LocalServer, local_only
 
@@ -25,6 +25,7 @@ MAX_ROWS = 500
 INTERVALS = {"1m": "1m", "5m": "5m", "15m": "15m", "30m": "30m", "60m": "1h"}
 _BAD_SYMBOL = {"code": -1121, "msg": "Invalid symbol."}
 _BAD_INTERVAL = {"code": -1121, "msg": "Invalid interval."}
+_SPOILT = ("gap", "duplicate", "disorder", "stale")
 _HTML = "<!doctype html><title>Just a moment...</title><h1>Checking your browser</h1>"
 
 __all__ = ["CandleSource", "Exchange", "SimClock", "StoredSource"]
@@ -80,16 +81,19 @@ class StoredSource:
 class Exchange(LocalServer):
     """MEXC's public spot routes on loopback; ``exchange.base_url`` of the settings is ``base_url``.
 
-    ``delist`` and ``pause_trading`` change what exchangeInfo says. ``fault`` also knows answers with status 200 that
-    are none: html, null, cut (broken off in the middle) and nonsense (impossible candles).
+    ``delist`` and ``pause_trading`` change what exchangeInfo says, ``lose`` takes a candle away. ``fault`` also knows
+    answers with status 200 that are none: html, null, cut (broken off in the middle), nonsense (impossible candles),
+    gap (one candle left out), duplicate, disorder, and stale (nothing that closed lately, as of when it began). A
+    fault of ``method="klines:LINKUSDT"`` is one pair's alone.
     """
 
     def __init__(self, source: CandleSource, clock: SimClock) -> None:
-        super().__init__(kinds("html", "null", "cut", "nonsense"))
+        super().__init__(kinds("html", "null", "cut", "nonsense", *_SPOILT))
         self.source, self.clock = source, clock
         self.requests = 0
         self._delisted: set[Pair] = set()
         self._paused: set[Pair] = set()
+        self._lost: set[tuple[Pair, int]] = set()
 
     def _build(self) -> web.Application:
         app = web.Application(middlewares=[local_only, self._trouble])
@@ -109,6 +113,10 @@ class Exchange(LocalServer):
     def pause_trading(self, pair: Pair, paused: bool = True) -> None:
         """The pair stays listed with status 2 (paused)."""
         (self._paused.add if paused else self._paused.discard)(pair)
+
+    def lose(self, pair: Pair, open_time: int, gone: bool = True) -> None:
+        """The exchange does not have the candle (of any timeframe) of this open time, or has it after all."""
+        (self._lost.add if gone else self._lost.discard)((pair, open_time))
 
     # Routes.
 
@@ -185,12 +193,13 @@ class Exchange(LocalServer):
         if stop > running >= first and len(candles) < limit:
             last = self.source.running(pair, frame, now)
             candles += [last] if last is not None else []
-        return [_row(candle, frame) for candle in candles]
+        return [_row(candle, frame) for candle in candles if (pair, candle.open_time) not in self._lost]
 
     @web.middleware
     async def _trouble(self, request: web.Request, handler: Any) -> web.StreamResponse:
         self.requests += 1
-        fault = self.faults.take(request.path.rsplit("/", 1)[-1])
+        route = request.path.rsplit("/", 1)[-1]
+        fault = self.faults.take(route, f"{route}:{request.query.get('symbol', '')}")
         if fault is None:
             answer: web.StreamResponse = await handler(request)
             return answer
@@ -212,6 +221,9 @@ class Exchange(LocalServer):
                 return web.Response(text=_HTML, content_type="text/html")
             case "null":
                 return web.Response(text="null", content_type="application/json")
+            case "gap" | "duplicate" | "disorder" | "stale":
+                fault.since = fault.since or self.clock.now_ms()
+                return _spoilt(fault, await handler(request))
             case _:
                 return _nonsense(await handler(request))
 
@@ -283,6 +295,24 @@ def _cut_short(request: web.Request, whole: web.StreamResponse) -> web.StreamRes
     body = bytes(whole.body) if isinstance(whole, web.Response) and isinstance(whole.body, bytes) else b"[]"
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     return cut(request, [head, body[: len(body) // 2]])
+
+
+def _spoilt(fault: Fault, whole: web.StreamResponse) -> web.Response:
+    """Candles of which one is left out, doubled or misplaced, or only those that were old when it began."""
+    rows = json.loads(whole.body) if isinstance(whole, web.Response) and isinstance(whole.body, bytes) else []
+    if not (isinstance(rows, list) and rows and isinstance(rows[0], list)):
+        return web.json_response(rows)
+    frame = rows[0][6] - rows[0][0]
+    match fault.kind:
+        case "gap":
+            del rows[len(rows) // 2]
+        case "duplicate":
+            rows.append([*rows[-1][:4], rows[-1][3], *rows[-1][5:]])  # the same candle with another close
+        case "disorder":
+            rows.append([rows[0][0] - frame, *rows[0][1:6], rows[0][0], rows[0][7]])
+        case _:
+            rows = [row for row in rows if row[6] + frame <= (fault.since or 0)]
+    return web.json_response(rows)
 
 
 def _nonsense(whole: web.StreamResponse) -> web.Response:

@@ -13,7 +13,10 @@ from aiohttp import web
 
 @dataclass(slots=True)
 class Fault:
-    """One kind of trouble. ``method`` "*" is every call; ``times`` None means until ``until`` or for ever."""
+    """One kind of trouble. ``method`` "*" is every call; ``times`` None means until ``until`` or for ever.
+
+    ``since`` is for a server that must remember when it began, by its own time.
+    """
 
     kind: str
     method: str = "*"
@@ -23,6 +26,7 @@ class Fault:
     retry_after: float = 1
     seconds: float = 3600.0  # how long a hang lasts
     hits: int = 0
+    since: int | None = None
     cleared: asyncio.Event = field(default_factory=asyncio.Event)
 
     def over(self) -> bool:
@@ -61,11 +65,11 @@ class Faults:
         self._active.append(fault)
         return fault
 
-    def take(self, method: str) -> Fault | None:
-        """The fault this call meets, counted; None when all is well."""
+    def take(self, *names: str) -> Fault | None:
+        """The fault this call meets, by any of its names, counted; None when all is well."""
         self._active = [fault for fault in self._active if not fault.over()]
         for fault in self._active:
-            if fault.method in {"*", method.lower()}:
+            if fault.method in {"*", *(name.lower() for name in names)}:
                 fault.hits += 1
                 return fault
         return None
