@@ -239,9 +239,9 @@ async def engine(
     from core.services.gatekeeper import Gatekeeper
     from core.services.live import LiveTrading
     from core.services.loop import TradingLoop
-    from core.services.nightly import Nightly, in_a_process
     from core.services.manual import Hands
     from core.services.minutes import ExchangeMinutes, MinuteWatch
+    from core.services.nightly import Nightly, in_a_process
     from core.services.outbox import Outbox
     from core.services.predict import ChampionPredictor
     from core.services.prices import Prices

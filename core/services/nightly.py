@@ -5,7 +5,6 @@ Beside it, what such a check needs and no ledger keeps is noted while it can be 
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
