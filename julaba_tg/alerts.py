@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import timedelta
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
@@ -39,6 +40,8 @@ from julaba_tg.figures import (
 from julaba_tg.rendering import exit_words
 from julaba_tg.rendering_why import RULING_MARK
 
+MOST_LINES = 8  # of one kind in a digest
+AGAIN = "🔁 Perhaps a second time: the answer to the first never came."
 _TOPIC_MARK = {
     "started": "🟢",
     "breaker": "🛑",
@@ -192,14 +195,62 @@ def model_trained(event: ModelTrained) -> Card:
 
 
 def notice(event: Notice) -> Card:
-    return card(f"{_TOPIC_MARK[event.topic]} {event.title}", text(event.detail.splitlines()))
+    return card(f"{_TOPIC_MARK.get(event.topic, '•')} {event.title}", text(event.detail.splitlines()))
 
 
-def digest(events: Sequence[Event], zone: ZoneInfo) -> Card:
-    """Many routine alerts in one: what came while the phone could not be reached."""
+def fault_over(fault: Notice, end: Notice, zone: ZoneInfo) -> Card:
+    """A fault that had passed before it could be told."""
+    span = f"from {day_time(fault.time, zone)} to {day_time(end.time, zone)}"
+    return card(f"{_TOPIC_MARK['recovered']} Over: {fault.title}", f"{end.title}: {span}")
+
+
+def again(content: Card) -> Card:
+    """A message whose first sending was never answered. It says so below its title, where nothing is cut off."""
+    return Card(content.title, (text([AGAIN]), *content.blocks))
+
+
+def undrawn(events: Sequence[Event]) -> Card:
+    """What is left to say when alerts could not be made."""
+    kinds = ", ".join(sorted({e.kind.replace("_", " ") for e in events}))
+    return card(f"⚠️ {_counted(len(events), 'alert')} could not be drawn: {kinds}", f"{events[0].key}: see the log")
+
+
+def digest(
+    events: Sequence[Event], zone: ZoneInfo, silence: timedelta | None = None, answers: Sequence[str] = ()
+) -> Card:
+    """Many alerts in one, after a ``silence`` in which nothing could be told. ``answers`` say how approvals ended."""
     first, last = min(e.time for e in events), max(e.time for e in events)
-    title = f"📬 While you were away: {len(events)} alerts, {day_time(first, zone)} to {day_time(last, zone)}"
-    return card(title, text([*_refused_lines(events), *_target_lines(events), *_other_lines(events)]))
+    title = f"📬 {len(events)} alerts in one" if silence is None else f"📬 While you were away: {len(events)} alerts"
+    span = f"{day_time(first, zone)} to {day_time(last, zone)}"
+    quiet = [f"Nothing could be told for {duration(silence)}."] if silence is not None else []
+    return card(
+        f"{title}, {span}",
+        text(
+            [
+                *quiet,
+                *_closed_lines(events),
+                *_refused_lines(events),
+                *_target_lines(events),
+                *answers,
+                *_other_lines(events),
+            ]
+        ),
+    )
+
+
+def _closed_lines(events: Sequence[Event]) -> list[str]:
+    closings = [e for e in events if isinstance(e, TradeClosed)]
+    if not closings:
+        return []
+    won = sum(e.pnl > 0 for e in closings)
+    total = f"🏁 {_counted(len(closings), 'trade')} closed, {won} won, {signed_money(sum(e.pnl for e in closings))}"
+    shown = [_closed_title(e) for e in closings[:MOST_LINES]]
+    hidden = len(closings) - len(shown)
+    return [total, *shown, *([f"and {hidden} more: /trades"] if hidden else [])]
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _refused_lines(events: Sequence[Event]) -> list[str]:
@@ -209,21 +260,25 @@ def _refused_lines(events: Sequence[Event]) -> list[str]:
         of_status = [e for e in events if isinstance(e, SignalDecided) and e.status == status]
         if of_status:
             reasons = Counter(e.reason or "no reason" for e in of_status).most_common(4)
-            lines.append(f"⛔ {len(of_status)} signals {word}: " + ", ".join(f"{r} {n}×" for r, n in reasons))
+            told = ", ".join(f"{r} {n}×" for r, n in reasons)
+            lines.append(f"⛔ {_counted(len(of_status), 'signal')} {word}: {told}")
     return lines
 
 
 def _target_lines(events: Sequence[Event]) -> list[str]:
-    hits = [e for e in events if isinstance(e, TargetHit)]
+    closed = {e.trade_id for e in events if isinstance(e, TradeClosed)}  # their end has told all
+    hits = [e for e in events if isinstance(e, TargetHit) and e.trade_id not in closed]
     if not hits:
         return []
-    money_won = signed_money(sum(h.pnl for h in hits))
-    return [f"🎯 {len(hits)} targets, {money_won}: " + ", ".join(f"{coin(h.pair)} {h.target}" for h in hits[:8])]
+    names = ", ".join(f"{coin(h.pair)} {h.target}" for h in hits[:MOST_LINES])
+    return [f"🎯 {_counted(len(hits), 'target')}, {signed_money(sum(h.pnl for h in hits))}: {names}"]
 
 
 def _other_lines(events: Sequence[Event]) -> list[str]:
-    others = [other(e).title for e in events if not isinstance(e, SignalDecided | TargetHit)]
-    return [f"{title} ({n}×)" if n > 1 else title for title, n in Counter(others).most_common(8)]
+    """What trades, signals and approvals leave. Their titles, the most frequent first."""
+    told_above = SignalDecided | TargetHit | TradeClosed | ApprovalAsked | ApprovalEnded
+    others = [other(e).title for e in events if not isinstance(e, told_above)]
+    return [f"{title} ({n}×)" if n > 1 else title for title, n in Counter(others).most_common(MOST_LINES)]
 
 
 def other(event: Event) -> Card:

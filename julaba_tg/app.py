@@ -31,15 +31,17 @@ from julaba_tg.access import ChatContext, Gate
 from julaba_tg.commands import menu
 from julaba_tg.handlers import Chat, set_menu
 from julaba_tg.notifier import Notifier
-from julaba_tg.polling import Listener, PollRequest, Troubles, retried
+from julaba_tg.polling import Listener, PollRequest, retried
 from julaba_tg.ports import DeskLike, OutboxLike
 from julaba_tg.secrecy import Redactor, allow_again, keep_out_of_logs
 from julaba_tg.sending import Outgoing, send
 from julaba_tg.tasks import Tasks
+from julaba_tg.troubles import Troubles, tell_troubles
 
 log = logging.getLogger(__name__)
 
 STOP_PATIENCE = 5.0  # seconds a handler in flight may take at the end
+ANSWER_PATIENCE = 20.0  # seconds an answer may take: who gives up sooner cannot know whether a message is there
 SLACK = 35.0  # seconds beyond two long polls after which silence means deafness
 
 App = Application[ExtBot[None], ChatContext, dict[Any, Any], dict[Any, Any], dict[Any, Any], None]
@@ -62,33 +64,39 @@ class Bot:
         *,
         stale_after: float | None = None,
         look_every: float = 1.0,
+        patience: float = ANSWER_PATIENCE,
     ) -> None:
         self._settings = settings
         self._token = token
         self._tasks = Tasks()
         self._redactor: Redactor | None = None
         monotonic = asyncio.get_running_loop().time
-        self._troubles = Troubles(monotonic)
-        poll_request = PollRequest(self._troubles.over, connection_pool_size=2)
+        self._troubles = Troubles(monotonic, self._greeted)
+        self._hearing = PollRequest(self._troubles.over, connection_pool_size=2)
         root = settings.telegram.base_url
         bot: ExtBot[None] = ExtBot(
             token,
             base_url=f"{root}/bot",
             base_file_url=f"{root}/file/bot",
-            request=HTTPXRequest(connection_pool_size=32, pool_timeout=5.0),
-            get_updates_request=poll_request,
+            request=HTTPXRequest(connection_pool_size=32, pool_timeout=5.0, read_timeout=patience),
+            get_updates_request=self._hearing,
         )
+        self._desk = desk
+        self._outbox = outbox
+        self._wall_clock = wall_clock
+        self._look_every = look_every
+        self._stale_after = stale_after or 2 * settings.telegram.poll_timeout + SLACK
         self._gate = Gate(settings.access.users, desk, monotonic)
-        self._chat = Chat(settings, desk, outbox, wall_clock, self._tasks, self._greeted)
-        self._notifier = Notifier(settings, bot, desk, outbox, self._chat.tells)
+        self._chat = Chat(settings, desk, outbox, wall_clock, self._tasks, self._greeted, self._hearing.late)
+        self._notifier = Notifier(settings, bot, desk, outbox, wall_clock, self._chat.tells)
         self._app = self._built(bot)
         self._listener = Listener(
             bot,
-            poll_request,
+            self._hearing,
             self._app.update_queue,
             self._troubles,
             poll_timeout=settings.telegram.poll_timeout,
-            stale_after=stale_after or 2 * settings.telegram.poll_timeout + SLACK,
+            stale_after=self._stale_after,
             look_every=look_every,
         )
         self._life: asyncio.Task[None] | None = None
@@ -98,6 +106,11 @@ class Bot:
     def trouble(self) -> str:
         """What is wrong with the connection to Telegram now; empty when all is well."""
         return self._troubles.current
+
+    @property
+    def silent_for(self) -> float:
+        """Seconds since Telegram last answered a getUpdates, or since this bot was built."""
+        return self._hearing.silent_for()
 
     @property
     def restarts(self) -> int:
@@ -157,6 +170,8 @@ class Bot:
 
     async def _live(self) -> None:
         try:
+            self._tasks.start(tell_troubles(self._troubles, self._desk, self._is_deaf, self._look_every), "troubles")
+            await self._note_absence()
             await retried(self._app.initialize, self._troubles)
             self._troubles.over()
             await self._app.start()
@@ -168,6 +183,15 @@ class Bot:
             raise
         except Exception:
             log.exception("the chat ended; trading goes on without it")
+
+    def _is_deaf(self) -> bool:
+        return self.silent_for > self._stale_after
+
+    async def _note_absence(self) -> None:
+        """How long nobody has been listening, as far as the store knows."""
+        last = await self._outbox.told_until()
+        if last is not None:
+            self._hearing.deaf_before = max(0.0, (self._wall_clock() - last).total_seconds())
 
     async def _set_menus(self) -> None:
         """Everybody's menu shows what their role may do; it is a menu, not a permission."""

@@ -48,6 +48,7 @@ class Chat:
         wall_clock: Callable[[], datetime],
         tasks: Tasks,
         greeted: Callable[[], None] = lambda: None,
+        late: Callable[[int], bool] = lambda update_id: False,
     ) -> None:
         self._settings = settings
         self._zone = ZoneInfo(settings.timezone)
@@ -56,6 +57,7 @@ class Chat:
         self._wall_clock = wall_clock
         self._tasks = tasks
         self._greeted = greeted
+        self._late = late
         self._changes = asyncio.Lock()  # one change after the other, in the order they came
         self._trainings = 0
         self.does: dict[str, Callable[[Call], Awaitable[Outgoing | None]]] = {
@@ -116,7 +118,7 @@ class Chat:
         place = place_of(update, context.bot, visitor.actor)
         match visitor.incoming.ask:
             case CommandTap(typed=typed, in_place=in_place):
-                await self._tapped(visitor, typed, place, in_place)
+                await self._tapped(visitor, typed, place, in_place, self._late(update.update_id))
             case ApprovalTap(approval_id=approval_id, yes=yes):
                 await self._answer_approval(visitor, approval_id, yes, place)
             case StrayTap():
@@ -143,9 +145,14 @@ class Chat:
             if answer is not None:
                 await say(place, answer)
 
-    async def _tapped(self, visitor: Visitor, typed: Typed, place: Place, in_place: bool) -> None:
+    async def _tapped(self, visitor: Visitor, typed: Typed, place: Place, in_place: bool, late: bool) -> None:
+        """A tap has no date: one that waited while nobody listened asks back before it changes anything."""
         command = find(typed.name, typed.arguments)
         if command is None:
+            return
+        if command.changes and late:
+            line = " ".join((f"/{typed.name}", *typed.arguments))
+            await say(place, Outgoing(rendering.too_old(line), keyboards.do_it_now(line)))
             return
         answer = await self._run(Call(visitor.actor, command, typed.arguments, place))
         if answer is None:

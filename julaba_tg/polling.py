@@ -10,36 +10,18 @@ from collections.abc import Callable
 from typing import Any
 
 from telegram import Update
-from telegram.error import Conflict, InvalidToken, TelegramError
+from telegram.error import InvalidToken, TelegramError
 from telegram.ext import ExtBot, Updater
 from telegram.request import BaseRequest, HTTPXRequest, RequestData
 
-from julaba_tg.pacing import Bucket
+from julaba_tg.troubles import Troubles
 
 log = logging.getLogger(__name__)
 
 ALLOWED_UPDATES = [Update.MESSAGE, Update.CALLBACK_QUERY, Update.MESSAGE_REACTION]
 LONGEST_PAUSE = 30.0
-
-
-class Troubles:
-    """Names a trouble once, not at every attempt; ``current`` is what is wrong now, empty when all is well."""
-
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
-        self._said: dict[str, Bucket] = {}
-        self.current = ""
-
-    def name(self, sentence: str) -> None:
-        self.current = sentence
-        # Two bots on one token win in turn: without a limit each change would be a line.
-        if self._said.setdefault(sentence, Bucket(1, 1 / 600, self._monotonic)).take():
-            log.error("%s", sentence)
-
-    def over(self) -> None:
-        if self.current:
-            log.info("Telegram answers again")
-        self.current = ""
+LATE_AFTER = 120.0  # seconds of deafness: what a button pressed meanwhile asks for may no longer be wanted
+MOST_UPDATES = 100  # in one answer
 
 
 class _SaidBefore(logging.Filter):
@@ -59,13 +41,19 @@ def quiet_the_library() -> None:
 
 
 class PollRequest(HTTPXRequest):
-    """The connection for getUpdates; notes when it was last answered, and whether the token was refused."""
+    """The connection for getUpdates; notes when it was last answered, what came late, and a refused token.
+
+    ``deaf_before`` are the seconds nobody had been listening before this began.
+    """
 
     def __init__(self, answered: Callable[[], None], **settings: Any) -> None:
         super().__init__(**settings)
         self._answered = answered
         self._monotonic = asyncio.get_running_loop().time
-        self.last_ok = self._monotonic()
+        self._last_ok = self._monotonic()
+        self._begun = self._last_ok
+        self._late: tuple[int, bool] = (-1, False)  # up to which update, and whether more of them are to come
+        self.deaf_before = 0.0
         self.refused = False
 
     async def do_request(
@@ -83,18 +71,43 @@ class PollRequest(HTTPXRequest):
         )
         self.refused = status in {401, 404}
         if status == 200:
-            self.last_ok = self._monotonic()
-            self._answered()
             body = readable(body)
+            self._note_late(update_ids(body))
+            self._last_ok, self.deaf_before = self._monotonic(), 0.0
+            self._answered()
         return status, body
 
     def begin(self) -> None:
         """A new listener starts with a clean slate."""
-        self.last_ok, self.refused = self._monotonic(), False
+        self._begun, self.refused = self._monotonic(), False
 
     def silent_for(self) -> float:
-        """Seconds since Telegram last answered."""
-        return self._monotonic() - self.last_ok
+        """Seconds since Telegram last answered a getUpdates, or since this was built."""
+        return self._monotonic() - self._last_ok
+
+    def unanswered(self) -> float:
+        """Seconds this listener has waited: one that has just begun is given its time."""
+        return self._monotonic() - max(self._last_ok, self._begun)
+
+    def late(self, update_id: int) -> bool:
+        """Whether an update had been waiting while nobody listened for ``LATE_AFTER`` seconds or more."""
+        return update_id <= self._late[0]
+
+    def _note_late(self, ids: list[int]) -> None:
+        late = self.silent_for() + self.deaf_before >= LATE_AFTER or self._late[1]
+        if ids and late:
+            self._late = (max(ids), len(ids) >= MOST_UPDATES)
+        elif not ids:
+            self._late = (self._late[0], False)
+
+
+def update_ids(body: bytes) -> list[int]:
+    """The numbers of the updates in a readable answer to getUpdates."""
+    try:
+        updates = json.loads(body)["result"]
+        return [u["update_id"] for u in updates]
+    except (ValueError, KeyError, TypeError):
+        return []
 
 
 def readable(body: bytes) -> bytes:
@@ -177,18 +190,17 @@ class Listener:
         )
 
     def _on_error(self, error: TelegramError) -> None:
-        self._troubles.name(words_for(error))
+        self._troubles.name(error)
 
     async def _until_deaf(self) -> None:
         while True:
             await asyncio.sleep(self._look_every)
             if self._request.refused:
-                self._troubles.name(words_for(InvalidToken()))
+                self._troubles.name(InvalidToken())
                 await asyncio.sleep(LONGEST_PAUSE)
                 return
-            if self._request.silent_for() > self._stale_after:
-                silence = f"{self._request.silent_for():.0f} s"
-                log.warning("no answer to getUpdates for %s; polling is built anew", silence)
+            if self._request.unanswered() > self._stale_after:
+                log.warning("no answer to getUpdates for %.0f s; polling is built anew", self._request.silent_for())
                 return
 
     async def _fresh_connection(self) -> None:
@@ -205,15 +217,6 @@ async def retried(action: Callable[[], Any], troubles: Troubles) -> None:
             await action()
             return
         except TelegramError as error:
-            troubles.name(words_for(error))
+            troubles.name(error)
             await asyncio.sleep(LONGEST_PAUSE if isinstance(error, InvalidToken) else pause)
             pause = min(LONGEST_PAUSE, pause * 1.5)
-
-
-def words_for(error: TelegramError) -> str:
-    """What a fault of the connection means and what to do; never the library's text where that holds the token."""
-    if isinstance(error, InvalidToken):
-        return "Telegram refuses the bot token (401): check TELEGRAM_BOT_TOKEN. Trading goes on without chat"
-    if isinstance(error, Conflict):
-        return "another program is polling with the same bot token (409): stop one of the two"
-    return "Telegram cannot be reached; trading goes on and alerts wait"

@@ -113,6 +113,12 @@ class DeskLike(Protocol):
         """Once only: answering what is no longer pending raises UsageError saying who answered and when."""
         ...
 
+    async def trouble(self, name: str, title: str, detail: str = "") -> None:
+        """Something is wrong on the chat's side: told once, and part of the status until ``trouble_over``."""
+        ...
+
+    async def trouble_over(self, name: str, title: str) -> None: ...
+
     async def record_command(self, update_id: int, user_id: int, user_name: str, text: str, allowed: bool) -> bool:
         """Writes the audit entry before anything is done. False: this update was handled before, do nothing."""
         ...
@@ -122,20 +128,27 @@ class OutboxLike(Protocol):
     """Alerts that wait to be sent: stored, in order, urgent first."""
 
     async def pending(self, limit: int) -> Sequence[OutboxItem]: ...
-    async def sent(self, item_id: int, message: MessageRef | None) -> None:
-        """Sent (or, with None, wanted by nobody): never shown again."""
+    async def sending(self, item_ids: Sequence[int], chat_id: int | None) -> None:
+        """Noted before they are handed to that chat, so that it is known after a kill; None: it has not got them."""
         ...
 
-    async def failed(self, item_id: int, error: str) -> None:
-        """Counts the attempt; the item stays pending."""
+    async def sent(self, item_ids: Sequence[int], message: MessageRef | None, subject: str = "") -> None:
+        """Sent (or, with None, wanted by nobody): never shown again. ``message`` shows ``subject`` from now on, such as
+        ``trade:12`` or ``approval:3``; all of it in one transaction."""
         ...
+
+    async def failed(self, item_ids: Sequence[int], error: str) -> None:
+        """Counts the attempt; the items stay pending."""
+        ...
+
+    async def told_until(self) -> datetime | None:
+        """The last moment of wall time known at which nothing had been waiting for long; None before the first."""
+        ...
+
+    async def set_told_until(self, moment: datetime) -> None: ...
 
     async def changed(self, timeout: float) -> None:
         """Returns when something new may be pending, at the latest after ``timeout`` seconds."""
-        ...
-
-    async def remember(self, subject: str, message: MessageRef) -> None:
-        """Which message shows ``trade:12`` or ``approval:3``; a newer one replaces it."""
         ...
 
     async def message_of(self, subject: str) -> MessageRef | None: ...

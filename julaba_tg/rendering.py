@@ -356,10 +356,12 @@ def needs_role(what: str, needed: Role, role: Role) -> Card:
     return card(f"✋ {what} needs {article} {needed}; you are {'an' if role[0] in 'aeiou' else 'a'} {role}.")
 
 
-def too_old(command_line: str, age: timedelta) -> Card:
+def too_old(command_line: str, age: timedelta | None = None) -> Card:
+    """``age``: None for a tap, which has no date."""
+    sent = f"was sent {duration(age)} ago" if age is not None else "came while I was away"
     return card(
-        f"⌛ {command_line} was sent {duration(age)} ago and was not done.",
-        "I was away. Still wanted? Tap, or send it again.",
+        f"⌛ {command_line} {sent} and was not done.",
+        "Still wanted? Tap, or send it again.",
     )
 
 

@@ -10,10 +10,20 @@ from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
+import httpx
 from telegram import Bot as TelegramBot
 from telegram import InlineKeyboardMarkup, InputMediaPhoto, LinkPreviewOptions, ReplyParameters
 from telegram.constants import ParseMode
-from telegram.error import BadRequest, NetworkError, RetryAfter, TelegramError
+from telegram.error import (
+    BadRequest,
+    ChatMigrated,
+    Conflict,
+    Forbidden,
+    InvalidToken,
+    NetworkError,
+    RetryAfter,
+    TelegramError,
+)
 
 from julaba_tg.card import CAPTION_LIMIT, Card, html, plain
 from julaba_tg.ports import MessageRef
@@ -41,6 +51,10 @@ class NoSuchChat(TelegramError):  # noqa: N818 - reads as the noun it is
     """The chat is not there (yet): the person has to press Start first."""
 
 
+_REFUSALS = (BadRequest, ChatMigrated, Conflict, Forbidden, InvalidToken, RetryAfter, NoSuchChat)
+_NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
 async def send(
     bot: TelegramBot,
     chat_id: int,
@@ -50,7 +64,7 @@ async def send(
     reply_to: int | None = None,
     thread_id: int | None = None,
 ) -> MessageRef:
-    """Sends as HTML; if Telegram refuses that, as plain text, and a refused picture without it.
+    """Sends as HTML; if Telegram refuses that, without its picture, then as plain text, at last without buttons.
 
     Raises NoSuchChat, and TelegramError as the library does.
     """
@@ -69,12 +83,12 @@ async def send(
         )
         return MessageRef(sent.chat_id, sent.message_id)
 
-    async def as_text(formatted: bool) -> MessageRef:
+    async def as_text(formatted: bool, buttons: bool = True) -> MessageRef:
         sent = await bot.send_message(
             chat_id,
             _words(message.card, formatted),
             parse_mode=ParseMode.HTML if formatted else None,
-            reply_markup=message.keyboard,
+            reply_markup=message.keyboard if buttons else None,
             disable_notification=silent,
             reply_parameters=reply,
             message_thread_id=thread_id,
@@ -83,7 +97,8 @@ async def send(
         return MessageRef(sent.chat_id, sent.message_id)
 
     pictured = [partial(as_photo, True)] if message.picture else []
-    return await _first_accepted([*pictured, partial(as_text, True), partial(as_text, False)])
+    bare = [partial(as_text, False, buttons=False)] if message.keyboard else []
+    return await _first_accepted([*pictured, partial(as_text, True), partial(as_text, False), *bare])
 
 
 async def edit(bot: TelegramBot, ref: MessageRef, message: Outgoing) -> bool:
@@ -148,6 +163,19 @@ def retry_after(error: RetryAfter) -> float:
     """Seconds; the library gives an int today and a timedelta in future."""
     wait = error.retry_after
     return wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
+
+
+def perhaps_sent(error: TelegramError) -> bool:
+    """Whether Telegram may have the message although sending it ended like this; there is no way to ask.
+
+    It has it not when it said so, or when the connection was never made. A lost answer proves nothing.
+    """
+    if isinstance(error, _REFUSALS):
+        return False
+    if isinstance(error.__cause__, httpx.HTTPError):
+        return not isinstance(error.__cause__, _NEVER_CONNECTED)
+    # What is left: a 5xx, which is a refusal unless a gateway gave up waiting, and an answer that cannot be read.
+    return "(504)" in error.message if isinstance(error, NetworkError) else True
 
 
 def _words(content: Card, formatted: bool, limit: int | None = None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +14,9 @@ from core.adapters.sqlite_ledger import put_events
 from core.domain.ledger import Controls
 from core.domain.messages import Event, event_from_json
 from core.ports import MessageRef, OutboxItem, StoredApproval
+
+UPDATES_KEPT = 10_000  # at least so many, to know a repeated one by
+_TOLD_UNTIL = "told_until"
 
 _APPROVAL = (
     "approval_id", "kind", "state", "title", "weight", "line", "model_id", "asked_by", "created_at", "expires_at",
@@ -35,6 +38,10 @@ def read_approval(row: Row) -> StoredApproval:
     return StoredApproval(lines=tuple(json.loads(row["lines"])), **{name: row[name] for name in _APPROVAL})
 
 
+def _places(values: Sequence[object]) -> str:
+    return ", ".join("?" for _ in values)
+
+
 class SqliteChat:
     """Implements ``core.ports.ChatStore`` on a ``Database``."""
 
@@ -52,27 +59,44 @@ class SqliteChat:
                 event_from_json(row["payload"]),
                 datetime.fromtimestamp(row["created_at"] / 1000, UTC),
                 row["attempts"],
+                perhaps_told=row["chat_id"] is not None,
             )
             for row in rows
         ]
 
-    async def sent(self, item_id: int, message: MessageRef | None) -> None:
-        """Done with: sent as ``message``, or with None wanted by nobody."""
+    async def sending(self, item_ids: Sequence[int], chat_id: int | None) -> None:
+        """A waiting item has the chat it is being handed to, for as long as nobody knows whether it got there."""
+        await self._db.write(
+            f"UPDATE outbox SET chat_id = ? WHERE state = 'pending' AND item_id IN ({_places(item_ids)})",
+            (chat_id, *item_ids),
+        )
+
+    async def sent(self, item_ids: Sequence[int], message: MessageRef | None, subject: str = "") -> None:
+        """Done with: sent as ``message``, which shows ``subject`` from now on, or with None wanted by nobody."""
         place = (message.chat_id, message.message_id) if message else (None, None)
+        async with self._db.transaction() as tx:
+            await tx.execute(
+                f"UPDATE outbox SET state = 'sent', chat_id = ?, message_id = ? WHERE item_id IN ({_places(item_ids)})",
+                (*place, *item_ids),
+            )
+            if message is not None and subject:
+                await tx.execute("INSERT OR REPLACE INTO messages VALUES (?, ?, ?)", (subject, *place))
+
+    async def failed(self, item_ids: Sequence[int], error: str) -> None:
+        """One more attempt without success; the items stay pending."""
         await self._db.write(
-            "UPDATE outbox SET state = 'sent', chat_id = ?, message_id = ? WHERE item_id = ?", (*place, item_id)
+            f"UPDATE outbox SET attempts = attempts + 1, last_error = ? WHERE item_id IN ({_places(item_ids)})",
+            (error[:300], *item_ids),
         )
 
-    async def failed(self, item_id: int, error: str) -> None:
-        """One more attempt without success; the item stays pending."""
-        await self._db.write(
-            "UPDATE outbox SET attempts = attempts + 1, last_error = ? WHERE item_id = ?", (error[:300], item_id)
-        )
+    async def told_until(self) -> int | None:
+        """See ``set_told_until``; None before the first."""
+        row = await self._db.row("SELECT value FROM marks WHERE name = ?", (_TOLD_UNTIL,))
+        return int(row["value"]) if row else None
 
-    async def remember(self, subject: str, message: MessageRef) -> None:
-        await self._db.write(
-            "INSERT OR REPLACE INTO messages VALUES (?, ?, ?)", (subject, message.chat_id, message.message_id)
-        )
+    async def set_told_until(self, moment_ms: int) -> None:
+        """Until then (wall time) nothing was overdue: how long an outage was is counted from here."""
+        await self._db.write("INSERT OR REPLACE INTO marks VALUES (?, ?)", (_TOLD_UNTIL, str(moment_ms)))
 
     async def message_of(self, subject: str) -> MessageRef | None:
         row = await self._db.row("SELECT * FROM messages WHERE subject = ?", (subject,))
@@ -155,6 +179,8 @@ class SqliteChat:
 
     async def first_seen(self, update_id: int) -> bool:
         """True the first time an update is shown, False when it was handled before."""
+        if update_id % UPDATES_KEPT == 0:  # Telegram repeats only the newest, and numbers them one by one
+            await self._db.write("DELETE FROM updates WHERE update_id < ?", (update_id - UPDATES_KEPT,))
         return await self._db.write("INSERT INTO updates VALUES (?) ON CONFLICT DO NOTHING", (update_id,)) == 1
 
     async def audit(self, time: int, user_id: int, user_name: str, action: str, detail: str) -> None:

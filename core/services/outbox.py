@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+
+from core.domain.candles import to_datetime, to_ms
 from core.ports import ChatStore, MessageRef, OutboxItem
 from core.services.bus import Bell
 
@@ -16,18 +20,25 @@ class Outbox:
     async def pending(self, limit: int) -> list[OutboxItem]:
         return await self._chat.pending(limit)
 
-    async def sent(self, item_id: int, message: MessageRef | None) -> None:
-        await self._chat.sent(item_id, message)
+    async def sending(self, item_ids: Sequence[int], chat_id: int | None) -> None:
+        await self._chat.sending(item_ids, chat_id)
 
-    async def failed(self, item_id: int, error: str) -> None:
-        await self._chat.failed(item_id, error)
+    async def sent(self, item_ids: Sequence[int], message: MessageRef | None, subject: str = "") -> None:
+        await self._chat.sent(item_ids, message, subject)
+
+    async def failed(self, item_ids: Sequence[int], error: str) -> None:
+        await self._chat.failed(item_ids, error)
+
+    async def told_until(self) -> datetime | None:
+        moment = await self._chat.told_until()
+        return None if moment is None else to_datetime(moment)
+
+    async def set_told_until(self, moment: datetime) -> None:
+        await self._chat.set_told_until(to_ms(moment))
 
     async def changed(self, timeout: float) -> None:
         """Returns when something new may be pending, at the latest after ``timeout`` seconds."""
         await self._bell.heard(timeout)
-
-    async def remember(self, subject: str, message: MessageRef) -> None:
-        await self._chat.remember(subject, message)
 
     async def message_of(self, subject: str) -> MessageRef | None:
         return await self._chat.message_of(subject)

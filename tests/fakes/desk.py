@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -196,6 +196,7 @@ class FakeDesk:
 
     def __init__(self) -> None:
         self.recorded: list[Recorded] = []
+        self.troubles: list[str] = []
         self.seen: set[int] = set()
         self.switches = {"LINK/USDT": True, "ETH/USDT": True, "SOL/USDT": False}
         self.paused = ""
@@ -395,6 +396,12 @@ class FakeDesk:
         self.approvals[approval_id] = ended
         return ended
 
+    async def trouble(self, name: str, title: str, detail: str = "") -> None:
+        self.troubles.append(f"{name}: {title}")
+
+    async def trouble_over(self, name: str, title: str) -> None:
+        self.troubles.append(f"{name} over: {title}")
+
     async def record_command(self, update_id: int, user_id: int, user_name: str, text: str, allowed: bool) -> bool:
         self.recorded.append(Recorded(update_id, user_id, text, allowed))
         if update_id in self.seen:
@@ -411,6 +418,7 @@ class FakeOutbox:
         self.done: list[tuple[int, MessageRef | None]] = []
         self.errors: list[tuple[int, str]] = []
         self.subjects: dict[str, MessageRef] = {}
+        self.told: datetime | None = None
         self._ids = itertools.count(1)
         self._bell = asyncio.Event()
 
@@ -422,21 +430,32 @@ class FakeOutbox:
     async def pending(self, limit: int) -> Sequence[OutboxItem]:
         return sorted(self.items, key=lambda i: (not is_urgent(i.event), i.item_id))[:limit]
 
-    async def sent(self, item_id: int, message: MessageRef | None) -> None:
-        self.items = [i for i in self.items if i.item_id != item_id]
-        self.done.append((item_id, message))
+    async def sending(self, item_ids: Sequence[int], chat_id: int | None) -> None:
+        self._change(item_ids, lambda i: replace(i, perhaps_told=chat_id is not None))
 
-    async def failed(self, item_id: int, error: str) -> None:
-        self.items = [replace(i, attempts=i.attempts + 1) if i.item_id == item_id else i for i in self.items]
-        self.errors.append((item_id, error))
+    async def sent(self, item_ids: Sequence[int], message: MessageRef | None, subject: str = "") -> None:
+        self.items = [i for i in self.items if i.item_id not in set(item_ids)]
+        self.done += [(item_id, message) for item_id in item_ids]
+        if message is not None and subject:
+            self.subjects[subject] = message
+
+    async def failed(self, item_ids: Sequence[int], error: str) -> None:
+        self._change(item_ids, lambda i: replace(i, attempts=i.attempts + 1))
+        self.errors += [(item_id, error) for item_id in item_ids]
+
+    def _change(self, item_ids: Sequence[int], change: Callable[[OutboxItem], OutboxItem]) -> None:
+        self.items = [change(i) if i.item_id in set(item_ids) else i for i in self.items]
+
+    async def told_until(self) -> datetime | None:
+        return self.told
+
+    async def set_told_until(self, moment: datetime) -> None:
+        self.told = moment
 
     async def changed(self, timeout: float) -> None:
         self._bell.clear()
         if not self.items:
             await asyncio.wait_for(self._bell.wait(), timeout)
-
-    async def remember(self, subject: str, message: MessageRef) -> None:
-        self.subjects[subject] = message
 
     async def message_of(self, subject: str) -> MessageRef | None:
         return self.subjects.get(subject)

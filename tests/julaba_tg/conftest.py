@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -27,9 +28,13 @@ class World:
     outbox: FakeOutbox
     settings: Settings
     bot: Bot | None = None
+    skipped: timedelta = timedelta()  # of wall time, as the bot sees it
+
+    def now(self) -> datetime:
+        return wall_now() + self.skipped
 
     def new_bot(self, **options: float) -> Bot:
-        self.bot = Bot(self.settings, self.phone.token, self.desk, self.outbox, wall_now, **options)
+        self.bot = Bot(self.settings, self.phone.token, self.desk, self.outbox, self.now, **options)
         return self.bot
 
     async def ask(self, words: str, user: int = OWNER, reply_to: int | None = None) -> Message:

@@ -8,8 +8,8 @@ import pytest
 from telegram.error import InvalidToken
 
 from julaba_tg import polling
-from julaba_tg.polling import words_for
 from julaba_tg.secrecy import allow_again, keep_out_of_logs
+from julaba_tg.troubles import words_for
 from tests.julaba_tg.conftest import OWNER, STRANGER, World
 
 

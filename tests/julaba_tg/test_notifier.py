@@ -12,9 +12,10 @@ from telegram import Bot as TelegramBot
 from telegram.error import BadRequest
 
 from core.config import Notify, Settings
-from core.domain.messages import ApprovalAsked, ApprovalEnded, Event, ModelTrained, Notice
+from core.domain.messages import ApprovalAsked, ApprovalEnded, Event, ModelTrained
 from julaba_tg import notifier as module
-from julaba_tg.notifier import Notifier, level_of, target_chat
+from julaba_tg import telling
+from julaba_tg.notifier import Notifier, target_chat
 from tests.fakes.desk import NOON, a_closing, a_refusal, a_signal, a_target, an_approval
 from tests.julaba_tg.conftest import OWNER, World
 
@@ -34,7 +35,7 @@ async def alerts(world: World) -> AsyncIterator[Notifier]:
         world.phone.token, base_url=f"{world.phone.base_url}/bot", base_file_url=f"{world.phone.base_url}/file/bot"
     )
     async with bot:
-        yield Notifier(world.settings, bot, world.desk, world.outbox)
+        yield Notifier(world.settings, bot, world.desk, world.outbox, world.now)
 
 
 @pytest.fixture
@@ -45,7 +46,11 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def skip(seconds: float) -> None:
         pauses.append(seconds)
 
+    async def skip_rest(_: Notifier, seconds: float) -> None:
+        pauses.append(seconds)
+
     monkeypatch.setattr(asyncio, "sleep", skip)
+    monkeypatch.setattr(Notifier, "_rest", skip_rest)
     return pauses
 
 
@@ -128,23 +133,23 @@ async def test_an_approval_that_ended_before_it_could_be_shown_is_told_once(worl
 
 
 async def test_what_nobody_wants_is_not_sent(world: World, alerts: Notifier) -> None:
-    alerts._notify = Notify(signal="none", training="none")
+    alerts._telling._notify = Notify(signal="none", training="none")
     world.outbox.put(a_refusal(), ModelTrained(key="m", time=NOON, model_id="x", champion=True, summary="s"))
     await drain(alerts)
     assert world.phone.messages() == []
     assert [ref for _, ref in world.outbox.done] == [None, None]
 
 
-async def test_a_long_silence_ends_in_one_digest_with_urgent_ones_first(world: World, alerts: Notifier) -> None:
+async def test_a_burst_is_one_digest_behind_what_is_urgent(world: World, alerts: Notifier) -> None:
     refused = [replace(a_refusal(n), time=NOON + timedelta(minutes=n)) for n in range(25)]
     world.outbox.put(*refused, a_target(8), a_closing())
     await drain(alerts)
     closing, digest = world.phone.messages()
     assert closing.text.startswith("🟢 LINK LONG closed")
     assert digest.text.splitlines() == [
-        "📬 While you were away: 26 alerts, 21 Nov 12:00 to 21 Nov 12:45",
+        "📬 26 alerts in one, 21 Nov 12:00 to 21 Nov 12:45",
         "⛔ 25 signals refused: 1h down 25×",
-        "🎯 1 targets, +$88.40: LINK TP1",
+        "🎯 1 target, +$88.40: LINK TP1",
     ]
     assert len(world.outbox.done) == 27
 
@@ -197,14 +202,14 @@ async def test_what_telegram_refuses_for_good_is_given_up_with_a_log(
     async def refuse(*_: object, **__: object) -> None:
         raise BadRequest("something new")
 
-    monkeypatch.setattr("julaba_tg.notifier.send", refuse)
+    monkeypatch.setattr("julaba_tg.telling.send", refuse)
     world.outbox.put(a_refusal())
     await drain(alerts)
     assert world.outbox.items == []
     assert "given up: signal:1" in caplog.text
 
 
-async def test_a_fault_of_ours_does_not_hold_back_the_others(
+async def test_an_alert_that_cannot_be_drawn_becomes_a_line_and_does_not_hold_back_the_others(
     world: World, alerts: Notifier, no_pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(approval_id: int) -> None:
@@ -213,7 +218,10 @@ async def test_a_fault_of_ours_does_not_hold_back_the_others(
     monkeypatch.setattr(world.desk, "approval", broken)
     world.outbox.put(asked(), a_refusal())
     await drain(alerts)
-    assert [m.text.split(" ")[0] for m in world.phone.messages()] == ["⛔"]
+    assert [m.text.splitlines() for m in world.phone.messages()] == [
+        ["⚠️ 1 alert could not be drawn: approval asked", "asked:3: see the log"],
+        ["⛔ LINK LONG · refused: 1h down", *world.phone.messages()[1].text.splitlines()[1:]],
+    ]
     assert len(no_pauses) == module.GIVE_UP_AFTER
 
 
@@ -224,7 +232,7 @@ async def test_a_slow_or_broken_chart_does_not_hold_back_the_alert(
         await asyncio.sleep(60)
         return b""
 
-    monkeypatch.setattr(module, "CHART_PATIENCE", 0.01)
+    monkeypatch.setattr(telling, "CHART_PATIENCE", 0.01)
     monkeypatch.setattr(world.desk, "chart", slow)
     world.outbox.put(a_signal())
     await drain(alerts)
@@ -254,7 +262,7 @@ async def test_a_living_message_that_was_deleted_does_not_stop_the_news(world: W
 
 
 async def test_a_model_a_person_is_just_being_shown_is_not_announced_again(world: World, alerts: Notifier) -> None:
-    alerts._told = lambda event: isinstance(event, ModelTrained)
+    alerts._telling._told = lambda event: isinstance(event, ModelTrained)
     world.outbox.put(ModelTrained(key="m", time=NOON, model_id="x", champion=True, summary="s"))
     await drain(alerts)
     assert world.phone.messages() == []
@@ -284,21 +292,3 @@ def test_alerts_go_to_the_named_chat_or_to_the_first_approver() -> None:
     assert target_chat(Settings.model_validate(users)) == 6
     assert target_chat(Settings.model_validate({**users, "telegram": {"chat_id": -100}})) == -100
     assert target_chat(Settings()) is None
-
-
-@pytest.mark.parametrize(
-    ("event", "level"),
-    [
-        (a_signal(), "loud"),
-        (a_refusal(), "silent"),
-        (a_target(), "silent"),
-        (a_closing(), "loud"),
-        (asked(), "loud"),
-        (Notice(key="f", time=NOON, topic="fault", title="feed"), "loud"),
-        (Notice(key="r", time=NOON, topic="recovered", title="feed"), "silent"),
-        (Notice(key="s", time=NOON, topic="started", title="up"), "silent"),
-    ],
-    ids=lambda x: getattr(x, "kind", x),
-)
-def test_loud_for_what_needs_a_person(event: object, level: str) -> None:
-    assert level_of(event, Notify()) == level  # type: ignore[arg-type]

@@ -75,7 +75,7 @@ async def test_what_was_committed_is_there_after_a_restart(tmp_path: Path) -> No
         await kept.ledger.set_controls(Controls(paused="by Ann", approved_weight=0.25, approved_model="m1"))
         await kept.ledger.set_switch(LINK, Switch(False, "by Ann"))
         number = await ask(kept)
-        await kept.chat.remember("trade:1", MessageRef(5, 6))
+        await kept.chat.sent([], MessageRef(5, 6), "trade:1")
     async with books(tmp_path) as kept:
         state = await kept.ledger.load()
 
@@ -93,8 +93,8 @@ async def test_an_event_is_queued_once_per_key_urgent_ones_first(tmp_path: Path)
         await kept.ledger.publish([notice("a"), notice("b", "fault"), notice("a")])
         await kept.ledger.publish([notice("b", "fault"), notice("c")])
         waiting = await kept.chat.pending(10)
-        await kept.chat.failed(waiting[0].item_id, "flood")
-        await kept.chat.sent(waiting[1].item_id, MessageRef(1, 2))
+        await kept.chat.failed([waiting[0].item_id], "flood")
+        await kept.chat.sent([waiting[1].item_id], MessageRef(1, 2))
         left = await kept.chat.pending(10)
 
     assert [item.event.key for item in waiting] == ["b", "a", "c"]
