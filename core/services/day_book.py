@@ -107,7 +107,7 @@ class DayBook:
 
     def since(self, pair: Pair) -> int:
         """The first candle that the loop has looked at."""
-        return self.witness.since.get(str(pair), self.began)
+        return max(self.began, self.witness.since.get(str(pair), 0))
 
     def chain_start(self, pair: Pair) -> int:
         """A candle to begin a pair's cooldown at: its first signal here before the day, else as early as is known."""

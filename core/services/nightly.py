@@ -69,17 +69,11 @@ class Nightly:
         day = await self._due()
         if day is None:
             return
-        book = await self._book_of(day)
-        if book is None:  # nothing was lived in it
-            self._done = day
-            return
-        found = await self._compare(self._loop.in_force, book)
-        await self._keep(found)
+        book = await read_day(self._ledger, self._loop.in_force, day)
+        if book is not None:
+            await self._save()
+            await self._keep(await self._compare(self._loop.in_force, book))
         self._done = day
-
-    async def _book_of(self, day: int) -> DayBook | None:
-        await self._save()
-        return await read_day(self._ledger, self._loop.in_force, day)
 
     async def _due(self) -> int | None:
         """The oldest finished day that has not been checked; None while its last candle is still being handled."""
@@ -139,8 +133,8 @@ class Nightly:
             rules = [*_recent(rules, now), (now, present)]
         for pair in self._loop.in_force.traded:
             handled = self._loop.handled(pair)
-            if handled is not None:
-                since.setdefault(str(pair), handled)
+            if handled is not None:  # without former rules nobody has looked yet: it may be watched for long
+                since.setdefault(str(pair), handled if before.rules else 0)
         for pair, window in self._loop.memory.windows.items():
             known = [list(hole) for hole in holes.get(str(pair), ()) if hole[1] > now - KEPT_MS]
             found = [hole for hole in holes_of(window.time, window.timeframe.ms) if hole[1] > now - KEPT_MS]
