@@ -65,6 +65,8 @@ class PriceFeed(LocalServer):
         pairs: dict[Pair, None] = {}  # those subscribed to, in their order
         sending = asyncio.create_task(self._send_prices(socket, pairs, kind))
         try:
+            if kind == "deaf":
+                await _ignore(request)
             await self._answer(socket, pairs, kind)
         finally:
             self.open -= 1
@@ -75,8 +77,6 @@ class PriceFeed(LocalServer):
 
     async def _answer(self, socket: web.WebSocketResponse, pairs: dict[Pair, None], kind: str) -> None:
         async for message in socket:
-            if kind == "deaf":
-                continue
             if message.type == WSMsgType.PING:
                 await socket.pong(message.data)
             elif message.type == WSMsgType.TEXT:
@@ -130,6 +130,12 @@ class PriceFeed(LocalServer):
             case _:
                 half = price * SPREAD / 2
                 await socket.send_bytes(_frame(pair, price - half, price + half, self.clock.now_ms()))
+
+
+async def _ignore(request: web.Request) -> None:
+    """Reads nothing, not even a goodbye, for as long as the connection is there."""
+    while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(0.05)
 
 
 def _frame(pair: Pair, bid: float, ask: float, time_ms: int) -> bytes:
