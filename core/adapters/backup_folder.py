@@ -11,12 +11,12 @@ from pathlib import Path
 from core.adapters.archive import LEDGER, SUFFIX, Manifest, file_name, write_archive
 from core.adapters.instance_lock import instance_lock
 from core.adapters.restoring import restore
-from core.adapters.sqlite_backup import FOLDER, STAMP, keep_newest
+from core.adapters.sqlite_backup import FOLDER, STAMP, keep_newest, moment_of
 from core.domain.backups import Backup, Restored
 from core.errors import StoreError
 
 _DAILY = re.compile(rf"julaba-{STAMP.pattern}(-\d+)?{re.escape(SUFFIX)}")
-_ANY = re.compile(rf"julaba-({STAMP.pattern})(-by-hand)?(-\d+)?{re.escape(SUFFIX)}")
+_ANY = re.compile(rf"julaba-{STAMP.pattern}(-by-hand)?(-\d+)?{re.escape(SUFFIX)}")
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class BackupFolder:
 
     def restore(self, source: Path, now: datetime) -> Restored:
         """Puts a backup in the place of ledger and models. Raises StoreError, also while a bot runs here."""
+        if not source.is_file():
+            raise StoreError(f"there is no file {source}")
         with instance_lock(self.data_dir):
             manifest, aside = restore(self.data_dir, source, now)
         return Restored(_backup(source, manifest) if manifest is not None else None, aside)
@@ -56,11 +58,11 @@ class BackupFolder:
     def newest(self) -> tuple[Path, datetime] | None:
         """The newest one here and when it was made, None without any."""
         folder = self.data_dir / FOLDER
-        found = [(m[1], p) for p in folder.iterdir() if (m := _ANY.fullmatch(p.name))] if folder.is_dir() else []
+        found = [p for p in folder.iterdir() if _ANY.fullmatch(p.name)] if folder.is_dir() else []
         if not found:
             return None
-        moment, path = max(found)
-        return path, datetime.strptime(moment, "%Y-%m-%dT%H%M%SZ").replace(tzinfo=UTC)
+        newest = max(found, key=moment_of)
+        return newest, datetime.strptime(moment_of(newest)[0], "%Y-%m-%dT%H%M%SZ").replace(tzinfo=UTC)
 
 
 def _backup(path: Path, manifest: Manifest) -> Backup:

@@ -34,8 +34,6 @@ def restore(data_dir: Path, source: Path, now: datetime) -> tuple[Manifest | Non
     """
     for leftover in data_dir.glob(f"{_UNFINISHED}*"):
         shutil.rmtree(leftover, ignore_errors=True)
-    if not source.is_file():
-        raise StoreError(f"there is no file {source}")
     try:
         gathering = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=data_dir))
         try:

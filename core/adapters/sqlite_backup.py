@@ -127,13 +127,13 @@ def staging(folder: Path) -> Iterator[Path]:
 
 def keep_newest(folder: Path, name: re.Pattern[str], keep: int) -> None:
     """Removes the oldest files of this kind, and no other; what cannot be removed stays until the next time."""
-    kind = sorted((p for p in folder.iterdir() if name.fullmatch(p.name) and p.is_file()), key=_moment)
+    kind = sorted((p for p in folder.iterdir() if name.fullmatch(p.name) and p.is_file()), key=moment_of)
     for path in kind[: max(0, len(kind) - keep)]:
         with suppress(OSError):
             path.unlink()
 
 
-def _moment(path: Path) -> tuple[str, str]:
-    """When it was made, by its name: a file's own times change on the way to another computer."""
+def moment_of(path: Path) -> tuple[str, int, str]:
+    """An order of age by the name: a file's own times change on the way to another computer."""
     found = STAMP.search(path.name)
-    return found[0] if found else "", path.name
+    return found[0] if found else "", len(path.name), path.name
