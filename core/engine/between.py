@@ -35,7 +35,11 @@ def run_minutes(book: Book, minutes: Mapping[Pair, Sequence[Candle]], settings: 
     seen = {pair: found for pair, found in minutes.items() if found}
     chosen = [r for r in book.follows.values() if r.kind is FollowKind.TRADE and r.pair in seen]
     after, effect = _moved(
-        book, chosen, lambda record: trader.look_inside(record.follow, seen[record.pair], settings), settings
+        book,
+        chosen,
+        lambda record: trader.look_inside(record.follow, seen[record.pair], settings),
+        settings,
+        ends_in=settings.frame.ms,
     )
     cursors = {pair: found[-1].open_time for pair, found in seen.items()}
     return after, replace(effect, step="minutes", cursors=cursors)
@@ -54,8 +58,14 @@ def run_manual(book: Book, hands: Iterable[ByHand], settings: Settings) -> tuple
 
 
 def _moved(
-    book: Book, chosen: Sequence[FollowRecord], move: Callable[[FollowRecord], Follow], settings: Settings
+    book: Book,
+    chosen: Sequence[FollowRecord],
+    move: Callable[[FollowRecord], Follow],
+    settings: Settings,
+    *,
+    ends_in: int = 0,
 ) -> tuple[Book, Effect]:
+    """``ends_in``: how long after its last candle (ms) the one begins that a trade ends in, and so has seen."""
     account, follows = book.account, dict(book.follows)
     changed: list[FollowRecord] = []
     legs: list[LegRecord] = []
@@ -63,7 +73,8 @@ def _moved(
     for record in chosen:
         follow = move(record)
         account, position, money = settle_trade(account, record, follow, settings)
-        after = follows[record.follow_id] = trade_record(record, position, record.last_time)
+        last_time = record.last_time + (ends_in if follow.closed else 0)
+        after = follows[record.follow_id] = trade_record(record, position, last_time)
         if money:
             settled.append((after, money))
             changed.append(after)

@@ -1,0 +1,394 @@
+"""Looks inside the running candle on a real ledger: whenever they come, the books are the same."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from core.adapters.clocks import ReplayClock
+from core.config import Settings
+from core.domain.candles import Candles, Pair, Timeframe, to_datetime
+from core.domain.messages import TradeClosed, event_from_json
+from core.domain.trading import Candidate, GeminiOpinion
+from core.errors import MarketError, UsageError
+from core.ports import MarketData
+from core.services import loop as loop_module
+from core.services.bus import Bell
+from core.services.loop import TradingLoop
+from core.services.manual import Hands
+from core.services.minutes import M1, ExchangeMinutes, MinuteWatch
+from core.services.views import Actor
+from tests.ledgers import Books, Stage, books, facts_of, market, settings
+from tests.markets import M15, START, minutes_of
+
+FIRST, LAST = 400, 700
+OWNER = Actor(1001, "Ann", "approver")
+WIDE = {"max_positions": 3, "max_correlated": 3, "max_open_risk": 0.2}
+
+
+def conf(**changes: object) -> Settings:
+    return settings(portfolio=WIDE, **changes)
+
+
+def all_minutes(last: int = LAST) -> dict[Pair, Candles]:
+    return {p: minutes_of(c.rows(FIRST, last), n) for n, (p, c) in enumerate(market(last).items())}
+
+
+class Known:
+    """Gives the minutes there are, each as late as it likes, and counts the questions."""
+
+    def __init__(self, candles: Mapping[Pair, Candles], until: int | None = None) -> None:
+        self.candles = candles
+        self.until = until
+        self.asked = 0
+
+    async def minutes(self, pair: Pair, start_ms: int, end_ms: int) -> Candles:
+        self.asked += 1
+        await asyncio.sleep(0)
+        return self.candles[pair].between(start_ms, min(end_ms, self.until or end_ms))
+
+
+async def begun(kept: Books, row: int, minutes: Known | None, config: Settings | None = None, **more: object) -> Stage:
+    stage = await Stage.begin(kept, row, config or conf(), minutes=minutes, **more)
+    for candles in market(LAST).values():
+        stage.loop.warm(candles.rows(0, row))
+    return stage
+
+
+async def lived(path: Path, looks: Mapping[int, list[int]], stops: tuple[int, ...] = ()) -> dict[str, object]:
+    """A run with looks at these minutes of these rows, begun anew on its store in the middle of the rows ``stops``."""
+    row = FIRST
+    small = all_minutes()
+    for stop in (*stops, LAST):
+        async with books(path) as kept:
+            stage = await begun(kept, row, Known(small))
+            for at in range(row, min(stop + 1, LAST)):
+                for minute in looks.get(at, []):
+                    await stage.loop.look_inside(START + at * M15.ms + minute * M1.ms + 500)
+                if at < stop:
+                    await stage.play(market(LAST), at, at + 1)
+        row = stop
+    async with books(path) as kept:
+        return dict(await facts_of(kept))
+
+
+async def test_looks_and_kills_at_any_moment_leave_the_books_of_closes_alone(tmp_path: Path) -> None:
+    dice = random.Random(4)
+    some = {row: sorted(dice.sample(range(1, 16), 3)) for row in range(FIRST, LAST) if dice.random() < 0.7}
+
+    by_closes = await lived(tmp_path / "closes", {})
+    by_looks = await lived(tmp_path / "looks", some)
+    killed = await lived(tmp_path / "killed", some, stops=tuple(sorted(dice.sample(range(FIRST + 1, LAST), 25))))
+
+    # Legs and times are the same; the equity told with an end is that of the moment of the look.
+    for name in ("account", "decisions", "verdicts", "follows", "legs", "equity"):
+        assert by_looks[name] == by_closes[name]
+        assert killed[name] == by_closes[name]
+    assert killed["outbox"] == by_looks["outbox"]
+    keys = [[row[0] for row in cast(list[tuple[str, ...]], run["outbox"])] for run in (by_closes, by_looks)]
+    assert keys[0] == keys[1]
+
+
+async def test_exits_between_closes_stand_off_the_grid_and_are_off_by_the_setting(tmp_path: Path) -> None:
+    on = await lived(tmp_path / "on", {})
+    async with books(tmp_path / "off") as kept:
+        known = Known(all_minutes())
+        stage = await begun(kept, FIRST, known, conf(paper={"exits_between_closes": False}))
+        await stage.play(market(LAST), FIRST, LAST)
+        off = await facts_of(kept)
+    async with books(tmp_path / "none") as kept:
+        stage = await begun(kept, FIRST, None)
+        await stage.play(market(LAST), FIRST, LAST)
+        none = await facts_of(kept)
+
+    assert known.asked == 0
+    assert off == none
+    times = [cast(int, leg[3]) for leg in cast(list[tuple[object, ...]], on["legs"])]
+    assert any(time % M15.ms for time in times)
+    assert all(cast(int, leg[3]) % M15.ms == 0 for leg in off["legs"])
+
+
+async def first_exit(path: Path) -> tuple[int, int, TradeClosed]:
+    """The row and the minute of the first trade that ends within a candle, and what is told of it."""
+    facts = await lived(path, {})
+    for key, kind, _, payload in cast(list[tuple[str, str, int, str]], facts["outbox"]):
+        if kind == "trade_closed":
+            event = event_from_json(payload)
+            assert isinstance(event, TradeClosed), key
+            known = round(event.time.timestamp() * 1000) - START
+            if known % M15.ms > 2 * M1.ms:
+                return known // M15.ms, known % M15.ms // M1.ms, event
+    raise AssertionError("no trade ends within a candle")
+
+
+async def test_a_stop_between_closes_is_queued_before_the_close(tmp_path: Path) -> None:
+    row, minute, event = await first_exit(tmp_path / "all")
+    async with books(tmp_path / "one") as kept:
+        bell = Bell()
+        stage = await begun(kept, FIRST, Known(all_minutes()), bell=bell)
+        await stage.play(market(LAST), FIRST, row)
+        await stage.loop.look_inside(START + row * M15.ms + (minute - 1) * M1.ms)
+        assert event.key not in {item.event.key for item in await kept.chat.pending(1000)}
+        await bell.heard(0)
+        await stage.loop.look_inside(START + row * M15.ms + minute * M1.ms)
+
+        told = {item.event.key: item.event for item in await kept.chat.pending(1000)}
+        assert told[event.key].time == event.time
+        assert stage.loop.memory.book.follows.get(event.trade_id) is None
+        async with asyncio.timeout(1):
+            await bell.heard(60)
+
+
+async def test_minutes_that_do_not_come_leave_the_closed_candle_as_the_judge(tmp_path: Path) -> None:
+    async with books(tmp_path / "late") as kept:
+        stage = await begun(kept, FIRST, Known(all_minutes(), until=START))
+        await stage.play(market(LAST), FIRST, LAST)
+        late = await facts_of(kept)
+    async with books(tmp_path / "none") as kept:
+        stage = await begun(kept, FIRST, None)
+        await stage.play(market(LAST), FIRST, LAST)
+        assert late == await facts_of(kept)
+
+
+async def test_a_look_beyond_a_close_that_is_not_handled_yet_stops_there(tmp_path: Path) -> None:
+    row, _, event = await first_exit(tmp_path / "all")
+    async with books(tmp_path / "one") as kept:
+        stage = await begun(kept, FIRST, Known(all_minutes()))
+        await stage.play(market(LAST), FIRST, row - 3)
+        await stage.loop.look_inside(START + (row + 1) * M15.ms)
+        assert event.trade_id in stage.loop.memory.book.follows
+
+
+# The exchange's side.
+
+
+class Exchange:
+    """An exchange whose candles close by its own clock."""
+
+    def __init__(self, candles: Mapping[Pair, Candles], clock: ReplayClock) -> None:
+        self.candles_of = candles
+        self.clock = clock
+        self.asked: list[tuple[int, int]] = []
+        self.error: Exception | None = None
+
+    async def server_time(self) -> int:
+        return round(self.clock.now().timestamp() * 1000)
+
+    async def candles(self, pair: Pair, timeframe: Timeframe, start_ms: int, end_ms: int, now_ms: int) -> Candles:
+        assert timeframe == M1
+        self.asked.append((start_ms, end_ms))
+        if self.error is not None:
+            raise self.error
+        return self.candles_of[pair].between(start_ms, min(end_ms, M1.floor(await self.server_time())))
+
+
+LINK = Pair.parse("LINK/USDT")
+
+
+def exchange(row: int) -> tuple[Exchange, ReplayClock]:
+    clock = ReplayClock(to_datetime(START + row * M15.ms))
+    return Exchange(all_minutes(), clock), clock
+
+
+async def test_a_recovery_asks_once_for_the_minutes_of_many_candles() -> None:
+    there, clock = exchange(FIRST + 12)
+    source = ExchangeMinutes(cast(MarketData, there), clock)
+
+    for row in range(FIRST, FIRST + 10):
+        start = START + row * M15.ms
+        found = await source.minutes(LINK, start, start + M15.ms)
+        assert [int(t) for t in found.time] == list(range(start, start + M15.ms, M1.ms))
+
+    assert len(there.asked) == 1
+
+
+async def test_a_minute_that_was_not_there_yet_is_asked_for_again() -> None:
+    there, clock = exchange(FIRST)
+    source = ExchangeMinutes(cast(MarketData, there), clock)
+    start = START + FIRST * M15.ms
+
+    assert len(await source.minutes(LINK, start, start + M1.ms)) == 0
+    clock.advance(to_datetime(start + M1.ms))
+    assert len(await source.minutes(LINK, start, start + M1.ms)) == 1
+
+
+@pytest.mark.parametrize("error", [MarketError("the exchange cannot be reached"), TimeoutError()])
+async def test_an_exchange_that_fails_gives_no_minutes_and_raises_nothing(error: Exception) -> None:
+    there, clock = exchange(FIRST + 2)
+    there.error = error
+    source = ExchangeMinutes(cast(MarketData, there), clock)
+
+    assert len(await source.minutes(LINK, START + FIRST * M15.ms, START + (FIRST + 1) * M15.ms)) == 0
+
+
+async def test_an_exchange_that_hangs_holds_up_a_close_no_longer_than_the_patience() -> None:
+    there, clock = exchange(FIRST + 2)
+
+    async def hang(*_: object) -> Candles:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    there.candles = hang  # type: ignore[method-assign,assignment]
+    source = ExchangeMinutes(cast(MarketData, there), clock, patience=0.01)
+    async with asyncio.timeout(5):
+        assert len(await source.minutes(LINK, START + FIRST * M15.ms, START + (FIRST + 1) * M15.ms)) == 0
+
+
+async def test_the_watch_looks_at_each_minute_and_survives_what_goes_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.services.minutes.LEAST_PAUSE", 0.0)
+    monkeypatch.setattr("core.services.minutes.AFTER_ERROR", 0.0)
+    row, minute, event = await first_exit(tmp_path / "all")
+    async with books(tmp_path / "one") as kept:
+        config = conf(exchange={"grace": 0})
+        there, clock = exchange(row)
+        loop = TradingLoop(config, clock, kept.ledger, minutes=ExchangeMinutes(cast(MarketData, there), clock))
+        stage = Stage(loop, clock)
+        early = await begun(kept, FIRST, Known(all_minutes()))
+        await early.play(market(LAST), FIRST, row)
+        await loop.start()
+        watch = asyncio.create_task(MinuteWatch(config, clock, cast(MarketData, there), loop).run())
+        await asyncio.sleep(0.01)
+        open_before = event.trade_id in loop.memory.book.follows
+        for now in range(1, minute + 1):
+            there.error = RuntimeError("nobody thought of this") if now == 1 else None
+            clock.advance(to_datetime(START + row * M15.ms + now * M1.ms))
+            for _ in range(20):
+                await asyncio.sleep(0.002)
+        watch.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watch
+
+        assert open_before
+        assert event.trade_id not in stage.loop.memory.book.follows
+
+
+# Nobody waits for another pair's opinion.
+
+
+class Slow:
+    """Gemini that answers at once, but for one pair not before it is told to."""
+
+    def __init__(self, pair: str) -> None:
+        self.pair = Pair.parse(pair)
+        self.go = asyncio.Event()
+
+    async def opinion(self, candidate: Candidate, recent: Candles) -> GeminiOpinion | str:
+        if candidate.pair == self.pair:
+            await self.go.wait()
+        return GeminiOpinion(True, 0.9, "because", (), "test")
+
+    async def close(self) -> None:
+        return
+
+
+async def test_a_pair_whose_opinion_takes_its_time_holds_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop_module, "TOGETHER", 0.01)
+    same = market(LAST)[LINK]  # the same candles for two pairs: their signals come together
+    pairs = {LINK: same, Pair.parse("ETH/USDT"): replace(same, pair=Pair.parse("ETH/USDT"))}
+    async with books(tmp_path) as kept:
+        slow = Slow("LINK/USDT")
+        stage = await Stage.begin(kept, FIRST, conf(), advisor=slow)
+        for candles in pairs.values():
+            stage.loop.warm(candles.rows(0, FIRST))
+        playing = asyncio.create_task(stage.play(pairs, FIRST, LAST))
+        async with asyncio.timeout(20):
+            while not (found := await kept.ledger.decisions(signals_only=True)):  # noqa: ASYNC110 - the store tells nobody
+                await asyncio.sleep(0.01)
+        assert {str(d.pair) for d in found} == {"ETH/USDT"}
+        slow.go.set()
+        await playing
+        decided = await kept.ledger.decisions(signals_only=True)
+        assert {str(d.pair) for d in decided} == {"ETH/USDT", "LINK/USDT"}
+        assert {d.open_time for d in decided if d.pair == LINK} == {d.open_time for d in decided if d.pair != LINK}
+
+
+# By hand.
+
+
+async def with_something_open(kept: Books) -> tuple[Stage, Hands, Exchange]:
+    there, clock = exchange(FIRST)
+    source = ExchangeMinutes(cast(MarketData, there), clock)
+    loop = TradingLoop(conf(), clock, kept.ledger, minutes=source)
+    await loop.start()
+    stage = Stage(loop, clock)
+    for candles in market(LAST).values():
+        loop.warm(candles.rows(0, FIRST))
+    row = FIRST
+    while not loop.account.positions:
+        await stage.play(market(LAST), row, row + 1)
+        row += 1
+    return stage, Hands(conf(), clock, cast(MarketData, there), kept.ledger, loop), there
+
+
+async def test_a_plan_shows_what_closing_makes_and_the_closing_makes_that(tmp_path: Path) -> None:
+    async with books(tmp_path) as kept:
+        stage, hands, _ = await with_something_open(kept)
+        stage.clock.advance(to_datetime(round(stage.clock.now().timestamp() * 1000) + 2 * M1.ms))
+        pair = stage.loop.account.positions[0].pair
+        plan = await hands.plan(pair)
+        before = stage.loop.account.cash - stage.loop.account.positions[0].pnl
+        done = await hands.close(pair, plan.token, OWNER)
+
+        (shown,), (closed,) = plan.closings, done.closed
+        assert (plan.pauses, done.paused) == (False, False)
+        assert shown.price_at == stage.clock.now()
+        assert closed.pnl == pytest.approx(shown.pnl)
+        assert done.equity == pytest.approx(before + shown.pnl)
+        record = await kept.ledger.follow(shown.trade_id)
+        assert record is not None
+        assert (record.follow.exit_reason, record.pnl) == ("MANUAL", pytest.approx(shown.pnl))
+        keys = {item.event.key for item in await kept.chat.pending(1000)}
+        assert f"closed:{shown.trade_id}" in keys
+        with pytest.raises(UsageError, match="nothing is open in"):
+            await hands.plan(pair)
+
+
+async def test_panic_closes_everything_and_pauses_and_survives_a_restart(tmp_path: Path) -> None:
+    async with books(tmp_path) as kept:
+        stage, hands, _ = await with_something_open(kept)
+        plan = await hands.plan(None)
+        done = await hands.close(None, plan.token, OWNER)
+
+        assert plan.pauses
+        assert done.paused
+        assert stage.loop.account.positions == ()
+        again = TradingLoop(conf(), stage.clock, kept.ledger)
+        await again.start()
+        assert again.memory.controls.paused == "panic by Ann"
+        assert again.account == stage.loop.account
+
+
+async def test_nothing_is_closed_that_was_not_shown(tmp_path: Path) -> None:
+    async with books(tmp_path) as kept:
+        stage, hands, _ = await with_something_open(kept)
+        plan = await hands.plan(None)
+        pair = stage.loop.account.positions[0].pair
+        with pytest.raises(UsageError, match="has changed since it was shown"):
+            await hands.close(pair, plan.token, OWNER)
+        assert len(stage.loop.account.positions) == len(plan.closings)
+
+
+async def test_a_pair_the_exchange_no_longer_gives_closes_at_its_last_close_and_says_how_old_it_is(
+    tmp_path: Path,
+) -> None:
+    async with books(tmp_path) as kept:
+        stage, hands, there = await with_something_open(kept)
+        there.error = MarketError("the exchange does not trade LINK/USDT")
+        last = stage.clock.now()
+        stage.clock.advance(to_datetime(round(last.timestamp() * 1000) + 3_600_000))
+        position = stage.loop.account.positions[0]
+
+        (shown,) = (await hands.plan(position.pair)).closings
+
+        assert (shown.price, shown.price_at) == (position.mark, last)
