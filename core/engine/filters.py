@@ -124,6 +124,8 @@ def alignment_of(direction: Direction, facts: Facts) -> float | None:
 
 
 def alignment_verdict(direction: Direction, facts: Facts, rules: Rules) -> Verdict:
+    if not facts.trends:
+        return Verdict("rules", "alignment", Ruling.ABSENT, None, "no timeframe is set to agree")
     number = alignment_of(direction, facts)
     against = [name for name, t in facts.trends.items() if t is not None and t != direction.sign]
     unknown = [name for name, t in facts.trends.items() if t is None]
