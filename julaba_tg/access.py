@@ -54,6 +54,7 @@ class Gate:
         self._warned: set[int] = set()
         self._strangers = Bucket(20, 0.1, monotonic)
         self._unrecorded = 0
+        self._in_hand: set[int] = set()  # updates let in and not dealt with yet
 
     def actor_of(self, update: Update) -> Actor | None:
         """The known person behind an update; None for everybody else and for whoever cannot be told."""
@@ -85,13 +86,23 @@ class Gate:
             return None
         allowed = may(actor.role, incoming.role)
         new = await self._desk.record_command(update.update_id, actor.user_id, actor.name, incoming.audit, allowed)
-        if not new:
+        if not new or update.update_id in self._in_hand:
             log.info("update %d was handled before", update.update_id)
             return None
+        self._in_hand.add(update.update_id)
         if not allowed:
             await self._say_why(update, context, actor, incoming)
             return None
         return Visitor(actor, incoming)
+
+    async def done(self, update: Update) -> None:
+        """An update is dealt with: it is not handed to the handlers again, in this run or a later one."""
+        if self.actor_of(update) is None:
+            return  # nothing of a stranger's is kept
+        try:
+            await self._desk.update_done(update.update_id)
+        finally:
+            self._in_hand.discard(update.update_id)
 
     async def _turn_away(self, update: Update) -> None:
         """Silence for a stranger; a record for the owner, as long as it is no flood."""

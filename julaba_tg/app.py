@@ -30,6 +30,7 @@ from julaba_tg import rendering
 from julaba_tg.access import ChatContext, Gate
 from julaba_tg.commands import menu
 from julaba_tg.handlers import Chat, set_menu
+from julaba_tg.intake import Intake, Turns
 from julaba_tg.notifier import Notifier
 from julaba_tg.polling import Listener, PollRequest, retried
 from julaba_tg.ports import DeskLike, OutboxLike
@@ -87,6 +88,7 @@ class Bot:
         self._look_every = look_every
         self._stale_after = stale_after or 2 * settings.telegram.poll_timeout + SLACK
         self._gate = Gate(settings.access.users, desk, monotonic)
+        self._intake = Intake(desk, lambda update: self._gate.actor_of(update) is not None)
         self._chat = Chat(settings, desk, outbox, wall_clock, self._tasks, self._greeted, self._hearing.late)
         self._notifier = Notifier(settings, bot, desk, outbox, wall_clock, self._chat.tells)
         self._app = self._built(bot)
@@ -155,7 +157,8 @@ class Bot:
             .updater(None)
             .job_queue(None)
             .context_types(ContextTypes(context=ChatContext))
-            .concurrent_updates(True)  # a slow answer to one message must not hold up /status
+            .update_queue(self._intake)
+            .concurrent_updates(Turns(self._gate.done))  # a slow answer to one message must not hold up /status
             .build()
         )
         app.add_handler(TypeHandler(Update, self._gate), group=-1)
@@ -175,6 +178,7 @@ class Bot:
             await retried(self._app.initialize, self._troubles)
             self._troubles.over()
             await self._app.start()
+            await self._intake.hand_back(self._app.bot)
             self._tasks.start(self._notifier.run(), "alerts")
             self._tasks.start(self._set_menus(), "menus")
             self.connected.set()

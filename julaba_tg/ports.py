@@ -119,6 +119,16 @@ class DeskLike(Protocol):
 
     async def trouble_over(self, name: str, title: str) -> None: ...
 
+    async def keep_update(self, update_id: int, body: str) -> None:
+        """Keeps what Telegram delivered, as JSON, until ``update_done``; one that is known is left as it is."""
+        ...
+
+    async def kept_updates(self) -> Sequence[str]:
+        """At a start: what was kept and never dealt with, oldest first. Each is given out a few times at most."""
+        ...
+
+    async def update_done(self, update_id: int) -> None: ...
+
     async def record_command(self, update_id: int, user_id: int, user_name: str, text: str, allowed: bool) -> bool:
         """Writes the audit entry before anything is done. False: this update was handled before, do nothing."""
         ...

@@ -127,10 +127,23 @@ def what_a_restart_must_know(db: sqlite3.Connection) -> None:
     _run(db, _SAFETY)
 
 
+_INTAKE = """
+ALTER TABLE updates ADD COLUMN body TEXT;
+ALTER TABLE updates ADD COLUMN given_out INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX updates_kept ON updates (update_id) WHERE body IS NOT NULL;
+"""
+
+
+def what_was_said_and_not_done(db: sqlite3.Connection) -> None:
+    """What a person said or pressed is kept (``body``) until it is dealt with."""
+    _run(db, _INTAKE)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     ledger_first_form,
     what_models_saw,
     what_a_restart_must_know,
+    what_was_said_and_not_done,
 )
 """Applied in order; ``PRAGMA user_version`` holds how many have been."""
 

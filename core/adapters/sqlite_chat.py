@@ -18,6 +18,9 @@ from core.ports import MessageRef, OutboxItem, StoredApproval
 UPDATES_KEPT = 10_000  # at least so many, to know a repeated one by
 _TOLD_UNTIL = "told_until"
 
+GIVEN_OUT = 5
+"""Starts at which an update that was never done with is handed to the handlers again."""
+
 _APPROVAL = (
     "approval_id", "kind", "state", "title", "weight", "line", "model_id", "asked_by", "created_at", "expires_at",
     "answered_by", "answered_at", "answer_note", "body",
@@ -178,10 +181,30 @@ class SqliteChat:
         return [row["body"] for row in rows]
 
     async def first_seen(self, update_id: int) -> bool:
-        """True the first time an update is shown, False when it was handled before."""
+        """True for an update that was not dealt with before: never shown, or kept and not done."""
         if update_id % UPDATES_KEPT == 0:  # Telegram repeats only the newest, and numbers them one by one
             await self._db.write("DELETE FROM updates WHERE update_id < ?", (update_id - UPDATES_KEPT,))
-        return await self._db.write("INSERT INTO updates VALUES (?) ON CONFLICT DO NOTHING", (update_id,)) == 1
+        new = await self._db.write("INSERT INTO updates (update_id) VALUES (?) ON CONFLICT DO NOTHING", (update_id,))
+        return new == 1 or bool(
+            await self._db.row("SELECT 1 FROM updates WHERE update_id = ? AND body IS NOT NULL", (update_id,))
+        )
+
+    async def keep_update(self, update_id: int, body: str) -> None:
+        """Keeps an update until ``update_done``; one that is known is left as it is."""
+        await self._db.write(
+            "INSERT INTO updates (update_id, body) VALUES (?, ?) ON CONFLICT DO NOTHING", (update_id, body)
+        )
+
+    async def kept_updates(self) -> list[str]:
+        """What was never done with, oldest first. Given out ``GIVEN_OUT`` times at most: it may be what ends the bot."""
+        async with self._db.transaction() as tx:
+            await tx.execute("UPDATE updates SET given_out = given_out + 1 WHERE body IS NOT NULL")
+            await tx.execute("UPDATE updates SET body = NULL WHERE given_out > ?", (GIVEN_OUT,))
+            rows = await tx.execute_fetchall("SELECT body FROM updates WHERE body IS NOT NULL ORDER BY update_id")
+        return [str(row["body"]) for row in rows]
+
+    async def update_done(self, update_id: int) -> None:
+        await self._db.write("UPDATE updates SET body = NULL WHERE update_id = ?", (update_id,))
 
     async def audit(self, time: int, user_id: int, user_name: str, action: str, detail: str) -> None:
         """Appends an entry chained to the one before it."""

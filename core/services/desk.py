@@ -414,6 +414,15 @@ class Desk:
     async def trouble_over(self, name: str, title: str) -> None:
         await self._live.faults.cleared(f"telegram:{name}", title)
 
+    async def keep_update(self, update_id: int, body: str) -> None:
+        await self._chat.keep_update(update_id, body)
+
+    async def kept_updates(self) -> list[str]:
+        return await self._chat.kept_updates()
+
+    async def update_done(self, update_id: int) -> None:
+        await self._chat.update_done(update_id)
+
     async def record_command(self, update_id: int, user_id: int, user_name: str, text: str, allowed: bool) -> bool:
         if not await self._chat.first_seen(update_id):
             return False

@@ -197,7 +197,9 @@ class FakeDesk:
     def __init__(self) -> None:
         self.recorded: list[Recorded] = []
         self.troubles: list[str] = []
+        self.troubled: set[str] = set()
         self.seen: set[int] = set()
+        self.kept: dict[int, str] = {}
         self.switches = {"LINK/USDT": True, "ETH/USDT": True, "SOL/USDT": False}
         self.paused = ""
         self.weights: list[float] = []
@@ -397,17 +399,29 @@ class FakeDesk:
         return ended
 
     async def trouble(self, name: str, title: str, detail: str = "") -> None:
-        self.troubles.append(f"{name}: {title}")
+        if name not in self.troubled:
+            self.troubled.add(name)
+            self.troubles.append(f"{name}: {title}")
 
     async def trouble_over(self, name: str, title: str) -> None:
-        self.troubles.append(f"{name} over: {title}")
+        if name in self.troubled:
+            self.troubled.discard(name)
+            self.troubles.append(f"{name} over: {title}")
+
+    async def keep_update(self, update_id: int, body: str) -> None:
+        if update_id not in self.seen:
+            self.kept.setdefault(update_id, body)
+
+    async def kept_updates(self) -> list[str]:
+        return [self.kept[update_id] for update_id in sorted(self.kept)]
+
+    async def update_done(self, update_id: int) -> None:
+        self.kept.pop(update_id, None)
+        self.seen.add(update_id)
 
     async def record_command(self, update_id: int, user_id: int, user_name: str, text: str, allowed: bool) -> bool:
         self.recorded.append(Recorded(update_id, user_id, text, allowed))
-        if update_id in self.seen:
-            return False
-        self.seen.add(update_id)
-        return True
+        return update_id not in self.seen
 
 
 class FakeOutbox:

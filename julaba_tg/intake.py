@@ -1,0 +1,77 @@
+"""Between Telegram and the handlers: an update is in the store before Telegram hears that it has arrived.
+
+python-telegram-bot confirms updates before their handlers have ended, so a kill in between would lose a command. Here
+it is kept until it is dealt with, and handed to the handlers again at the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from telegram import Bot, Update
+from telegram.error import TelegramError
+from telegram.ext import BaseUpdateProcessor
+
+from julaba_tg.ports import DeskLike
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 256
+"""Updates in the handlers' hands at the same time."""
+
+
+class Intake(asyncio.Queue[object]):
+    """The queue of updates. ``put`` returns when one is kept, and the poller confirms only after that.
+
+    ``known`` says whether somebody known has sent it: what strangers send is not worth keeping.
+    """
+
+    def __init__(self, desk: DeskLike, known: Callable[[Update], bool]) -> None:
+        super().__init__()
+        self._desk = desk
+        self._known = known
+
+    async def put(self, item: object) -> None:
+        if isinstance(item, Update) and self._known(item):
+            try:
+                await self._desk.keep_update(item.update_id, item.to_json())
+            except Exception:  # a store that fails must not make the bot deaf; the handler will meet it too
+                log.exception("update %d could not be kept", item.update_id)
+        await super().put(item)
+
+    async def hand_back(self, bot: Bot) -> None:
+        """What an earlier run was told and has not dealt with goes to the handlers again, the oldest first."""
+        for body in await self._desk.kept_updates():
+            try:
+                update = Update.de_json(json.loads(body), bot)
+            except (ValueError, KeyError, TypeError, TelegramError):
+                log.exception("a kept update cannot be read any more")
+                continue
+            log.info("update %d was not dealt with before: once more", update.update_id)
+            await super().put(update)
+
+
+class Turns(BaseUpdateProcessor):
+    """Lets handlers work side by side, and says of each update when it is dealt with, however that went."""
+
+    def __init__(self, done: Callable[[Update], Awaitable[None]]) -> None:
+        super().__init__(AT_ONCE)
+        self._done = done
+
+    async def do_process_update(self, update: object, coroutine: Awaitable[Any]) -> None:
+        await coroutine  # a stop in the middle leaves it kept
+        if isinstance(update, Update):
+            try:
+                await self._done(update)
+            except Exception:
+                log.exception("update %d stays kept", update.update_id)
+
+    async def initialize(self) -> None:
+        pass
+
+    async def shutdown(self) -> None:
+        pass
