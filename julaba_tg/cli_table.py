@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from core.cli import Command
 
-_ENGINE = ("ccxt.async_support", "aiohttp", "pyarrow.parquet", "aiosqlite", "telegram.ext", "julaba_tg.running")
+_ENGINE = (
+    *("core.adapters.ccxt_alone", "aiohttp", "core.adapters.candle_files", "aiosqlite"),
+    *("telegram.ext", "julaba_tg.running"),
+)
 
 CHAT_COMMANDS: tuple[Command, ...] = (
     Command("run", "the bot: live loop and chat", "julaba_tg.cli_run", "run_arguments", "run", _ENGINE),

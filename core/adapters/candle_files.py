@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from core.domain.candles import Candles, Pair, Timeframe
 from core.engine.candle_faults import VALUES, find_faults
 from core.errors import DataError, UsageError
+
+# Read once, when Arrow is loaded. What Arrow's own allocator has once held it keeps, in the bot some 70 MB by and by.
+os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 COLUMNS = ("time", *VALUES)
 _TYPES: dict[str, pa.DataType] = {"time": pa.int64(), **dict.fromkeys(VALUES, pa.float64())}
@@ -129,6 +133,12 @@ def _column(table: pa.Table, name: str) -> np.ndarray:
     return chunks[0] if len(chunks) == 1 else np.concatenate([np.empty(0, dtype=_DTYPES[name]), *chunks])
 
 
+def _arrow(values: np.ndarray, name: str) -> pa.Array:
+    """An array as a column over its own memory. ``pa.array`` would load pandas, to see whether it is one of its own."""
+    whole = np.ascontiguousarray(values, dtype=_DTYPES[name])
+    return pa.Array.from_buffers(_TYPES[name], len(whole), [None, pa.py_buffer(whole)])
+
+
 def _pair_of(path: Path) -> Pair | None:
     """From the file's own note, for LINKEUR alone does not say where the base ends; else from its name.
 
@@ -153,7 +163,7 @@ def _note(path: Path) -> str:
 def _replace(path: Path, candles: Candles) -> None:
     """Writes beside the file, syncs, renames: after a crash there is the old file or the new one."""
     note = {b"pair": str(candles.pair).encode(), b"timeframe": candles.timeframe.name.encode()}
-    table = pa.table([getattr(candles, name) for name in COLUMNS], schema=SCHEMA.with_metadata(note))
+    table = pa.table([_arrow(getattr(candles, name), name) for name in COLUMNS], schema=SCHEMA.with_metadata(note))
     beside = path.with_suffix(".parquet.tmp")
     try:
         with beside.open("wb") as file:

@@ -108,7 +108,7 @@ class CcxtMarket:
             await exchange.close()
 
     async def _ask(self, route: str, query: Mapping[str, Any]) -> Any:
-        import ccxt  # 0.8 s to load: only those who talk to an exchange pay for it
+        from core.adapters.ccxt_alone import errors  # loaded by those who talk to an exchange
 
         if (wait := self._silent_until - time.monotonic()) > 0:
             raise _asked_to_wait(wait)
@@ -120,22 +120,21 @@ class CcxtMarket:
         except RateLimited as error:
             self._silent_until = time.monotonic() + error.retry_after
             raise
-        except ccxt.BadSymbol:
+        except errors.BadSymbol:
             raise UnknownPair("the exchange does not trade the pair") from None
-        except (ccxt.RequestTimeout, TimeoutError):
+        except (errors.RequestTimeout, TimeoutError):
             raise MarketError(f"the exchange did not answer within {self._settings.timeout:g} s") from None
-        except (ccxt.NetworkError, OSError):
+        except (errors.NetworkError, OSError):
             raise MarketError("the exchange cannot be reached") from None
-        except ccxt.BaseError:
+        except errors.BaseError:
             raise MarketError("the exchange's answer broke off or was refused") from None
 
 
 def _exchange(settings: Exchange) -> Any:
     """ccxt's MEXC with its addresses and error handling bent to ours."""
-    import ccxt
-    import ccxt.async_support
+    from core.adapters.ccxt_alone import errors, mexc
 
-    class Mexc(ccxt.async_support.mexc):  # type: ignore[misc]  # ccxt is untyped
+    class Mexc(mexc):  # type: ignore[misc]  # ccxt is untyped
         # ccxt waits this long (ms) at closing for encrypted sockets to end; plain ones have nothing to wait for.
         timeout_on_exit = 250 if settings.base_url.startswith("https") else 0
 
@@ -151,11 +150,11 @@ def _exchange(settings: Exchange) -> Any:
                 raise _rate_limited(headers)
             try:
                 super().handle_errors(code, reason, url, method, headers, body, response, *rest)
-            except ccxt.RateLimitExceeded:
+            except errors.RateLimitExceeded:
                 raise _rate_limited(headers) from None
-            except ccxt.BadSymbol:
+            except errors.BadSymbol:
                 raise
-            except ccxt.BaseError:
+            except errors.BaseError:
                 raise MarketError(f"the exchange refused with code {_short(response.get('code'))}") from None
             if code >= 400:
                 raise MarketError(f"the exchange answered HTTP {code}")

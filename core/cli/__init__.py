@@ -86,8 +86,8 @@ class Command:
     needs: tuple[str, ...] = ()
 
 
-_CANDLES = ("pyarrow.parquet",)
-_EXCHANGE = ("ccxt.async_support", "aiohttp")
+_CANDLES = ("core.adapters.candle_files",)
+_EXCHANGE = ("core.adapters.ccxt_alone", "aiohttp")
 _STRATEGY = (*_CANDLES, "core.engine.talib_alone")
 _LEARNING = (*_STRATEGY, "pandas", "xgboost", "scipy.stats")
 _LEDGER = ("aiosqlite",)

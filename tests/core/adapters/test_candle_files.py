@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -211,3 +213,15 @@ def test_savers_side_by_side_lose_nothing(store: CandleFiles) -> None:
 
     assert sum(counts) == 40
     assert np.array_equal(store.load(LINK, M15).time, whole.time)
+
+
+def test_a_store_that_is_written_and_read_loads_no_pandas_and_keeps_no_memory(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from core.adapters.candle_files import CandleFiles; "
+        "from tests.markets import walk; store, candles = CandleFiles(Path(sys.argv[1])), walk(100, 1); "
+        "print(store.save(candles), len(store.load(candles.pair, candles.timeframe)), 'pandas' in sys.modules); "
+        "import pyarrow; print(pyarrow.default_memory_pool().backend_name)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["100", "100", "False", "system"]
