@@ -28,6 +28,7 @@ def report(view: ReportView) -> Card:
         f"Day {found.days:.0f}{due}",
         section(_line(m) for m in mine),
         section(["At the bootstrap:", *(_line(m) for m in start)]),
+        section([f"❔ {found.unclear.words}"] if found.unclear.words else []),
         quote(["Why:", *causes] if causes else []),
     )
 

@@ -77,6 +77,7 @@ def report_text(found: Report) -> str:
     for metric in told:
         change = f". {metric.change[0].upper()}{metric.change[1:]}" if metric.change else ""
         lines += wrapped(f"{metric.period}, {metric.name}: {metric.cause}{change}.")
+    lines += ["", *wrapped(f"{found.unclear.words}.")] if found.unclear.words else []
     return "\n".join(lines)
 
 

@@ -19,6 +19,7 @@ from core.engine.filters import combined_confidence, gemini_verdict
 from core.engine.metrics import max_drawdown
 from core.ml.differences import Difference, holm, weighted_difference
 from core.ml.lived import FIRST_LOOK, Glance, Lived, Outcomes, answer_of, glance
+from core.ml.unclear import could_not_tell
 
 WHAT_IF_WEIGHT = 0.5
 """The model's weight in "what if", while no weight is approved."""
@@ -175,7 +176,7 @@ def _rule(name: str, settings: Settings, signals: Sequence[Lived]) -> _Question:
         name,
         f"{'BTC' if name == 'btc' else name} ({does})",
         tuple(s for s, _ in spoken),
-        sum(_is_unknown(v) for _, v in spoken),
+        sum(could_not_tell(v) for _, v in spoken),
         np.array([_size(v, _SIZE_OF_MODE[mode], settings) for _, v in spoken], dtype=np.float64),
         np.ones(len(spoken)),
     )
@@ -183,16 +184,9 @@ def _rule(name: str, settings: Settings, signals: Sequence[Lived]) -> _Question:
 
 def _size(verdict: Verdict, objected: float, settings: Settings) -> float:
     """What a rule leaves of a signal; one on which it cannot tell passes or not, as the settings say."""
-    if _is_unknown(verdict):
+    if could_not_tell(verdict):
         return float(settings.rules.unknown == "pass")
     return objected if _objects(verdict) else 1.0
-
-
-def _is_unknown(verdict: Verdict) -> bool:
-    """It could not tell: kept as unknown, or as a refusal where the settings refuse what is unknown."""
-    return verdict.ruling is Ruling.UNKNOWN or (
-        verdict.ruling is Ruling.REFUSE and verdict.sentence.startswith("too few")
-    )
 
 
 def _objects(verdict: Verdict) -> bool:

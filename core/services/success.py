@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from itertools import accumulate
 from typing import Any
@@ -14,6 +14,7 @@ from core.config import Settings
 from core.domain.candles import DAY_MS, iso, to_ms
 from core.domain.messages import Notice
 from core.ml.success import Figures, Learned, Metric, Pace, Period, flags, metrics, present
+from core.ml.unclear import Unclear, unclear_of
 from core.ports import ChatStore, Clock, Ledger
 from core.services.bus import Bell
 from core.services.stock import Stock, Stockroom
@@ -26,7 +27,8 @@ class Facts:
     """What a ledger has to say of success. Times are epoch ms.
 
     ``closed``: when live outcomes became known, ascending; ``trades``: (close, net P&L); ``equity``: (close, equity),
-    ascending; ``asked``: (candle, approved) of signals Gemini answered; ``looks``: (time, accuracy, n) of the gate's.
+    ascending; ``asked``: (candle, approved) of signals Gemini answered; ``looks``: (time, accuracy, n) of the gate's;
+    ``unclear``: on how many signals a layer could not tell.
     """
 
     closed: Sequence[int]
@@ -34,6 +36,7 @@ class Facts:
     equity: Sequence[tuple[int, float]]
     asked: Sequence[tuple[int, bool]]
     looks: Sequence[tuple[int, float | None, int]]
+    unclear: Unclear = field(default_factory=Unclear)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +48,7 @@ class Report:
     period: Period
     metrics: tuple[Metric, ...]
     equity: tuple[tuple[int, float], ...]
+    unclear: Unclear = field(default_factory=Unclear)
 
     @property
     def flags(self) -> tuple[Metric, ...]:
@@ -75,6 +79,7 @@ class Report:
             "headline": self.headline,
             "flags": [f"{m.period}: {m.name}" for m in self.flags],
             "metrics": [asdict(m) for m in self.metrics],
+            "unknown": {"signals": self.unclear.signals, **self.unclear.counts},
         }
 
 
@@ -116,16 +121,14 @@ async def facts_of(ledger: Ledger, chat: ChatStore, settings: Settings) -> Facts
     line = (await ledger.controls()).line
     looks = [json.loads(body) for body in await chat.looks(line)]
     trades = [(f.follow.exit_time, f.pnl) for f in await ledger.closed_trades()]
+    signals = await ledger.decisions(signals_only=True)
     return Facts(
         closed=[o.exit_time + frame_ms for o in await ledger.outcomes()],
         trades=[(time + frame_ms, pnl) for time, pnl in trades if time is not None],
         equity=await ledger.equity_curve(),
-        asked=[
-            (d.decided_at, d.gemini_approve)
-            for d in await ledger.decisions(signals_only=True)
-            if d.gemini_approve is not None
-        ],
+        asked=[(d.decided_at, d.gemini_approve) for d in signals if d.gemini_approve is not None],
         looks=[(to_ms(datetime.fromisoformat(k["looked_at"])), k["accuracy"], k["n"]) for k in looks],
+        unclear=unclear_of(signals),
     )
 
 
@@ -148,7 +151,7 @@ def report_of(facts: Facts, stock: Stock, settings: Settings, champion: Mapping[
     pace = Pace(stock.history_per_day, stock.forecast.seen.pairs, settings.bootstrap_ms / DAY_MS)
     found = metrics(now, figures_at(facts, moment - WEEK_MS), learned, pace)
     equity = tuple((time, value) for time, value in facts.equity if time <= moment)
-    return Report(stock.now, now.days, present(now.days), found, equity)
+    return Report(stock.now, now.days, present(now.days), found, equity, facts.unclear)
 
 
 class SuccessDesk:

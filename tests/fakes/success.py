@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from core.config import Settings
 from core.domain.candles import DAY_MS, to_ms
 from core.domain.trading import Direction
+from core.ml.unclear import Unclear
 from core.ports import Outcome
 from core.services.stock import Lived, PairHistory, SamplesView, Stock, stock_of
 from core.services.success import Facts, ReportView, report_of
@@ -63,6 +64,7 @@ def report(now: datetime, picture: bytes) -> ReportView:
         equity=[(last - DAYS * DAY_MS, 10_000.0), (last - 20 * DAY_MS, 7_700.0), (last - DAY_MS, 8_200.0)],
         asked=[(last - n * DAY_MS, n % 3 > 0) for n in range(30, 0, -1)],
         looks=[],
+        unclear=Unclear(30, {"alignment": 3, "gemini": 2}),
     )
     return ReportView(report_of(facts, stock(now), Settings(), METRICS), picture)
 

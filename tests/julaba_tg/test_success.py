@@ -52,6 +52,7 @@ async def test_everybody_may_see_the_report_with_its_picture(chat: World, user: 
     assert "🚩 deepest drawdown 23.0% (< 15%) → same" in lines
     assert "🔵 live outcomes 21 (150+) · out of reach" in answer.text
     assert "the filters leave 21; 13 expected at 0.36 a day" in answer.text
+    assert "❔ Not known: alignment 3 of 30 signals; Gemini without an opinion on 2" in lines
     assert answer.media is not None
 
 

@@ -40,6 +40,7 @@ def test_the_report_is_told_in_words_and_drawn(place: Path, capsys: pytest.Captu
         "after 4 weeks",
         "bootstrap",
     ]
+    assert "Not known: alignment " in out.splitlines()[-1]  # a replayed ledger has no 5m candles
     assert err == "picture written to r.png\n"
     assert (place / "r.png").read_bytes().startswith(b"\x89PNG")
 
@@ -52,3 +53,4 @@ def test_the_json_has_every_metric_and_what_applies(place: Path, capsys: pytest.
     assert len(found["metrics"]) == 12
     assert {m["period"] for m in found["metrics"] if m["applies"]} == {"2 weeks", "bootstrap"}
     assert found["flags"] == []
+    assert 0 < found["unknown"]["alignment"] <= found["unknown"]["signals"]
