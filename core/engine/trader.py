@@ -132,10 +132,12 @@ def settle(
     """Books the legs that ``follow`` has beyond ``before.follow``; a closed position leaves the account."""
     new_legs = follow.legs[len(before.follow.legs) :]
     money = tuple(LegMoney(leg, leg_pnl(before, leg, settings)) for leg in new_legs)
-    earned = sum(m.pnl for m in money)
-    after = replace(before, follow=follow, pnl=before.pnl + earned)
+    cash, pnl = account.cash, before.pnl
+    for m in money:  # one after the other: the sums are the same to the bit whether legs come together or singly
+        cash, pnl = cash + m.pnl, pnl + m.pnl
+    after = replace(before, follow=follow, pnl=pnl)
     rest = tuple(after if p.trade_id == before.trade_id else p for p in account.positions)
-    account = replace(account, cash=account.cash + earned, positions=rest)
+    account = replace(account, cash=cash, positions=rest)
     if follow.closed and new_legs:
         account = replace(account, positions=tuple(p for p in rest if p.trade_id != before.trade_id))
         account = _counted(account, after, settings)
