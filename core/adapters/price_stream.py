@@ -118,9 +118,7 @@ async def _close(exchange: Any) -> None:
         async with asyncio.timeout(CLOSING):
             await exchange.close()
     except TimeoutError:
-        if exchange.session is not None:
-            await exchange.session.close()
-        await exchange.close()  # quick now, and it leaves nothing that would complain later
+        await exchange.close()  # the connection counts as closed by now; this ends what lies around it
     await asyncio.sleep(0)  # what ccxt has begun to end, ends
 
 

@@ -65,9 +65,8 @@ class PriceFeed(LocalServer):
         pairs: dict[Pair, None] = {}  # those subscribed to, in their order
         sending = asyncio.create_task(self._send_prices(socket, pairs, kind))
         try:
-            if kind == "deaf":
-                await _ignore(request)
-            await self._answer(socket, pairs, kind)
+            with suppress(ConnectionError):  # who asked is gone
+                await (_ignore(request) if kind == "deaf" else self._answer(socket, pairs, kind))
         finally:
             self.open -= 1
             sending.cancel()

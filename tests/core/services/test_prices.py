@@ -201,7 +201,7 @@ async def test_a_stream_that_breaks_off_is_replaced_by_asking_and_found_again() 
         assert (pushed.price, pushed.source, world.prices.trouble) == (17.9, "stream", "")
 
 
-async def test_a_stream_that_keeps_failing_is_tried_ever_more_rarely() -> None:
+async def test_a_stream_that_keeps_failing_is_tried_ever_more_rarely(caplog: pytest.LogCaptureFixture) -> None:
     async with looking(LINK) as world:
         world.push.refuses = MarketError("refused")
         await world.push.breaks()
@@ -211,6 +211,9 @@ async def test_a_stream_that_keeps_failing_is_tried_ever_more_rarely() -> None:
         first_hour = len(world.push.followed)
         await world.wall.passes(3600)
 
+        assert [r.getMessage() for r in caplog.records] == [
+            "live prices are asked for instead: the price stream broke off: the connection failed"
+        ]
         assert 3 <= first_minute <= 6
         assert first_hour < 15
         assert 4 <= len(world.push.followed) - first_hour <= 7  # every ten minutes, and it never gives up
