@@ -17,6 +17,7 @@ from telegram.error import TelegramError
 from telegram.ext import BaseUpdateProcessor
 
 from julaba_tg.ports import DeskLike
+from julaba_tg.tasks import BEGUN, Tasks
 
 log = logging.getLogger(__name__)
 
@@ -58,17 +59,34 @@ class Intake(asyncio.Queue[object]):
 class Turns(BaseUpdateProcessor):
     """Lets handlers work side by side, and says of each update when it is dealt with, however that went."""
 
-    def __init__(self, done: Callable[[Update], Awaitable[None]]) -> None:
+    def __init__(self, done: Callable[[Update], Awaitable[None]], tasks: Tasks) -> None:
         super().__init__(AT_ONCE)
         self._done = done
+        self._tasks = tasks
 
     async def do_process_update(self, update: object, coroutine: Awaitable[Any]) -> None:
+        begun: list[asyncio.Task[None]] = []
+        BEGUN.set(begun)
         await coroutine  # a stop in the middle leaves it kept
-        if isinstance(update, Update):
-            try:
-                await self._done(update)
-            except Exception:
-                log.exception("update %d stays kept", update.update_id)
+        BEGUN.set(None)
+        if not isinstance(update, Update):
+            return
+        if begun:
+            self._tasks.start(self._when_ended(update, begun), "update")
+        else:
+            await self._tell(update)
+
+    async def _when_ended(self, update: Update, begun: list[asyncio.Task[None]]) -> None:
+        """A long work's command is dealt with when the work has ended; one that a stop cut off is not."""
+        await asyncio.wait(begun)
+        if not any(task.cancelled() for task in begun):
+            await self._tell(update)
+
+    async def _tell(self, update: Update) -> None:
+        try:
+            await self._done(update)
+        except Exception:
+            log.exception("update %d stays kept", update.update_id)
 
     async def initialize(self) -> None:
         pass

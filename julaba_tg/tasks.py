@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from contextvars import ContextVar
 from typing import Any
 
 log = logging.getLogger(__name__)
+
+
+BEGUN: ContextVar[list[asyncio.Task[None]] | None] = ContextVar("BEGUN", default=None)
+"""Where a handler's tasks are noted, so that its update counts as dealt with only when they have ended."""
 
 
 class Tasks:
@@ -19,6 +24,8 @@ class Tasks:
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
         self._running.add(task)
+        if (begun := BEGUN.get()) is not None:
+            begun.append(task)
         task.add_done_callback(self._ended)
 
     async def close(self) -> None:

@@ -368,7 +368,7 @@ class Desk:
             raise UsageError("a training is already running")
         async with self._training:
             await self._note(actor, "retrain", "started")
-            async with self._trainings.remembered():
+            async with self._trainings.remembered(own=actor.user_id == 0):
                 return await self._takeovers.after_training(await self._train(progress))
 
     async def models(self) -> ModelList:

@@ -41,13 +41,16 @@ class Trainings:
         return Tried(**json.loads(stored)) if stored else None
 
     @asynccontextmanager
-    async def remembered(self) -> AsyncIterator[None]:
-        """Around a training: what a kill or a stop cuts off in here is seen by ``last`` as not ended."""
+    async def remembered(self, *, own: bool) -> AsyncIterator[None]:
+        """Around a training. One of the bot's ``own`` that a kill or a stop cuts off is seen by ``last`` as not ended.
+
+        A person's is not: the command it came by is kept, and given to the handlers again.
+        """
         last = await self.last()
         begun = Tried(
             outcomes=await self._ledger.outcome_count(),
             at=to_ms(self._clock.now()),
-            open=1 + (last.open if last is not None else 0),
+            open=1 + (last.open if last is not None else 0) if own else 0,
         )
         await self._keep(begun)
         try:

@@ -46,6 +46,25 @@ async def test_a_command_cut_off_in_its_handler_is_done_at_the_next_start(world:
     assert world.desk.paused
 
 
+async def test_a_long_work_that_a_stop_cuts_off_is_begun_again_at_the_next_start(world: World) -> None:
+    begun = 0
+
+    async def retrain(actor: Any, progress: Any) -> Any:
+        nonlocal begun
+        begun += 1
+        await asyncio.Event().wait()
+
+    world.desk.retrain = retrain  # type: ignore[method-assign]
+    for starts in (1, 2):
+        await world.new_bot().start()
+        if starts == 1:
+            world.phone.say(OWNER, "/retrain")
+        await world.until(lambda: begun == starts)
+        assert world.bot is not None
+        await world.bot.stop()
+        assert world.desk.kept
+
+
 async def test_what_has_been_dealt_with_is_not_handed_out_again(world: World) -> None:
     await world.new_bot().start()
     await world.ask("/pause")

@@ -154,7 +154,7 @@ async def test_two_tasks_do_not_share_a_transaction(tmp_path: Path) -> None:
 
         async def rolled_back() -> None:
             async with kept.db.transaction() as tx:
-                await tx.execute("INSERT INTO updates VALUES (1)")
+                await tx.execute("INSERT INTO updates (update_id) VALUES (1)")
                 await asyncio.sleep(0.01)
                 raise ConnectionAbortedError
 

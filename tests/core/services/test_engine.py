@@ -73,7 +73,7 @@ class World:
     async def retrain(self, actor: Actor, progress: Progress) -> TrainingView:
         assert actor == BOT
         self.trainings += 1
-        async with Trainings(self.clock, cast(Any, self)).remembered():
+        async with Trainings(self.clock, cast(Any, self)).remembered(own=True):
             return TrainingView(self.info.model_id, False, "the champion stays", 0, {}, None, 0.0)
 
     async def rest(self) -> None:
@@ -153,11 +153,22 @@ async def test_a_training_cut_off_by_a_kill_is_taken_up_unless_it_seems_to_be_wh
         assert world.trainings == trainings
 
 
-async def test_a_training_of_a_persons_own_is_not_taken_for_one_cut_off() -> None:
-    async with running(World(info=ChampionInfo("m1", {}, 400, 0, START))) as world:
-        async with Trainings(world.clock, cast(Any, world)).remembered():
-            await world.rest()
-            assert world.trainings == 0
+async def test_a_training_that_a_person_wanted_is_not_taken_up_by_itself() -> None:
+    world = World(info=ChampionInfo("m1", {}, 400, 0, START))
+    with pytest.raises(asyncio.CancelledError):
+        async with Trainings(world.clock, cast(Any, world)).remembered(own=False):
+            raise asyncio.CancelledError
+    async with running(world):
+        assert world.trainings == 0
+
+
+async def test_a_training_that_fails_has_ended_too() -> None:
+    world = World(info=ChampionInfo("m1", {}, 400, 0, START))
+    with pytest.raises(ModelError):
+        async with Trainings(world.clock, cast(Any, world)).remembered(own=True):
+            raise ModelError("one class only")
+    async with running(world):
+        assert world.trainings == 0
 
 
 async def test_the_store_says_up_to_which_close_all_is_looked_after() -> None:
