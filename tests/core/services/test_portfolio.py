@@ -123,6 +123,7 @@ def holed(rows: int, seed: int) -> dict[Pair, Candles]:
         (850, 4, {"portfolio": {"max_positions": 1, "max_open_risk": 0.02}, "fills": "pessimistic"}, {"positions"}),
         (1100, 5, {"portfolio": {"daily_loss": 0.004, "drawdown_warn": 0.03, "drawdown_pause": 0.06}}, {"daily_loss"}),
         (850, 5, {"rules": {"unknown": "refuse"}}, {"alignment"}),
+        (1100, 3, {"portfolio": {"loss_streak": 2, "cooldown_hours": 30}}, {"cooldown"}),
         (
             1000,
             6,
