@@ -66,10 +66,9 @@ def _middle(ticker: dict[str, Any]) -> float | None:
 
 def _exchange(url: str, pairs: Iterable[Pair]) -> Any:
     """ccxt's streaming MEXC, knowing these markets alone: loading all of them would cost a request and 50 MB."""
-    import ccxt
-    from ccxt.pro.mexc import mexc
+    from core.adapters.ccxt_alone import errors, mexc_stream
 
-    class Mexc(mexc):  # type: ignore[misc]  # ccxt is untyped
+    class Mexc(mexc_stream()):  # type: ignore[misc]  # ccxt is untyped
         timeout_on_exit = 0  # ms; ``_close`` waits for what there is to wait for
 
         def client(self, url: str) -> Any:
@@ -86,7 +85,7 @@ def _exchange(url: str, pairs: Iterable[Pair]) -> Any:
                 handle(message)
             except Exception as error:  # whatever a server may send must end here
                 log.info("a frame of the price stream could not be read: %s", type(error).__name__)
-                client.on_error(ccxt.NetworkError(UNREADABLE))
+                client.on_error(errors.NetworkError(UNREADABLE))
 
         return guarded
 
@@ -124,17 +123,17 @@ async def _close(exchange: Any) -> None:
 
 def _words(ends: Iterable[object]) -> str:
     """What ended it, in a few words of ours: ccxt's own hold addresses and bodies."""
-    import ccxt
+    from core.adapters.ccxt_alone import errors
 
     error = next((end for end in ends if isinstance(end, Exception)), None)
     match error:
         case None:
             return "it was closed"
-        case ccxt.NetworkError() if str(error) == UNREADABLE:
+        case errors.NetworkError() if str(error) == UNREADABLE:
             return UNREADABLE
-        case ccxt.RequestTimeout():
+        case errors.RequestTimeout():
             return "no answer"
-        case ccxt.NetworkError() | OSError():
+        case errors.NetworkError() | OSError():
             return "the connection failed"
         case _:
             return type(error).__name__
