@@ -26,6 +26,7 @@ PATIENCE = 2.0  # seconds of wall time for the first answers; who is slower is a
 PAUSE = 0.5  # seconds of wall time between two attempts; later ones grow
 GROWS_AFTER = 20  # attempts
 LONGEST_PAUSE = 10.0
+LOWER_ATTEMPTS = 3  # at candles below the trading timeframe, while the newest is not there yet
 LONG_WAIT = 30.0  # seconds; a shorter Retry-After is nobody's business
 NO_NEWS = "the exchange answers, but gives no new candle"
 
@@ -38,11 +39,18 @@ class ExchangeLower(LowerCandles):
 
     async def lower(self, pair: Pair, timeframe: str, now_ms: int) -> Candles | None:
         frame = Timeframe.parse(timeframe)
-        try:
-            return await self._market.candles(pair, frame, frame.floor(now_ms) - 60 * frame.ms, now_ms, now_ms)
-        except MarketError as error:
-            log.warning("%s %s: %s", pair, timeframe, error)
-            return None
+        end, found = frame.floor(now_ms), None
+        for attempt in range(LOWER_ATTEMPTS):
+            await asyncio.sleep(PAUSE if attempt else 0)
+            try:
+                found = await self._market.candles(pair, frame, end - 60 * frame.ms, end, now_ms)
+            except MarketError as error:
+                log.warning("%s %s: %s", pair, timeframe, error)
+                return None
+            # The newest one closes with the signal's own candle and may come a moment later than that.
+            if len(found) and int(found.time[-1]) == end - frame.ms:
+                break
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +108,7 @@ class Feed:
             await asyncio.gather(doing, coming, return_exceptions=True)
 
     async def _fetch(self, pairs: set[Pair], close: int, now_ms: int, hurry: bool) -> Answer:
-        patience = self._patience(len(pairs)) if hurry else None
+        patience = self.patience(len(pairs)) if hurry else None
         found: dict[Pair, Candles] = {}
         failures: dict[Pair, MarketError] = {}
         unknown: dict[Pair, str] = {}
@@ -130,8 +138,8 @@ class Feed:
         window = self._loop.memory.windows.get(pair)
         return int(window.time[-1]) if window is not None and len(window) else None
 
-    def _patience(self, pairs: int) -> float:
-        """Seconds for the first answers: requests leave one after the other, and nobody waits for one that hangs."""
+    def patience(self, pairs: int) -> float:
+        """Seconds of wall time for the first answers: requests leave one after the other, and nobody waits for one that hangs."""
         return PATIENCE + pairs * self._settings.exchange.rate_limit_ms / 1000
 
     async def _tell_wait(self, trouble: MarketError | None) -> None:

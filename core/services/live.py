@@ -20,7 +20,7 @@ from core.ports import CandleStore, Clock, Ledger, MarketData
 from core.services.bus import Bell
 from core.services.candle_keeper import CandleKeeper
 from core.services.faults import Faults
-from core.services.feed import NO_NEWS, Answer, Feed, pause_after
+from core.services.feed import NO_NEWS, Feed, pause_after
 from core.services.fetch import fetch_history
 from core.services.listing import UNWATCHED, Changed, Listing
 from core.services.loop import TradingLoop
@@ -33,6 +33,7 @@ TELL_AFTER = 60  # attempts at one close, before a pair that stays away is told 
 AGAIN_AFTER = 5.0  # seconds of wall time after an exchange or a store that failed as a whole
 START_PATIENCE = 60.0  # seconds of wall time for a pair's history when it starts
 PATIENCE = 20.0  # the same for one that comes later than the others
+EXCHANGE_WELL = "Candles come from the exchange again"
 LONGEST_BACK_OFF = 30.0  # seconds; asked earlier than it wishes, the market itself keeps silent
 
 
@@ -135,7 +136,7 @@ class LiveTrading:
             await self._say_started(missed)
             self.ready.set()
         await self.faults.cleared("trading", "Trading goes on")
-        await self.faults.cleared("exchange", "The exchange answers again")
+        await self.faults.cleared("exchange", EXCHANGE_WELL)
         self._settle(self._ticked)
 
     async def _next_close(self) -> None:
@@ -245,9 +246,14 @@ class LiveTrading:
     # -- one close -----------------------------------------------------------------------------------------------------
 
     async def _tick(self, close: int) -> None:
-        """One close: pairs that have their candle go first, the others are asked again until the next close."""
-        waiting, late = set(self.watched()) - self._lacking, dict[Pair, str]()
+        """One close: all pairs are asked, and asked again where they did not answer, until the next close.
+
+        What comes within a moment is decided together, as if nobody had been late; then nobody waits for anybody.
+        """
+        waiting, late, came = set(self.watched()) - self._lacking, dict[Pair, str](), dict[Pair, Candles]()
         trouble, following, attempt = MarketError(NO_NEWS), close + self._frame.ms, 0
+        now = asyncio.get_running_loop().time
+        together = now() + self.feed.patience(len(waiting))
         while waiting and (attempt == 0 or to_ms(self._clock.now()) < following):
             if attempt:
                 await self.feed.before(following, asyncio.sleep(pause_after(trouble, attempt)))
@@ -257,31 +263,34 @@ class LiveTrading:
             self._signs += 1
             try:
                 # The first asking is never broken off: where candles are short, nothing would ever be handled.
-                first = attempt == 1
-                asking = self.feed.ask(waiting, close, first)
-                answer = await asking if first else await self.feed.before(following, asking)
+                asking = self.feed.ask(waiting, close, hurry=now() < together)
+                answer = await asking if attempt == 1 else await self.feed.before(following, asking)
             except MarketError as error:
                 trouble, late = error, dict.fromkeys(waiting, str(error))
-                continue
-            if answer is None:
-                break
-            await self._take(answer)
-            trouble = answer.trouble or MarketError(NO_NEWS)
-            waiting -= {p for p, c in answer.arrived.items() if int(c.time[-1]) + self._frame.ms >= close}
-            waiting &= set(self.watched())
-            late = {pair: str(answer.failures.get(pair, NO_NEWS)) for pair in waiting}
-            if answer.now_ms >= following:
-                break
+            else:
+                if answer is None:
+                    break
+                self._took_up(await self.listing.refused(answer.unknown.items()))
+                trouble = answer.trouble or MarketError(NO_NEWS)
+                came.update(answer.arrived)
+                waiting -= {p for p, c in answer.arrived.items() if int(c.time[-1]) + self._frame.ms >= close}
+                waiting &= set(self.watched())
+                late = {pair: str(answer.failures.get(pair, NO_NEWS)) for pair in waiting}
+                if answer.now_ms >= following:
+                    break
+            if came and now() >= together:
+                await self._take(came)
+                came = {}
+        await self._take(came)
         await self._after(close, {pair: late.get(pair, NO_NEWS) for pair in waiting})
 
-    async def _take(self, answer: Answer) -> None:
-        """What came of one asking goes through the loop's steps."""
-        self._took_up(await self.listing.refused(answer.unknown.items()))
-        for pair, candles in answer.arrived.items():
+    async def _take(self, came: Mapping[Pair, Candles]) -> None:
+        """What came goes through the loop's steps."""
+        for pair, candles in came.items():
             if (newest := self.feed.newest(pair)) is not None:
                 self._keeper.note_holes(candles, newest)
-        await self._loop.handle(answer.arrived)
-        self._keeper.keep(answer.arrived)
+        await self._loop.handle(came)
+        self._keeper.keep(came)
 
     async def _after(self, close: int, late: Mapping[Pair, str]) -> None:
         """What is left to do when all that came has been handled. ``late``: who did not come, and why."""
@@ -323,7 +332,9 @@ class LiveTrading:
     # -- what is told --------------------------------------------------------------------------------------------------
 
     def _is_outage(self, late: Mapping[Pair, str]) -> bool:
-        """Whether nobody at all has come: then it is the exchange, and no pair's fault."""
+        """Whether it is the exchange, and no pair's fault: nobody at all has come, or it asked us to wait."""
+        if self.faults.is_active("rate"):
+            return True
         watched = set(self.watched())
         return bool(watched - self._lacking) and set(late) >= watched - self._lacking
 
@@ -332,7 +343,7 @@ class LiveTrading:
         if late and self._is_outage(late):
             await self._tell_outage(MarketError(next(iter(late.values()))))
             return
-        await self.faults.cleared("exchange", "The exchange answers again")
+        await self.faults.cleared("exchange", EXCHANGE_WELL)
         for pair in sorted(late):
             await self._tell_pair(pair, late[pair])
         for pair in sorted(set(self.watched()) - set(late) - self._lacking):
@@ -341,11 +352,9 @@ class LiveTrading:
     async def _tell_outage(self, error: MarketError) -> None:
         if self.faults.is_active("rate"):
             return  # it asked us to wait, and that has been told
-        if str(error) == NO_NEWS:
-            newest = max((self.feed.newest(p) or 0 for p in self.watched()), default=0)
-            title = f"The exchange gives no new candles since {to_datetime(newest + self._frame.ms):%d %b %H:%M} UTC"
-        else:
-            title = "The exchange does not answer"
+        newest = max((n for p in self.watched() if (n := self.feed.newest(p)) is not None), default=None)
+        since = "" if newest is None else f" since {to_datetime(newest + self._frame.ms):%d %b %H:%M} UTC"
+        title = f"No candles from the exchange{since}"
         await self.faults.raised("exchange", title, str(error))
 
     async def _tell_pair(self, pair: Pair, reason: str) -> None:

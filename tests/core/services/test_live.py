@@ -39,6 +39,7 @@ EVERYTHING = {"adx_min": 0, "volume_ratio_min": 0, "rsi_long_max": 100, "rsi_sho
 @pytest.fixture(autouse=True)
 def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "PAUSE", 0.01)
+    monkeypatch.setattr(feed, "PATIENCE", 0.5)
     monkeypatch.setattr(live, "AGAIN_AFTER", 0.02)
     monkeypatch.setattr(fetch, "PAUSES", (0.0, 0.0))
 
@@ -252,8 +253,8 @@ async def test_an_exchange_that_is_down_at_the_start_is_one_fault_and_one_all_cl
     mexc.faulty_route, mexc.faults = "/api/v3/time", [broken()] * 5
     async with running(mexc, tmp_path) as scene:
         assert not mexc.faults
-        assert await scene.notices("fault") == ["The exchange does not answer"]
-        assert await scene.notices("recovered") == ["The exchange answers again"]
+        assert await scene.notices("fault") == ["No candles from the exchange"]
+        assert await scene.notices("recovered") == ["Candles come from the exchange again"]
         assert scene.live.faults.active == ()
         await scene.close()
 
@@ -378,8 +379,8 @@ async def test_an_outage_is_told_once_and_every_missed_candle_is_worked_through(
         await scene.close()
         equity = await scene.kept.ledger.equity_curve()
         assert [t for t, _ in equity] == [NOON + n * M15.ms for n in range(1, 6)]
-        assert await scene.notices("fault") == ["The exchange does not answer"]
-        assert await scene.notices("recovered") == ["The exchange answers again"]
+        assert await scene.notices("fault") == ["No candles from the exchange since 21 Jan 12:15 UTC"]
+        assert await scene.notices("recovered") == ["Candles come from the exchange again"]
 
 
 async def test_a_store_that_fails_begins_again_from_the_store_and_loses_no_candle(mexc: Moody, tmp_path: Path) -> None:
