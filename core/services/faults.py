@@ -26,6 +26,7 @@ class Faults:
         self._bell = bell
         self._active: dict[str, str] = {}
         self._told: set[str] = set()
+        self._untold: dict[str, Notice] = {}  # what the store would not take: told when it is well again
         self._started = False
 
     async def start(self) -> None:
@@ -43,35 +44,44 @@ class Faults:
         return name in self._active
 
     async def raised(self, name: str, title: str, detail: str = "") -> None:
+        """Raises StoreError where the alert cannot be stored; it is kept until it can, or until the fault is over."""
         self._active[name] = title
         if name not in self._told:
+            notice = self._untold.setdefault(name, self._notice("fault", name, title, detail))
             self._told.add(name)
             try:
-                await self._tell(self._notice("fault", name, title, detail))
+                await self._tell(notice)
             except BaseException:
-                self._told.discard(name)  # what could not be stored is told when it can
+                self._told.discard(name)
                 raise
+            self._untold.pop(name, None)
 
     async def cleared(self, name: str, title: str) -> None:
+        """Raises StoreError where the all-clear cannot be stored; it is told at the next call."""
         self._active.pop(name, None)
-        if name in self._told:
-            self._told.discard(name)
-            try:
-                await self._tell(self._notice("recovered", name, title, ""))
-            except BaseException:
-                self._told.add(name)
-                raise
+        was_told, late = name in self._told, self._untold.pop(name, None)
+        if not was_told and late is None:
+            return
+        self._told.discard(name)
+        over = self._notice("recovered", name, title, "")
+        try:
+            await self._tell(*([late] if late is not None else []), over)
+        except BaseException:
+            self._told |= {name} if was_told else set()
+            self._untold |= {name: late} if late is not None else {}
+            raise
 
     def forget(self, name: str) -> None:
         """No longer a fault, without an alert: something else has been said in its place."""
         self._active.pop(name, None)
         self._told.discard(name)
+        self._untold.pop(name, None)
 
     def _notice(self, topic: str, name: str, title: str, detail: str) -> Notice:
         now: datetime = self._clock.now()
         key = f"{topic}:{name}:{round(now.timestamp() * 1000)}"
         return Notice(key=key, time=now, topic="fault" if topic == "fault" else "recovered", title=title, detail=detail)
 
-    async def _tell(self, notice: Notice) -> None:
-        await self._ledger.set_mark(TOLD, json.dumps(sorted(self._told)), [notice])
+    async def _tell(self, *notices: Notice) -> None:
+        await self._ledger.set_mark(TOLD, json.dumps(sorted(self._told)), notices)
         self._bell.ring()

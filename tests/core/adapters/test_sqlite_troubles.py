@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -111,7 +115,7 @@ async def test_cancelled_while_it_waits_for_the_lock_leaves_no_transaction_open(
 
 async def test_cancelled_in_the_middle_of_a_statement_leaves_nothing(tmp_path: Path) -> None:
     numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000)"
-    slow = f"{numbers} INSERT INTO updates SELECT i FROM n"
+    slow = f"{numbers} INSERT INTO marks SELECT i, 0 FROM n"
     async with books(tmp_path) as kept:
         writing = asyncio.create_task(kept.db.write(slow))
         await asyncio.sleep(0.03)
@@ -119,8 +123,67 @@ async def test_cancelled_in_the_middle_of_a_statement_leaves_nothing(tmp_path: P
         with pytest.raises(asyncio.CancelledError):
             await writing
 
-        assert await kept.chat.first_seen(1)
-        assert [row["update_id"] for row in await kept.db.rows("SELECT update_id FROM updates")] == [1]
+        await kept.ledger.set_mark("a", "1")
+        assert [row["name"] for row in await kept.db.rows("SELECT name FROM marks")] == ["a"]
+
+
+ON_A_SMALL_DISK = """
+import asyncio, sys
+from pathlib import Path
+from core.adapters.sqlite_database import Database
+from core.adapters.backup_folder import BackupFolder
+from core.adapters.clocks import SystemClock
+from core.errors import StoreError
+
+async def main(folder):
+    async with Database(folder / "julaba.sqlite") as db:
+        written = 0
+        filler = (folder / "filler").open("wb", buffering=0)
+        try:
+            while True:
+                filler.write(bytes(4096))
+        except OSError:
+            pass
+        try:
+            for written in range(10_000):
+                async with db.transaction() as tx:
+                    await tx.execute("INSERT INTO marks VALUES (?, 'a')", (f"{written}-a",))
+                    await tx.execute("INSERT INTO marks VALUES (?, 'b')", (f"{written}-b",))
+        except StoreError as error:
+            print(error)
+        try:
+            BackupFolder(folder).make(SystemClock().now())
+        except StoreError as error:
+            print(error)
+        print(len(await db.rows("SELECT * FROM marks")) == 2 * written, written < 10_000 - 1)
+        filler.close()
+        (folder / "filler").unlink()
+        await db.write("INSERT INTO marks VALUES ('after', '')")
+        print((await db.row("PRAGMA integrity_check"))[0], sorted(p.name for p in (folder / "backups").iterdir()))
+
+asyncio.run(main(Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="no file system can be made here")
+def test_a_disk_that_is_really_full_is_lived_through(tmp_path: Path) -> None:
+    """On a file system of two megabytes, which the kernel takes away with the process."""
+    command = f'mount -t tmpfs -o size=2m tmpfs "{tmp_path}" && exec "{sys.executable}" -c "$SCRIPT" "{tmp_path}"'
+    done = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", command],
+        env={**os.environ, "PYTHONPATH": str(Path.cwd()), "SCRIPT": ON_A_SMALL_DISK},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "unshare" in done.stderr or "mount" in done.stderr:
+        pytest.skip("no file system can be made here")
+
+    full, backup, nothing_half, well = done.stdout.splitlines()
+    assert full.startswith("The disk is full: nothing more can be written to ")
+    assert backup.startswith("no backup could be written") or backup.startswith("The disk is full")
+    assert nothing_half == "True True"
+    assert well == "ok []"
 
 
 def kept_file(folder: Path) -> Path:
