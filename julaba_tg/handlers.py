@@ -21,8 +21,9 @@ from core.services.views import Actor, ApprovalView, TrainingView
 from julaba_tg import keyboards, model_handlers, parsing, rendering, rules_handlers, success_handlers, worth_handlers
 from julaba_tg.access import ChatContext
 from julaba_tg.calls import Call, Place, edited, place_of, say
-from julaba_tg.commands import COMMANDS, find, menu, nearest
-from julaba_tg.incoming import CardReply, StrayTap, Visitor, Words
+from julaba_tg.closing_handlers import Closings
+from julaba_tg.commands import COMMANDS, find, may, menu, nearest
+from julaba_tg.incoming import CardReply, Number, StrayTap, Visitor, Words
 from julaba_tg.keyboards import ApprovalTap, CommandTap
 from julaba_tg.parsing import Typed
 from julaba_tg.ports import DeskLike, MessageRef, OutboxLike
@@ -60,6 +61,7 @@ class Chat:
         self._late = late
         self._changes = asyncio.Lock()  # one change after the other, in the order they came
         self._trainings = 0
+        self._closings = Closings(desk, outbox, wall_clock)
         self.does: dict[str, Callable[[Call], Awaitable[Outgoing | None]]] = {
             "start": self._start,
             "status": self._status,
@@ -83,6 +85,8 @@ class Chat:
             "pair": self._pair,
             "pause": self._pause,
             "resume": self._resume,
+            "close": self._closings.close,
+            "panic": self._closings.panic,
             "help": self._help,
             "version": self._version,
         }
@@ -104,6 +108,8 @@ class Chat:
                 await self._typed(visitor, typed, place, self._wall_clock() - message.date)
             case CardReply() as reply:
                 await self._answer_card(visitor, reply, place)
+            case Number() as number:
+                await self._number(visitor, number, place, self._wall_clock() - message.date)
             case Words(text=words):
                 await say(place, await self._answer_words(words))
 
@@ -313,6 +319,19 @@ class Chat:
         ref = await self._outbox.message_of(f"approval:{view.approval_id}") or place.message
         ended = Outgoing(rendering.approval(view, self._zone, self._desk.now()))
         return await edited(replace(place, message=ref, has_picture=False), ended)
+
+    async def _number(self, visitor: Visitor, number: Number, place: Place, age: timedelta) -> None:
+        """It closes trades only in answer to the preview that asked for it, and only from who may do that."""
+        if not may(visitor.actor.role, "operator") or not await self._closings.waits(place.chat_id, number.message):
+            await say(place, await self._answer_words(number.text))
+            return
+        try:
+            async with self._changes:
+                answer = await self._closings.number(number.value, number.message, visitor.actor, place, age)
+        except JulabaError as error:
+            answer = Outgoing(rendering.refused(str(error)))
+        if answer is not None:
+            await say(place, answer)
 
     async def _answer_words(self, words: str) -> Outgoing:
         if parsing.yes_or_no(words) is not None:

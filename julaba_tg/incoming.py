@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from telegram import Message, MessageReactionUpdated, ReactionTypeEmoji, Update
@@ -34,11 +35,20 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
+class Number:
+    """A bare number, typed into the chat or in reply to a message of ours: it may answer what asked for one."""
+
+    value: int
+    text: str
+    message: MessageRef | None
+
+
+@dataclass(frozen=True, slots=True)
 class StrayTap:
     """A tap whose data no button of ours carries."""
 
 
-Ask = Typed | CommandTap | ApprovalTap | CardReply | Words | StrayTap
+Ask = Typed | CommandTap | ApprovalTap | CardReply | Number | Words | StrayTap
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +100,23 @@ def _read_message(message: Message, bot_name: str) -> Incoming | None:
     if answer is not None and message.reply_to_message is not None:
         ref = MessageRef(message.chat.id, message.reply_to_message.message_id)
         return Incoming(CardReply(answer, ref, reaction=False), "approver", audit)
+    if (number := _number(message, content)) is not None:
+        return Incoming(number, "viewer", audit)
     if message.chat.type != ChatType.PRIVATE:
         return None  # people talking to each other in a group
     return Incoming(Words(content), "viewer", audit)
+
+
+def _number(message: Message, content: str) -> Number | None:
+    """In a group only as a reply to a bot: people talk in numbers too."""
+    word, replied = content.strip(), message.reply_to_message
+    if not re.fullmatch(r"[0-9]{1,4}", word):
+        return None
+    to_a_bot = replied is not None and replied.from_user is not None and replied.from_user.is_bot
+    if message.chat.type != ChatType.PRIVATE and not to_a_bot:
+        return None
+    ref = MessageRef(message.chat.id, replied.message_id) if replied is not None else None
+    return Number(int(word), content, ref)
 
 
 def role_for(typed: Typed) -> Role:

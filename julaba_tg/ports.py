@@ -13,6 +13,7 @@ from core.domain.messages import Event
 from core.ports import MessageRef, OutboxItem
 from core.services.dial import DialView
 from core.services.explain import WhyView
+from core.services.manual import ClosePlan, CloseResult
 from core.services.proposals import OpeningAnswer
 from core.services.registry import ModelList
 from core.services.rules import RuleView
@@ -93,6 +94,14 @@ class DeskLike(Protocol):
     async def switch_pair(self, pair: str, enabled: bool, actor: Actor) -> PairView: ...
     async def pause(self, actor: Actor) -> StatusView: ...
     async def resume(self, actor: Actor) -> StatusView: ...
+    async def plan_close(self, pair: str | None) -> ClosePlan:
+        """What closing a pair's trade, or with None all of them, would make now. Raises UsageError: nothing is open."""
+        ...
+
+    async def close(self, pair: str | None, token: str, actor: Actor) -> CloseResult:
+        """Closes exactly what the plan of that token has shown; with None it pauses the entries too."""
+        ...
+
     async def ask_weight(self, weight: float, actor: Actor) -> WeightAnswer:
         """0 takes effect at once; more becomes an approval when the gate is ready, else the reasons why not."""
         ...

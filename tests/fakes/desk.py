@@ -13,6 +13,7 @@ from core.domain.trading import Direction, ExitReason, Ruling, Verdict
 from core.errors import UsageError
 from core.services.dial import DialView
 from core.services.explain import WhyView
+from core.services.manual import ClosePlan, CloseResult, Closing
 from core.services.prices import LivePrice
 from core.services.proposals import OpeningAnswer
 from core.services.registry import ModelList
@@ -36,7 +37,7 @@ from core.services.views import (
 )
 from core.services.worth import GeminiView, LayersView
 from julaba_tg.ports import MessageRef, OutboxItem
-from tests.fakes import rules, success, worth
+from tests.fakes import closing, rules, success, worth
 from tests.fakes.why import a_why
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -202,6 +203,8 @@ class FakeDesk:
         self.kept: dict[int, str] = {}
         self.switches = {"LINK/USDT": True, "ETH/USDT": True, "SOL/USDT": False}
         self.paused = ""
+        self.closings: tuple[Closing, ...] = closing.CLOSINGS
+        self.closed_by: list[tuple[str, str | None]] = []
         self.weights: list[float] = []
         self.weight_answer = WeightAnswer(None, 0.25, ("12 of 50 outcomes", "3 of 20 trades"), "The gate is closed.")
         self.approvals = {3: an_approval()}
@@ -349,6 +352,22 @@ class FakeDesk:
     async def resume(self, actor: Actor) -> StatusView:
         self.paused = ""
         return await self.status()
+
+    async def plan_close(self, pair: str | None) -> ClosePlan:
+        chosen = tuple(c for c in self.closings if pair in (None, c.pair))
+        if not chosen:
+            raise UsageError("nothing is open" if pair is None else f"nothing is open in {pair}")
+        return ClosePlan(closing.token(chosen), chosen, pair is None, NOON)
+
+    async def close(self, pair: str | None, token: str, actor: Actor) -> CloseResult:
+        plan = await self.plan_close(pair)
+        if plan.token != token:
+            raise UsageError("what is open has changed since it was shown; look again")
+        self.closings = tuple(c for c in self.closings if c not in plan.closings)
+        if pair is None:
+            self.paused = f"panic by {actor.name}"
+        self.closed_by.append((actor.name, pair))
+        return CloseResult(plan.closings, 10_281.05, bool(self.paused))
 
     async def ask_weight(self, weight: float, actor: Actor) -> WeightAnswer:
         self.weights.append(weight)
