@@ -114,9 +114,12 @@ class Telling:
     # Trades and approvals
 
     async def _opened(self, item: OutboxItem, event: SignalDecided) -> MessageRef:
+        """As the trade stands; one that is closed by now begins with its opening all the same: its end waits behind."""
         trade_id = event.trade_id or 0
         picture = await self._chart(event.pair, trade_id) if item.attempts == 0 else None
-        card = alerts.trade(await self._story(trade_id) or (event,), self._zone)
+        story = await self._story(trade_id)
+        closed = any(isinstance(e, TradeClosed) for e in story)
+        card = alerts.trade((event,) if closed or not story else story, self._zone)
         return await self._send([item], Outgoing(card, _buttons(event), picture))
 
     async def _went_on(self, item: OutboxItem, event: TargetHit | TradeClosed) -> MessageRef | None:

@@ -60,6 +60,8 @@ class Troubles:
         self._monotonic = monotonic
         self._relieved = relieved
         self._said: dict[str, Bucket] = {}
+        self._begun = monotonic()
+        self._answered = False
         self._refused = False
         self._conflict_at: float | None = None
         self.current = ""
@@ -75,6 +77,7 @@ class Troubles:
 
     def over(self) -> None:
         """Telegram has answered."""
+        self._answered = True
         if self.current:
             log.info("Telegram answers again")
             self._relieved()
@@ -82,27 +85,36 @@ class Troubles:
 
     def standing(self, deaf: bool) -> set[Kind]:
         """What is wrong enough to be told; ``deaf``: nothing has been heard for longer than can be."""
-        found: set[Kind] = {"silent"} if deaf and not self._refused else set()
-        if self._refused:
-            found.add("token")
-        if self._conflict_at is not None and self._monotonic() - self._conflict_at < CALM:
-            found.add("rival")
-        return found
+        kinds: tuple[tuple[Kind, bool], ...] = (
+            ("token", self._refused),
+            ("silent", deaf and not self._refused),
+            ("rival", self._conflict_at is not None and not self._calm()),
+        )
+        return {kind for kind, stands in kinds if stands}
+
+    def is_over(self, kind: Kind, deaf: bool) -> bool:
+        """Whether a trouble is known to be over, be it one that an earlier run has told."""
+        return kind not in self.standing(deaf) and self._answered and (kind != "rival" or self._calm())
+
+    def _calm(self) -> bool:
+        since = self._begun if self._conflict_at is None else self._conflict_at
+        return self._monotonic() - since >= CALM
 
 
 async def tell_troubles(troubles: Troubles, desk: DeskLike, deaf: Callable[[], bool], look_every: float) -> None:
-    """For ever: tells the desk of each trouble's beginning and end, once."""
-    told: set[Kind] = set()
+    """For ever: tells the desk of each trouble's beginning and end, once; an end also where an earlier run began it."""
+    standing: set[Kind] = set()
+    perhaps: set[Kind] = set(_WORDS)
     while True:
         await asyncio.sleep(look_every)
         try:
-            standing = troubles.standing(deaf())
-            for kind in sorted(standing - told):
+            for kind in sorted(troubles.standing(deaf()) - standing):
                 await desk.trouble(kind, _WORDS[kind].title, _WORDS[kind].detail)
-                told.add(kind)
-            for kind in sorted(told - standing):
+                standing.add(kind)
+            for kind in sorted(k for k in standing | perhaps if troubles.is_over(k, deaf())):
                 await desk.trouble_over(kind, _WORDS[kind].over)
-                told.discard(kind)
+                standing.discard(kind)
+                perhaps.discard(kind)
         except Exception as error:  # the store may be in trouble itself: it is tried again at the next look
             log.warning("a trouble with Telegram could not be told: %s", error)
 
