@@ -94,7 +94,7 @@ def live_words(live: LivePrice | None) -> str:
 def _live_line(p: PositionView) -> str:
     """Left out where nothing is known."""
     words = live_words(p.live)
-    worth = f" · open {signed_money(p.live_pnl)}" if p.live_pnl is not None else ""
+    worth = f" · {signed_money(p.live_pnl + p.realized_pnl)}" if p.live_pnl is not None else ""
     return f"{words[:1].upper()}{words[1:]}{worth}" if words else ""
 
 

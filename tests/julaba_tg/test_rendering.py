@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from core.domain.messages import Event, ModelTrained, Notice, PairStopped
 from core.domain.trading import Ruling, Verdict
+from core.services.prices import LivePrice
 from core.services.views import MlView, StatusView, TradesView
 from julaba_tg import alerts, rendering
 from julaba_tg.card import CAPTION_LIMIT, TEXT_LIMIT, Card, html, plain, units
@@ -32,6 +33,27 @@ from tests.julaba_tg.test_card import hostile, read
 UTC = ZoneInfo("UTC")
 numbers = st.floats() | st.sampled_from([0.0, -0.0, 1e-12, 1e300, -1e300, float("nan"), float("inf")])
 maybe = numbers | st.none()
+
+
+@pytest.mark.parametrize(
+    ("age", "words"),
+    [
+        (0.2, "now 17.64 (just now)"),
+        (4.2, "now 17.64 (4 s ago)"),
+        (60.0, "now 17.64 (60 s ago)"),
+        (61.0, "⚠️ old price 17.64 (1m ago)"),
+        (7200.0, "⚠️ old price 17.64 (2h00 ago)"),
+    ],
+)
+def test_a_live_price_says_how_old_it_is(age: float, words: str) -> None:
+    assert rendering.live_words(LivePrice(17.64, age, "asked")) == words
+
+
+def test_without_a_live_price_a_position_shows_the_last_close_alone() -> None:
+    shown = plain(rendering.positions([replace(a_position(), live=None, live_pnl=None)], UTC), TEXT_LIMIT)
+
+    assert "+0.34R · +$38.29\nStop" in shown
+    assert "now" not in shown.lower()
 
 
 def sendable(card: Card) -> None:

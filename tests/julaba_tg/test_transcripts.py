@@ -39,7 +39,10 @@ async def test_a_refresh_that_changes_nothing_is_no_fault(chat: World) -> None:
 
 
 async def test_positions_trades_and_version(chat: World) -> None:
-    assert "Stop 17.10 · targets 18.05 / 18.43 / 19.00" in (await chat.ask("/positions")).text
+    positions = (await chat.ask("/positions")).text
+    assert "→ 17.61 · +0.34R · +$38.29\nNow 17.64 (4 s ago) · +$47.77\nStop 17.10" in positions
+    assert "Stop 17.10 · targets 18.05 / 18.43 / 19.00" in positions
+    assert "🟢 LINK LONG 17.48 → 17.61 · +0.34R · now 17.64 (4 s ago)" in (await chat.ask("/status")).text
     assert "🟢 ETH SHORT +0.62R · +$84.20 · stop after TP1 · 21 Nov 10:00" in (await chat.ask("/trades 2")).text
     assert (await chat.ask("/version")).text == "Julaba 0.1.0 · paper"
 

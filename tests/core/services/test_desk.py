@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -31,6 +31,7 @@ from core.services.champion import ChampionInfo
 from core.services.desk import Desk
 from core.services.gatekeeper import Gatekeeper
 from core.services.live import LiveTrading
+from core.services.prices import Prices
 from core.services.proposals import Proposals, auditor
 from core.services.registry import Registry
 from core.services.rules import RuleKeeper
@@ -110,7 +111,7 @@ async def no_gemini() -> str:
 
 @asynccontextmanager
 async def office(
-    path: Path, row: int = FIRST, config: Settings | None = None, advisor: Any = None
+    path: Path, row: int = FIRST, config: Settings | None = None, advisor: Any = None, prices: Prices | None = None
 ) -> AsyncIterator[Office]:
     """Opened at a row, with the history before it."""
     config = config or settings()
@@ -167,6 +168,7 @@ async def office(
                 _no_outlook,
                 auditor(CandleFiles(path), live.save),
             ),
+            prices=prices,
         )
         yield Office(desk, keeper, stage, live, kept, school)
 
@@ -281,6 +283,38 @@ async def test_times_of_trades_and_positions_are_the_closes_people_saw(tmp_path:
     assert position.opened_at == trade.opened_at == taken.time
     assert trade.closed_at == to_datetime(START + row * M15.ms)
     assert trade.closed_at - trade.opened_at == timedelta(minutes=trade.duration_minutes)
+
+
+class Tells:
+    """An exchange that knows one price for all."""
+
+    async def prices(self, pairs: Iterable[Pair]) -> dict[Pair, float]:
+        return dict.fromkeys(pairs, 1234.5)
+
+
+async def test_a_position_shows_what_it_is_worth_now_and_the_books_keep_the_last_close(tmp_path: Path) -> None:
+    prices = Prices(lambda: [], cast(MarketData, Tells()), None)
+    async with office(tmp_path, prices=prices) as at:
+        row = FIRST
+        while not at.stage.loop.account.positions:
+            await at.stage.play(market(LAST), row, row + 1)
+            row += 1
+        (before, *_) = await at.desk.positions()
+        equity = at.stage.loop.account.equity
+        looking = asyncio.create_task(prices.run())
+        await asyncio.sleep(0.01)
+        looking.cancel()
+        (after, *_) = (await at.desk.status()).positions
+        held = at.stage.loop.account.positions[0]
+
+    assert (before.live, before.live_pnl) == (None, None)
+    assert after.live is not None
+    assert (after.live.price, after.live.source) == (1234.5, "asked")
+    assert after.live_pnl == pytest.approx(
+        held.direction.sign * (1234.5 - held.entry_fill) * held.quantity * held.follow.remaining
+    )
+    assert (after.mark, after.open_pnl, after.r) == (before.mark, before.open_pnl, before.r)
+    assert at.stage.loop.account.equity == equity
 
 
 async def test_a_position_s_r_is_what_it_has_made_and_what_is_open(tmp_path: Path) -> None:

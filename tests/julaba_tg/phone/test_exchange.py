@@ -55,6 +55,18 @@ async def market() -> AsyncIterator[Market]:
     await exchange.stop()
 
 
+async def test_the_last_price_is_that_of_the_running_candle(market: Market) -> None:
+    running = SIM.running(LINK, QUARTER, market.exchange.clock.now_ms())
+
+    status, body = await market.raw("ticker/price", symbol="LINKUSDT")
+    everybody = await market.raw("ticker/price")
+    market.exchange.delist(LINK)
+
+    assert (status, body["symbol"], float(body["price"])) == (200, "LINKUSDT", running.close)
+    assert [row["symbol"] for row in everybody[1]] == [pair.symbol for pair in SIM.pairs()]
+    assert (await market.raw("ticker/price", symbol="LINKUSDT"))[0] == 400
+
+
 async def test_markets_and_time(market: Market) -> None:
     markets = await market.client.load_markets()
     assert set(markets) == {str(pair) for pair in SIM.pairs()}
