@@ -195,7 +195,7 @@ class Bot:
         """How long nobody has been listening, as far as the store knows."""
         last = await self._outbox.told_until()
         if last is not None:
-            self._hearing.deaf_before = max(0.0, (self._wall_clock() - last).total_seconds())
+            self._hearing.was_absent((self._wall_clock() - last).total_seconds())
 
     async def _set_menus(self) -> None:
         """Everybody's menu shows what their role may do; it is a menu, not a permission."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -41,10 +42,7 @@ def quiet_the_library() -> None:
 
 
 class PollRequest(HTTPXRequest):
-    """The connection for getUpdates; notes when it was last answered, what came late, and a refused token.
-
-    ``deaf_before`` are the seconds nobody had been listening before this began.
-    """
+    """The connection for getUpdates; notes when it was last answered, what came late, and a refused token."""
 
     def __init__(self, answered: Callable[[], None], **settings: Any) -> None:
         super().__init__(**settings)
@@ -53,7 +51,7 @@ class PollRequest(HTTPXRequest):
         self._last_ok = self._monotonic()
         self._begun = self._last_ok
         self._late: tuple[int, bool] = (-1, False)  # up to which update, and whether more of them are to come
-        self.deaf_before = 0.0
+        self._absent = 0.0
         self.refused = False
 
     async def do_request(
@@ -73,7 +71,7 @@ class PollRequest(HTTPXRequest):
         if status == 200:
             body = readable(body)
             self._note_late(update_ids(body))
-            self._last_ok, self.deaf_before = self._monotonic(), 0.0
+            self._last_ok, self._absent = self._monotonic(), 0.0
             self._answered()
         return status, body
 
@@ -89,16 +87,23 @@ class PollRequest(HTTPXRequest):
         """Seconds this listener has waited: one that has just begun is given its time."""
         return self._monotonic() - max(self._last_ok, self._begun)
 
+    def was_absent(self, seconds: float) -> None:
+        """Nobody has listened for so long before this began; what an earlier run had kept is as old."""
+        self._absent = seconds
+        if seconds >= LATE_AFTER:
+            self._late = (sys.maxsize, False)
+
     def late(self, update_id: int) -> bool:
         """Whether an update had been waiting while nobody listened for ``LATE_AFTER`` seconds or more."""
         return update_id <= self._late[0]
 
     def _note_late(self, ids: list[int]) -> None:
-        late = self.silent_for() + self.deaf_before >= LATE_AFTER or self._late[1]
-        if ids and late:
+        """Updates are numbered as they come: whatever is older than a late one is late too."""
+        latest, more = self._late
+        if ids and (more or self.silent_for() + self._absent >= LATE_AFTER):
             self._late = (max(ids), len(ids) >= MOST_UPDATES)
-        elif not ids:
-            self._late = (self._late[0], False)
+        else:
+            self._late = (min(latest, min(ids) - 1) if ids else latest, False)
 
 
 def update_ids(body: bytes) -> list[int]:

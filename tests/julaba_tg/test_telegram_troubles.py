@@ -6,17 +6,19 @@ Whatever happens on the line: all that waits arrives, once or marked, in order, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from core.adapters.clocks import ReplayClock
 from core.config import Access, Settings
-from core.domain.messages import ApprovalAsked, ApprovalEnded, Event, Notice, TradeClosed
+from core.domain.messages import ApprovalAsked, ApprovalEnded, Event, Notice
 from core.services.bus import Bell
 from core.services.faults import Faults
 from core.services.outbox import Outbox
@@ -172,7 +174,7 @@ OPENED = "✅ LINK LONG 17.48 · risk $120 · G 78 · ML 37 (avg 36)"
 REFUSED = "⛔ LINK LONG · refused: 1h down"
 CLOSED = "🟢 LINK LONG closed +$22.10 · +0.18R · stop after TP1"
 
-Trouble = Callable[[Line], Awaitable[None]]
+Trouble = Callable[[Line], Coroutine[Any, Any, None]]
 
 
 async def flood(line: Line) -> None:
@@ -259,7 +261,7 @@ async def test_a_kill_between_sending_and_commit_doubles_one_alert_which_says_so
         killed.set()
         await asyncio.Event().wait()
 
-    line.kept.chat.sent = never  # type: ignore[method-assign]
+    line.kept.chat.sent = never  # type: ignore[method-assign, assignment]
     await line.publish(a_signal(), a_refusal(2))
     await killed.wait()
     await bot.stop()
@@ -276,7 +278,7 @@ async def test_a_kill_between_sending_and_commit_doubles_one_alert_which_says_so
 
 async def test_a_store_that_cannot_take_it_down_doubles_nothing(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     real_sleep = asyncio.sleep
-    monkeypatch.setattr(notifier.asyncio, "sleep", lambda seconds: real_sleep(min(seconds, 0.02)))
+    monkeypatch.setattr("julaba_tg.notifier.asyncio.sleep", lambda seconds: real_sleep(min(seconds, 0.02)))
     sent, failures = line.kept.chat.sent, iter(range(3))
 
     async def full_disk(*arguments: object) -> None:
@@ -485,6 +487,22 @@ async def test_a_button_pressed_hours_ago_asks_back_before_it_changes_anything(l
     await line.until(lambda: bool(line.desk.paused))
 
 
+async def test_a_button_that_an_earlier_run_had_kept_asks_back_too(line: Line) -> None:
+    await tapped_while_down(line, "new:pause", timedelta(seconds=30))
+    await line.until(lambda: bool(line.desk.paused))
+    tap = line.phone.tap(OWNER, line.said()[0].message_id, "new:resume")
+    await line.until(lambda: not line.desk.paused)
+    await line.stop()
+    line.desk.seen.clear()
+    line.desk.paused = "by somebody"
+    line.desk.kept[tap["update_id"]] = json.dumps(tap)
+    line.skipped += timedelta(hours=2)
+    await line.start()
+    await line.phone.wait_for(lambda m: "/resume came while I was away" in m.text)
+
+    assert line.desk.paused == "by somebody"
+
+
 async def test_a_button_pressed_during_a_short_restart_is_honoured(line: Line) -> None:
     await tapped_while_down(line, "new:pause", timedelta(seconds=30))
     await line.until(lambda: bool(line.desk.paused))
@@ -553,18 +571,3 @@ async def test_the_loop_handles_closes_while_telegram_hangs_for_ever(tmp_path: P
         phone.faults.clear()
         await bot.stop()
     await phone.stop()
-
-
-async def test_events_are_stored_as_fast_while_telegram_hangs(line: Line) -> None:
-    line.phone.fault("hang", times=None, seconds=600)
-    await line.start()
-    for number in range(200):
-        await line.publish(TradeClosed(**{**_fields(a_closing(number + 1)), "key": f"closed:{number}"}))
-        await asyncio.sleep(0)
-
-    assert len(await line.kept.chat.pending(1000)) == 200
-    line.phone.faults.clear()
-
-
-def _fields(event: TradeClosed) -> dict[str, object]:
-    return {name: getattr(event, name) for name in TradeClosed.__slots__ if name != "kind"}
