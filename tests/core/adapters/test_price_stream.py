@@ -8,14 +8,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import pytest
 
 from core.adapters import price_stream
+from core.adapters.ccxt_market import CcxtMarket
 from core.adapters.price_stream import CcxtPriceStream
 from core.config import Exchange
 from core.domain.candles import Pair
 from core.errors import MarketError
+from core.services import prices
+from julaba_tg.phone import exchange as simulated
 from julaba_tg.phone import price_stream as phone
 from julaba_tg.phone.clock import SimClock
 from julaba_tg.phone.exchange import last_price
@@ -182,6 +186,46 @@ async def test_no_more_pairs_are_followed_than_one_connection_takes(feed: PriceF
         await asyncio.sleep(0.05)
 
     assert feed.subscribed == ["LINKUSDT"]  # the others are not traded there, and ETH comes too late
+
+
+async def test_prices_fall_back_to_asking_and_find_their_way_back(
+    feed: PriceFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole of it over real HTTP and a real WebSocket: pushed, the stream goes, asked, it comes, pushed."""
+    for name, seconds in {"TICK": 0.01, "ASK_EVERY": 0.05, "FIRST_PAUSE": 0.02, "LONGEST_PAUSE": 0.05}.items():
+        monkeypatch.setattr(prices, name, seconds)
+    rest = simulated.Exchange(SIM, feed.clock)
+    await rest.start()
+    market = CcxtMarket(Exchange(base_url=rest.base_url, rate_limit_ms=0))
+    live = prices.Prices(lambda: [LINK], market, CcxtPriceStream(feed.url))
+    running = asyncio.create_task(live.run())
+    try:
+        pushed = await priced(live, "stream")
+        await feed.stop()
+        asked = await priced(live, "asked")
+        trouble = live.trouble
+        await feed.start(port=urlsplit(feed.url).port or 0)
+        again = await priced(live, "stream")
+    finally:
+        running.cancel()
+        async with asyncio.timeout(1):
+            await asyncio.gather(running, return_exceptions=True)
+        await market.close()
+        await rest.stop()
+
+    assert pushed == again == pytest.approx(last_price(SIM, LINK, feed.clock), rel=1e-9)
+    assert asked == last_price(SIM, LINK, feed.clock)
+    assert trouble == "the price stream broke off: the connection failed"
+    assert live.trouble == ""
+
+
+async def priced(live: prices.Prices, source: str) -> float:
+    for _ in range(1000):
+        found = live.latest(LINK)
+        if found is not None and found.source == source:
+            return found.price
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"no price came by {source}")
 
 
 def test_mexcs_own_stream_is_left_alone_beside_another_exchange() -> None:
