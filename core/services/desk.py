@@ -11,6 +11,7 @@ from core import __version__
 from core.config import Settings
 from core.domain.account import Position
 from core.domain.candles import DAY_MS, Candles, Pair, to_datetime, to_ms
+from core.domain.health import Health
 from core.domain.ledger import FollowRecord, Switch
 from core.domain.messages import Event
 from core.domain.trading import FollowKind, Leg, Levels
@@ -24,6 +25,7 @@ from core.services.champion import ChampionInfo
 from core.services.dial import DialView, dial_view
 from core.services.explain import Explainer, WhyView
 from core.services.gatekeeper import Gatekeeper, condition_views
+from core.services.health import HealthWatch
 from core.services.listing import SWITCHED_BY
 from core.services.live import LiveTrading
 from core.services.loop import TradingLoop
@@ -101,11 +103,15 @@ class Desk:
         self._hands = hands
         self._training = asyncio.Lock()
         self._trainings = Trainings(clock, ledger)
+        self.watch = HealthWatch(settings, clock, ledger, chat, loop, live, self.paused, self._training.locked)
 
     def now(self) -> datetime:
         return self._clock.now()
 
     # -- looking ---------------------------------------------------------------------------------------------------
+
+    async def health(self) -> Health:
+        return await self.watch.look()
 
     async def status(self) -> StatusView:
         account, settings, now = self._loop.account, self._settings, self._clock.now()
@@ -115,7 +121,7 @@ class Desk:
         return StatusView(
             now=now,
             mode=settings.mode,
-            paused=self._paused(),
+            paused=self.paused(),
             equity=account.equity,
             cash=account.cash,
             open_pnl=account.open_pnl,
@@ -135,7 +141,8 @@ class Desk:
             version=__version__,
         )
 
-    def _paused(self) -> str:
+    def paused(self) -> str:
+        """Why there are no new entries; empty where there are."""
         account, controls = self._loop.account, self._loop.memory.controls
         if controls.paused:
             return controls.paused
@@ -346,9 +353,13 @@ class Desk:
 
     async def close(self, pair: str | None, token: str, actor: Actor) -> CloseResult:
         """Closes exactly what a plan has shown; with None it also pauses the entries. Raises UsageError."""
+        account, paused = self._loop.account, self.paused()
         done = await self._by_hand().close(None if pair is None else Pair.parse(pair), token, actor)
+        before = f"{len(account.positions)} open, equity {account.equity:,.2f}, {paused or 'running'}"
+        after = f"{len(self._loop.account.positions)} open, equity {done.equity:,.2f}, {self.paused() or 'running'}"
         closed = ", ".join(f"#{c.trade_id} {c.pair} at {c.price:g}, {c.pnl:+.2f} USDT" for c in done.closed)
-        await self._note(actor, "close" if pair else "panic", closed or "nothing was open any more")
+        closed = closed or "nothing was open any more"
+        await self._note(actor, "close" if pair else "panic", f"before: {before}; after: {after}; closed: {closed}")
         return done
 
     def _by_hand(self) -> Hands:
