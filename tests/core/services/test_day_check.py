@@ -458,6 +458,19 @@ async def test_a_backtest_with_other_fill_rules_is_a_difference_without_a_cause(
     assert {d.cause for d in found} == {UNKNOWN}
 
 
+@pytest.mark.parametrize("column", ["price", "fraction", "r"])
+async def test_a_leg_that_is_not_the_backtest_s_in_any_number_is_told(tmp_path: Path, column: str) -> None:
+    async with days(tmp_path) as lived:
+        await lived.live(last=FIRST + 96)
+        async with lived.kept.db.transaction() as tx:
+            await tx.execute(
+                f"UPDATE legs SET {column} = {column} * 1.001 WHERE follow_id = (SELECT max(follow_id) FROM legs)"
+            )
+        found = (await lived.check(DAYS[0])).differences
+
+    assert [(d.what, d.cause) for d in found] == [("outcome", UNKNOWN)]
+
+
 async def test_levels_that_are_not_the_backtest_s_are_told_with_both(tmp_path: Path) -> None:
     async with days(tmp_path) as lived:
         await lived.live()
