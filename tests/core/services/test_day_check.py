@@ -462,10 +462,9 @@ async def test_a_backtest_with_other_fill_rules_is_a_difference_without_a_cause(
 async def test_a_leg_that_is_not_the_backtest_s_in_any_number_is_told(tmp_path: Path, column: str) -> None:
     async with days(tmp_path) as lived:
         await lived.live(last=FIRST + 96)
+        one = "SELECT max(follow_id) FROM follows WHERE kind = 'trade' AND exit_reason IS NOT NULL"
         async with lived.kept.db.transaction() as tx:
-            await tx.execute(
-                f"UPDATE legs SET {column} = {column} * 1.001 WHERE follow_id = (SELECT max(follow_id) FROM legs)"
-            )
+            await tx.execute(f"UPDATE legs SET {column} = {column} * 1.001 WHERE follow_id = ({one})")
         found = (await lived.check(DAYS[0])).differences
 
     assert [(d.what, d.cause) for d in found] == [("outcome", UNKNOWN)]
