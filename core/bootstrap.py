@@ -223,7 +223,10 @@ async def engine(
     ``gemini_note`` is added to the status where the advisor is not Gemini itself (the demo's stand-in).
     Raises StoreError, and MarketError when the exchange's clock is wanted and cannot be read.
     """
+    from core.adapters.health_server import HealthServer
     from core.adapters.instance_lock import instance_lock
+    from core.adapters.ping import Ping
+    from core.adapters.sd_notify import Systemd
     from core.adapters.sqlite_chat import SqliteChat
     from core.adapters.sqlite_database import Database
     from core.adapters.sqlite_ledger import SqliteLedger
@@ -251,6 +254,7 @@ async def engine(
     from core.services.rules import RuleKeeper
     from core.services.stock import Stockroom
     from core.services.success import SuccessDesk
+    from core.services.supervision import Supervision
     from core.services.takeovers import Takeovers
     from core.services.worker import Worker
     from core.services.worth import WorthDesk
@@ -366,6 +370,11 @@ async def engine(
             hands=Hands(settings, time, exchange, ledger, loop),
             prices=prices,
         )
+        await stack.enter_async_context(HealthServer(settings.health.host, settings.health.port, desk.health))
+        ping = None
+        if secrets.julaba_ping_url is not None:
+            ping = await stack.enter_async_context(Ping(secrets.julaba_ping_url.get_secret_value()))
+        supervision = Supervision(desk.health, Systemd(), ping)
         yield Engine(
             settings=settings,
             clock=time,
@@ -379,7 +388,8 @@ async def engine(
             bell=bell,
             progress=progress,
             reviews=(backups.review, worth.review, success.review, proposals.review, nightly.review),
-            beside=(MinuteWatch(settings, time, exchange, loop).run, prices.run),
+            beside=(MinuteWatch(settings, time, exchange, loop).run, prices.run, desk.watch.run, supervision.run),
+            announce=supervision.ready,
         )
 
 

@@ -25,6 +25,7 @@ from telegram.ext import (
 from telegram.request import HTTPXRequest
 
 from core.config import Settings
+from core.services.health import ChatLine
 from core.services.views import Actor
 from julaba_tg import rendering
 from julaba_tg.access import ChatContext, Gate
@@ -113,6 +114,10 @@ class Bot:
     def silent_for(self) -> float:
         """Seconds since Telegram last answered a getUpdates, or since this bot was built."""
         return self._hearing.silent_for()
+
+    def line(self) -> ChatLine:
+        """How the connection to Telegram is, for the health of the whole."""
+        return ChatLine(self.silent_for, self.trouble, self.restarts, self._stale_after)
 
     @property
     def restarts(self) -> int:

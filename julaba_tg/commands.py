@@ -61,6 +61,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("resume", "", "operator", "steer", "trade again", "/resume", changes=True),
     Command("close", "PAIR", "operator", "steer", "close a trade: shown, done by a tap", "/close LINK", changes=True),
     Command("panic", "", "operator", "steer", "close all and pause: shown, done by a typed number", "/panic"),
+    Command("health", "", "viewer", "keep", "how Julaba itself is: what is wrong, and since when", "/health"),
     Command("help", "[command]", "viewer", "keep", "this list, or one command", "/help pair"),
     Command("version", "", "viewer", "keep", "which Julaba this is", "/version"),
 )
@@ -90,6 +91,8 @@ _SYNONYMS = {
     "hello": "start",
     "plot": "chart",
     "graph": "chart",
+    "alive": "health",
+    "ping": "health",
 }
 
 

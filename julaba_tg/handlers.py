@@ -23,6 +23,7 @@ from julaba_tg.access import ChatContext
 from julaba_tg.calls import Call, Place, edited, place_of, say
 from julaba_tg.closing_handlers import Closings
 from julaba_tg.commands import COMMANDS, find, may, menu, nearest
+from julaba_tg.health_handlers import health
 from julaba_tg.incoming import CardReply, Number, StrayTap, Visitor, Words
 from julaba_tg.keyboards import ApprovalTap, CommandTap
 from julaba_tg.parsing import Typed
@@ -87,6 +88,7 @@ class Chat:
             "resume": self._resume,
             "close": self._closings.close,
             "panic": self._closings.panic,
+            "health": lambda call: health(call, self._desk, self._zone),
             "help": self._help,
             "version": self._version,
         }

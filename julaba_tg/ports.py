@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from core.domain.health import Health
 from core.domain.messages import Event
 from core.ports import MessageRef, OutboxItem
 from core.services.dial import DialView
@@ -41,6 +42,10 @@ class DeskLike(Protocol):
     """Use cases. Every command raises a JulabaError with a sentence for the user when it cannot be done."""
 
     def now(self) -> datetime: ...
+
+    async def health(self) -> Health:
+        """How everything that runs is. Never raises."""
+        ...
 
     async def status(self) -> StatusView: ...
     async def positions(self) -> tuple[PositionView, ...]: ...

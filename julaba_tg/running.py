@@ -103,13 +103,17 @@ async def _work(
     beside: Callable[[Engine], Coroutine[None, None, None]],
 ) -> None:
     async with opening as engine:
-        bot = Bot(settings, token, engine.desk, engine.outbox, bootstrap.computer_clock().now)
+        # Real time, right also on a computer whose clock is wrong; a simulated exchange's is no phone's.
+        wall = engine.clock if settings.clock == "system" else bootstrap.computer_clock()
+        bot = Bot(settings, token, engine.desk, engine.outbox, wall.now)
+        engine.desk.watch.chat_line = bot.line
         tasks = [asyncio.create_task(engine.run())]
         try:
             await _up(engine.live.ready, tasks[0])
             if not tasks[0].done():
                 await bot.start()
                 await ready()
+                engine.announce()
                 tasks.append(asyncio.create_task(beside(engine)))
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:

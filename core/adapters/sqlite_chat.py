@@ -67,6 +67,11 @@ class SqliteChat:
             for row in rows
         ]
 
+    async def waiting(self) -> tuple[int, int | None]:
+        """How many events are not yet sent, and when the oldest was put there (epoch ms)."""
+        row = await self._db.row("SELECT COUNT(*) AS n, MIN(created_at) AS oldest FROM outbox WHERE state = 'pending'")
+        return (0, None) if row is None else (row["n"], row["oldest"])
+
     async def sending(self, item_ids: Sequence[int], chat_id: int | None) -> None:
         """A waiting item has the chat it is being handed to, for as long as nobody knows whether it got there."""
         await self._db.write(

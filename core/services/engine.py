@@ -38,7 +38,7 @@ class Engine:
     """The parts as wired by bootstrap. ``run`` ends only by cancellation; ``progress`` hears of the first training.
 
     ``reviews`` are asked at every round of upkeep, beside the gate's own; ``beside`` runs as long as trading does, each
-    by itself, and ends only by cancellation.
+    by itself, and ends only by cancellation. ``announce`` tells whoever started this process that it is up.
     """
 
     settings: Settings
@@ -54,6 +54,7 @@ class Engine:
     progress: Progress = lambda text, done: None
     reviews: tuple[Callable[[], Awaitable[None]], ...] = ()
     beside: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = ()
+    announce: Callable[[], None] = lambda: None
     _cut_off: bool = False  # a training that the last run did not end
 
     @property

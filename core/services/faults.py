@@ -40,6 +40,11 @@ class Faults:
         """The sentences of what is wrong now."""
         return tuple(self._active.values())
 
+    @property
+    def named(self) -> tuple[tuple[str, str], ...]:
+        """The same with their names."""
+        return tuple(self._active.items())
+
     def is_active(self, name: str) -> bool:
         return name in self._active
 

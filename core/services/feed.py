@@ -139,7 +139,7 @@ class Feed:
         return int(window.time[-1]) if window is not None and len(window) else None
 
     def patience(self, pairs: int) -> float:
-        """Seconds of wall time for the first answers: requests leave one after the other, and nobody waits for one that hangs."""
+        """Seconds of wall time for the first answers: requests leave one after the other, and one may hang."""
         return PATIENCE + pairs * self._settings.exchange.rate_limit_ms / 1000
 
     async def _tell_wait(self, trouble: MarketError | None) -> None:

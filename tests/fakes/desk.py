@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from core.domain.health import Health
 from core.domain.messages import Event, SignalDecided, TargetHit, TradeClosed, is_urgent
 from core.domain.trading import Direction, ExitReason, Ruling, Verdict
 from core.errors import UsageError
@@ -38,6 +39,7 @@ from core.services.views import (
 from core.services.worth import GeminiView, LayersView
 from julaba_tg.ports import MessageRef, OutboxItem
 from tests.fakes import closing, rules, success, worth
+from tests.fakes.health import health
 from tests.fakes.why import a_why
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -203,6 +205,7 @@ class FakeDesk:
         self.kept: dict[int, str] = {}
         self.switches = {"LINK/USDT": True, "ETH/USDT": True, "SOL/USDT": False}
         self.paused = ""
+        self.health_view = health()
         self.closings: tuple[Closing, ...] = closing.CLOSINGS
         self.closed_by: list[tuple[str, str | None]] = []
         self.weights: list[float] = []
@@ -232,6 +235,9 @@ class FakeDesk:
 
     def now(self) -> datetime:
         return NOON
+
+    async def health(self) -> Health:
+        return self.health_view
 
     async def status(self) -> StatusView:
         if self.fails:
