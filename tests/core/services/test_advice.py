@@ -232,13 +232,13 @@ async def test_a_budget_that_runs_out_between_two_attempts_ends_them(tmp_path: P
 
 async def test_80_percent_and_the_end_of_the_tokens_are_said_once_a_day(tmp_path: Path) -> None:
     for part in range(3):  # restarts between them
-        async with desk(tmp_path, Says(YES), daily_tokens=700) as one:
-            for signal in range(3):
-                await one.hear(45 * part + 15 * signal)
+        async with desk(tmp_path, Says(YES), daily_tokens=1000) as one:
+            for signal in range(4):
+                await one.hear(60 * part + 15 * signal)
             told = await one.told()
 
     assert told == [
-        ("gemini", "Gemini has used 86% of today's tokens"),
+        ("gemini", "Gemini has used 84% of today's tokens"),
         ("gemini", "Today's Gemini tokens are spent: signals are refused until 00:00 UTC"),
     ]
 
