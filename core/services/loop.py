@@ -110,6 +110,8 @@ class TradingLoop:
             histories={},
             early={},
         )
+        if entered := state.cursors["entries"]:
+            self.last_close = max(entered.values()) + self._settings.frame.ms
 
     def _own_signals(self, signals: Mapping[tuple[str, str, Pair], int]) -> dict[tuple[str, Pair], int]:
         """Those of today's variants: one that was changed under its old name has had no signal yet."""

@@ -92,6 +92,10 @@ def auditor(candles: CandleStore, before: Callable[[], Awaitable[None]]) -> Audi
     return run
 
 
+REVIEWED = "proposals"
+"""The mark that names the models at the last review: a restart is no training."""
+
+
 class Proposals:
     """Asks at most one question at a time, and never by itself more often than every ``EVERY_DAYS`` for a line."""
 
@@ -118,7 +122,7 @@ class Proposals:
         self._outlook = outlook
         self._audit = audit
         self._one = asyncio.Lock()
-        self._known: tuple[str, ...] = ()  # the models at the last review
+        self._known: str | None = None  # the models at the last review, as marked; None before the mark is read
 
     @property
     def _line(self) -> str:
@@ -127,10 +131,21 @@ class Proposals:
     async def review(self) -> None:
         """For the engine's upkeep: drops changes that have lapsed and, after a training, looks whether to ask."""
         await self.rules.review()
-        found = tuple(self._models.ids())
-        if found != self._known:
-            self._known = found  # first, so that what fails is tried again after the next training
+        if self._known is None:
+            self._known = await self._ledger.mark(REVIEWED) or ""
+        found = " ".join(self._models.ids())
+        if found == self._known:
+            return
+        try:
             await self.upkeep()
+        except Exception:
+            await self._remember(found)  # what fails is tried again after the next training
+            raise
+        await self._remember(found)
+
+    async def _remember(self, models: str) -> None:
+        self._known = models
+        await self._ledger.set_mark(REVIEWED, models)
 
     async def upkeep(self) -> None:
         """After a training: the card, where the gate will not open and none was made for ``EVERY_DAYS``."""

@@ -154,6 +154,10 @@ def report_of(facts: Facts, stock: Stock, settings: Settings, champion: Mapping[
     return Report(stock.now, now.days, present(now.days), found, equity, facts.unclear)
 
 
+REVIEWED = "report"
+"""The mark that names the UTC day of the last look for red flags: a restart must not look earlier than a day after."""
+
+
 class SuccessDesk:
     """The report of a running bot, and its red flags as notices: each once, looked for once a day."""
 
@@ -175,7 +179,7 @@ class SuccessDesk:
         self._chat = chat
         self._bell = bell
         self._champion = champion
-        self._reviewed: int | None = None  # the UTC day of the last review
+        self._reviewed = ""  # the UTC day of the last review, as marked; empty before the first look at the mark
 
     async def report(self) -> Report | None:
         """The present report; None before the first candle."""
@@ -195,14 +199,15 @@ class SuccessDesk:
 
     async def review(self) -> None:
         """Tells of red flags that are new; for the upkeep, which may call as often as it likes."""
-        day = to_ms(self._clock.now()) // DAY_MS
+        day = f"{self._clock.now():%Y-%m-%d}"
+        self._reviewed = self._reviewed or await self._ledger.mark(REVIEWED) or ""
         if self._reviewed == day:
             return
         report = await self.report()
-        self._reviewed = day
         notices = [flag_notice(m, report.now) for m in report.flags] if report else []
+        await self._ledger.set_mark(REVIEWED, day, notices)
+        self._reviewed = day
         if notices:
-            await self._ledger.publish(notices)
             self._bell.ring()
 
 

@@ -32,13 +32,18 @@ LOOK_EVERY = 0.01  # seconds between two looks into the process's database
 STUCK_AFTER = 120.0  # seconds of wall time for one close, a training and several starts included
 GEMINI_KEY = "a-gemini-key-of-the-soak"
 
+RUN = "from core.adapters import clocks; clocks.LONGEST_WAIT = 0.02; from julaba_tg.cli import main; main()"
+"""``julaba`` as it is, but for how often it looks at a clock that leaps: a second for each close would be an hour."""
+
 CONFIG = """
 timeframe: 15m
 clock: exchange
 pairs: [{symbol: LINK/USDT}, {symbol: ETH/USDT}, {symbol: SOL/USDT}, {symbol: AVAX/USDT}%(more)s]
 access: {users: {"1001": approver, "1002": approver}}
 telegram: {chat_id: 1002, poll_timeout: 5}
-strategy: {adx_min: 10, volume_ratio_min: 0.2, rsi_long_max: 90, rsi_short_min: 10, cooldown_bars: 2, max_bars: 60}
+strategy:
+  {adx_min: 5, volume_ratio_min: 0.2, rsi_long_max: 90, rsi_short_min: 10, cooldown_bars: 2, max_bars: 60,
+   refused_regimes: []}
 rules: {alignment: record, btc: record}
 portfolio: {max_correlated: 3, max_open_risk: 0.2, daily_loss: 0.5, drawdown_pause: 0.9, drawdown_warn: 0.8}
 paper: {exits_between_closes: false}
@@ -74,6 +79,8 @@ class World:
     process: asyncio.subprocess.Process | None = None
     lives: list[Life] = field(default_factory=list)
     ending: bool = False
+    alerted: asyncio.Event = field(default_factory=asyncio.Event)
+    orphans: list[int] = field(default_factory=list)
 
     @property
     def clock(self) -> SimClock:
@@ -97,7 +104,7 @@ class World:
             "JULABA__EXCHANGE__BASE_URL": self.exchange.base_url,
             "JULABA__GEMINI__BASE_URL": self.gemini.base_url,
         }
-        command = (sys.executable, "-c", "from julaba_tg.cli import main; main()", "run", "--config", "config.yaml")
+        command = (sys.executable, "-c", RUN, "run", "--config", "config.yaml")
         self.lives.append(Life(time.monotonic()))
         with (self.folder / "stdout.log").open("ab") as said, self.errors.open("ab") as errors:
             self.process = await asyncio.create_subprocess_exec(
@@ -167,7 +174,10 @@ class World:
         message = change.message
         if change.kind == "message" and message is not None and message.chat_id == ALERTED and message.from_bot:
             newest = self.lives[-1].last_alert or 0
-            self.lives[-1].last_alert = max(newest, message.message_id)
+            if message.message_id > newest:  # else an edit
+                self.lives[-1].last_alert = message.message_id
+                alerted, self.alerted = self.alerted, asyncio.Event()
+                alerted.set()
 
 
 async def no_orphan(group: int, patience: float = 15.0) -> None:
@@ -199,7 +209,7 @@ def members(group: int) -> list[int]:
 @asynccontextmanager
 async def world(folder: Path, source: CandleSource, **settings: Any) -> AsyncIterator[World]:
     """Fresh servers and an empty folder; nothing of the process is left behind, however this ends."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True)  # noqa: ASYNC240 - before anything runs
     values = {"more": "", "retrain_after": 40, "expire_hours": 24, **settings}
     (folder / "config.yaml").write_text(CONFIG % values)
     clock = SimClock(START, timeframe=M15)

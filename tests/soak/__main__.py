@@ -1,0 +1,56 @@
+"""``python -m tests.soak``: a month with kills beside one without (``make soak``)."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from julaba_tg.phone.market_sim import MarketSim
+from tests.soak.comparing import counted
+from tests.soak.month import CLOSES_A_DAY
+from tests.soak.runs import Lived, Soaked, soak
+
+MOST_SHOWN = 40
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--days", type=float, default=30)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--folder", type=Path, help="kept afterwards; otherwise a temporary one")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="julaba-soak-") as temporary:
+        folder = args.folder or Path(temporary)
+        closes = round(args.days * CLOSES_A_DAY)
+        found = asyncio.run(soak(folder, MarketSim(args.seed), closes=closes, kills=args.kills, seed=args.seed))
+        return _report(found)
+
+
+def _report(found: Soaked) -> int:
+    for name, lived in (("without kills", found.calm), ("with kills", found.killed)):
+        print(f"{name}: {_words(lived)}")
+    faults = found.faults()
+    for fault in faults[:MOST_SHOWN]:
+        print(f"  {fault}")
+    if faults:
+        print(f"{len(faults)} faults: {counted(found.differences)}")
+        return 1
+    print("the same books, the same approvals, the same alerts")
+    return 0
+
+
+def _words(lived: Lived) -> str:
+    kills = ", ".join(f"{n} at {moment}" for moment, n in sorted(lived.kills.items()))
+    return (
+        f"{lived.seconds:.0f} s, {lived.starts} starts, {lived.decisions} decisions, {lived.trades} trades, "
+        f"{lived.trainings} trainings, {lived.doubles.explained} doubles by kills"
+        + (f"; {lived.kills.total()} kills: {kills}" if kills else "")
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
