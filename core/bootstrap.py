@@ -223,6 +223,7 @@ async def engine(
     ``gemini_note`` is added to the status where the advisor is not Gemini itself (the demo's stand-in).
     Raises StoreError, and MarketError when the exchange's clock is wanted and cannot be read.
     """
+    from core.adapters.glibc import Tidy, few_arenas
     from core.adapters.health_server import HealthServer
     from core.adapters.instance_lock import instance_lock
     from core.adapters.ping import Ping
@@ -259,6 +260,7 @@ async def engine(
     from core.services.worker import Worker
     from core.services.worth import WorthDesk
 
+    few_arenas()
     async with AsyncExitStack() as stack:
         stack.enter_context(instance_lock(data_dir))
         db = await stack.enter_async_context(Database(ledger_path(data_dir)))
@@ -387,7 +389,7 @@ async def engine(
             champion=info,
             bell=bell,
             progress=progress,
-            reviews=(backups.review, worth.review, success.review, proposals.review, nightly.review),
+            reviews=(backups.review, worth.review, success.review, proposals.review, nightly.review, Tidy()),
             beside=(MinuteWatch(settings, time, exchange, loop).run, prices.run, desk.watch.run, supervision.run),
             announce=supervision.ready,
         )

@@ -139,11 +139,35 @@ def what_was_said_and_not_done(db: sqlite3.Connection) -> None:
     _run(db, _INTAKE)
 
 
+_QUICK = """
+DROP INDEX follows_outcomes;
+CREATE INDEX follows_outcomes ON follows (decision_id, kind, exit_reason)
+    WHERE exit_reason IS NOT NULL AND kind IN ('trade', 'shadow_signal');
+CREATE INDEX follows_trades ON follows (exit_time, follow_id, pnl, kind, exit_reason)
+    WHERE exit_reason IS NOT NULL AND kind = 'trade';
+DROP INDEX decisions_signals;
+CREATE INDEX decisions_signals ON decisions (pair, open_time, is_signal, status) WHERE is_signal;
+CREATE INDEX decisions_in_short ON decisions (decision_id, status, pair);
+CREATE INDEX decisions_crossovers ON decisions (model_id, open_time)
+    WHERE NOT is_signal AND ml_probability IS NOT NULL AND features <> '{}';
+CREATE INDEX verdicts_variants ON verdicts (decision_id, rule, sentence) WHERE layer = 'variant' AND number = 1;
+"""
+
+
+def what_is_asked_often(db: sqlite3.Connection) -> None:
+    """What upkeep and the chat count is read from indexes alone: a decision's row is a page of its own.
+
+    A column that an index is limited by stands in it too; SQLite would else look it up in the row.
+    """
+    _run(db, _QUICK)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     ledger_first_form,
     what_models_saw,
     what_a_restart_must_know,
     what_was_said_and_not_done,
+    what_is_asked_often,
 )
 """Applied in order; ``PRAGMA user_version`` holds how many have been."""
 

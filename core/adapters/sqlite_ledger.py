@@ -48,6 +48,9 @@ _LIVE_OUTCOME = (
 )
 """A closed trade or the closed shadow of a refused signal: not one missed, nor one of the mode that only tells."""
 
+_IN_SHORT = "decisions d INDEXED BY decisions_in_short"
+"""Where a decision's status and pair are enough: its row is some 3 KB, and a count over all would read them all."""
+
 
 async def put_events(tx: aiosqlite.Connection, events: Iterable[Event]) -> None:
     """Queues events; one that is already there under its key is left as it is."""
@@ -127,7 +130,7 @@ class SqliteLedger:
         signals = await self._db.rows("SELECT pair, max(open_time) AS t FROM decisions WHERE is_signal GROUP BY pair")
         variants = await self._db.rows(
             "SELECT v.rule, substr(v.sentence, 1, instr(v.sentence, ']: ')) AS label, d.pair, max(d.open_time) AS t "
-            "FROM verdicts v JOIN decisions d USING (decision_id) "
+            "FROM verdicts v INDEXED BY verdicts_variants JOIN decisions d USING (decision_id) "
             "WHERE v.layer = 'variant' AND v.number = 1 GROUP BY v.rule, label, d.pair"
         )
         recent = await self._db.rows(
@@ -163,7 +166,9 @@ class SqliteLedger:
 
     async def _follows(self, where: str, values: tuple[Any, ...] = ()) -> list[FollowRecord]:
         legs = await self._db.rows(
-            f"SELECT l.* FROM legs l JOIN follows f USING (follow_id) WHERE {where} ORDER BY follow_id, seq", values
+            # CROSS: the follows first, or SQLite goes through every leg there is.
+            f"SELECT l.* FROM follows f CROSS JOIN legs l USING (follow_id) WHERE {where} ORDER BY follow_id, seq",
+            values,
         )
         rows = await self._db.rows(f"SELECT f.* FROM follows f WHERE {where} ORDER BY follow_id", values)
         return await _off_the_loop(follows_of, rows, legs)
@@ -186,7 +191,8 @@ class SqliteLedger:
     async def trade_totals(self) -> TradeTotals:
         row = await self._db.row(
             "SELECT count(*) AS count, coalesce(sum(pnl > 0), 0) AS wins, coalesce(sum(max(pnl, 0.0)), 0.0) AS gains, "
-            "coalesce(-sum(min(pnl, 0.0)), 0.0) AS losses FROM follows WHERE kind = 'trade' AND exit_reason IS NOT NULL"
+            "coalesce(-sum(min(pnl, 0.0)), 0.0) AS losses "
+            "FROM follows INDEXED BY follows_trades WHERE kind = 'trade' AND exit_reason IS NOT NULL"
         )
         assert row is not None
         return TradeTotals(row["count"], row["wins"], row["gains"], row["losses"])
@@ -198,7 +204,7 @@ class SqliteLedger:
     async def outcome_count(self) -> int:
         """Live outcomes: closed trades and closed shadows of refused signals, gaps left out."""
         row = await self._db.row(
-            f"SELECT count(*) AS n FROM follows f JOIN decisions d USING (decision_id) WHERE {_LIVE_OUTCOME}"
+            f"SELECT count(*) AS n FROM follows f CROSS JOIN {_IN_SHORT} USING (decision_id) WHERE {_LIVE_OUTCOME}"
         )
         return int(row["n"]) if row else 0
 
@@ -215,7 +221,7 @@ class SqliteLedger:
         """Closed follows that can teach, by (pair, source); sources as ``records.closed_samples`` names them."""
         rows = await self._db.rows(
             "SELECT d.pair, CASE WHEN d.status IN ('taken', 'refused') THEN f.kind ELSE 'shadow_candidate' END "
-            "AS source, count(*) AS n FROM follows f JOIN decisions d USING (decision_id) "
+            f"AS source, count(*) AS n FROM follows f CROSS JOIN {_IN_SHORT} USING (decision_id) "
             "WHERE f.exit_reason IS NOT NULL AND f.exit_reason NOT IN ('GAP', 'MANUAL') GROUP BY d.pair, source"
         )
         return {(row["pair"], row["source"]): row["n"] for row in rows}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from core.adapters.sqlite_database import Row
@@ -40,15 +40,19 @@ FOLLOW = (
     "exit_price", "exit_time", "quantity", "entry_fill", "risk_amount", "mark", "pnl", "r_net", "missing",
 )  # fmt: skip
 
+# ``asdict`` would copy every value deeply: most of what writing a decision takes.
+_SNAPSHOT = tuple(f.name for f in fields(Snapshot))
+_NEIGHBOUR = tuple(f.name for f in fields(Neighbour))
+
 
 def decision_values(record: DecisionRecord) -> tuple[Any, ...]:
     values = {name: getattr(record, name) for name in DECISION}
     values |= {
         "pair": str(record.pair),
-        "snapshot": json.dumps(_without_nan(asdict(record.snapshot))),
+        "snapshot": json.dumps(_without_nan({name: getattr(record.snapshot, name) for name in _SNAPSHOT})),
         "features": json.dumps(_without_nan(record.features)),
         "reasons": json.dumps(record.reasons),
-        "neighbours": json.dumps([asdict(n) for n in record.neighbours]),
+        "neighbours": json.dumps([{name: getattr(n, name) for name in _NEIGHBOUR} for n in record.neighbours]),
     }
     return tuple(values.values())
 

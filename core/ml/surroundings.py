@@ -7,6 +7,7 @@ more than ``LOOK_BACK`` candles old, so that the live loop, which keeps few, see
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -72,12 +73,18 @@ class Scene:
     btc: Pair
     max_gap: int
     _returns: dict[bytes, FloatArray] = field(default_factory=dict, repr=False)
+    _btc_returns: dict[bytes, FloatArray] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, candles: Iterable[Candles], peers: Iterable[Pair], btc: Pair, max_gap: int) -> Scene:
         """From each pair's candles, of which only times and closes are kept."""
         tracks = {c.pair: Track.of(c, max_gap) for c in candles if len(c)}
         return cls(tracks, tuple(sorted(set(peers) & set(tracks))), btc, max_gap)
+
+    def place(self, pair: Pair) -> int | None:
+        """Where a pair stands among the peers."""
+        at = bisect_left(self.peers, pair)
+        return at if at < len(self.peers) and self.peers[at] == pair else None
 
     def day_returns(self, times: IntArray) -> FloatArray:
         """Each peer's ratio of closes over the last day at these open times, ``[peers, n]``; NaN where unknown.
@@ -90,6 +97,15 @@ class Scene:
             found = [_day_return(self.tracks[pair], self.tracks[pair].find(times)) for pair in self.peers]
             self._returns[key] = np.array(found).reshape(len(self.peers), len(times))
         return self._returns[key]
+
+    def btc_returns(self, track: Track, times: IntArray) -> FloatArray:
+        """BTC's log returns of the last day at these open times, ``[n, DAY]``; NaN where unknown. The last is kept."""
+        key = times.tobytes()
+        if key not in self._btc_returns:
+            self._btc_returns.clear()
+            found = _windows(np.log(track.close), track, track.find(times), DAY + 1, differences=True)
+            self._btc_returns[key] = found
+        return self._btc_returns[key]
 
 
 def scene_of(candles: Iterable[Candles], tested: Iterable[Pair], settings: Settings) -> Scene:
@@ -194,8 +210,7 @@ class _Rows:
         track = self.scene.tracks.get(self.scene.btc)
         if track is None:
             return dict.fromkeys(("btc_correlation", "btc_return_4", "btc_return_16"), none)
-        row = track.find(self.times)
-        returns = _windows(np.log(track.close), track, row, DAY + 1, differences=True)
+        returns = self.scene.btc_returns(track, self.times)
         spread = returns.std(axis=1)
         moves = {
             f"btc_return_{back}": _ratio(self.sign * returns[:, -back:].sum(axis=1), spread * np.sqrt(back))
@@ -205,7 +220,7 @@ class _Rows:
 
     def _correlation(self, btc: Track) -> FloatArray:
         """Pearson's, of the last 96 log returns that both have, as ``filters.correlation`` has it."""
-        times, in_own, in_btc = np.intersect1d(self.own.time, btc.time, assume_unique=True, return_indices=True)
+        times, in_own, in_btc = _shared(self.own.time, btc.time)
         longest = (self.scene.max_gap + 1) * self.candles.timeframe.ms
         starts = np.concatenate(([0], np.flatnonzero(np.diff(times) > longest) + 1)) if len(times) else np.empty(0)
         both = Track(times, self.own.close[in_own], starts.astype(np.int64))
@@ -219,13 +234,22 @@ class _Rows:
     def _rank(self, row: IntArray) -> FloatArray:
         """The share of the other pairs that the last day's move is ahead of, in the trade's direction; ties half."""
         own = _day_return(self.own, row)
-        others = [n for n, pair in enumerate(self.scene.peers) if pair != self.candles.pair]
-        other = self.scene.day_returns(self.times)[others]
+        other = self.scene.day_returns(self.times)
+        if (place := self.scene.place(self.candles.pair)) is not None:
+            other = np.delete(other, place, axis=0)
         known = (~np.isnan(other)).sum(axis=0).astype(np.float64)
         below = ((other < own) + 0.5 * (other == own)).sum(axis=0)
         rank = _ratio(np.where(known >= _FEWEST_OTHERS, below, np.nan), known)
         rank[np.isnan(own)] = np.nan
         return np.where(self.sign > 0, rank, 1 - rank)
+
+
+def _shared(one: IntArray, other: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+    """The open times that both have, and their rows in each. Live they nearly always are the same times."""
+    if np.array_equal(one, other):
+        rows = np.arange(len(one))
+        return one, rows, rows
+    return np.intersect1d(one, other, assume_unique=True, return_indices=True)
 
 
 def _day_return(track: Track, row: IntArray) -> FloatArray:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from core.domain.trading import Direction
@@ -38,6 +39,18 @@ class Loaded:
         return replace(found, neighbours=self.past.nearest(features, direction, at))
 
 
+@dataclass(frozen=True)
+class Question:
+    """What ``core.ports.Predictor`` is asked."""
+
+    features: Mapping[str, float]
+    direction: Direction | None
+    at: int | None
+
+
+Answer = Prediction | Exception | None
+"""None where there is no champion."""
+
 _loaded: dict[object, tuple[tuple[int, ...], Loaded | None]] = {}  # in the worker: by where the models lie
 
 
@@ -51,6 +64,8 @@ class ChampionPredictor:
         self._worker = worker
         self._models = models
         self._reason = reason
+        self._waiting: list[tuple[Question, asyncio.Future[Answer]]] = []
+        self._asking: asyncio.Task[None] | None = None
 
     @property
     def model_id(self) -> str | None:
@@ -63,15 +78,46 @@ class ChampionPredictor:
     async def predict(
         self, features: Mapping[str, float], direction: Direction | None = None, at: int | None = None
     ) -> Prediction | str:
-        """A prediction, or a short sentence saying why there is none. Never raises."""
-        try:
-            found = await self._worker.run(predict_with, self._models, dict(features), direction, at)
-        except JulabaError as error:
-            return str(error)
-        except Exception as error:  # a decision never waits for, nor fails with, the model
-            _LOG.exception("the model failed")
-            return f"the model failed: {error}"
+        """A prediction, or a short sentence saying why there is none. Never raises.
+
+        What is asked at the same time goes to the worker together: at a close of hundreds of pairs, once.
+        """
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((Question(dict(features), direction, at), answer))
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask())
+        found = await answer
+        if isinstance(found, JulabaError):
+            return str(found)
+        if isinstance(found, Exception):  # a decision never waits for, nor fails with, the model
+            _LOG.error("the model failed", exc_info=found)
+            return f"the model failed: {found}"
         return found if found is not None else self._reason()
+
+    async def _ask(self) -> None:
+        await asyncio.sleep(0)  # whoever asks at this moment comes along
+        while self._waiting:
+            waiting, self._waiting = self._waiting, []
+            found: Sequence[Answer]
+            try:
+                found = await self._worker.run(predict_all, self._models, [question for question, _ in waiting])
+            except Exception as error:  # told to each of them
+                found = [error] * len(waiting)
+            for (_, answer), one in zip(waiting, found, strict=True):
+                if not answer.done():  # its asker may have gone
+                    answer.set_result(one)
+
+
+def predict_all(models: Models, questions: Sequence[Question]) -> list[Answer]:
+    """``predict_with`` for each; what fails at one is its answer and no other's. Call it in a worker."""
+    return [_answer(models, question) for question in questions]
+
+
+def _answer(models: Models, question: Question) -> Answer:
+    try:
+        return predict_with(models, question.features, question.direction, question.at)
+    except Exception as error:  # the edge of the worker: the others asked with it go on
+        return error
 
 
 def predict_with(

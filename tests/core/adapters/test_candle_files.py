@@ -218,7 +218,9 @@ def test_savers_side_by_side_lose_nothing(store: CandleFiles) -> None:
 def test_a_store_that_is_written_and_read_loads_no_pandas_and_keeps_no_memory(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from core.adapters.candle_files import CandleFiles; "
-        "from tests.markets import walk; store, candles = CandleFiles(Path(sys.argv[1])), walk(100, 1); "
+        "from tests.fakes.mexc import START, candles_of; from core.domain.candles import Pair, Timeframe; "
+        "pair, frame = Pair('LINK', 'USDT'), Timeframe.parse('15m'); store = CandleFiles(Path(sys.argv[1])); "
+        "candles = candles_of(pair, frame, START, START + 100 * frame.ms); "
         "print(store.save(candles), len(store.load(candles.pair, candles.timeframe)), 'pandas' in sys.modules); "
         "import pyarrow; print(pyarrow.default_memory_pool().backend_name)"
     )

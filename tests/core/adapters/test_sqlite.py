@@ -253,3 +253,50 @@ async def test_many_rows_are_read_off_the_event_loop_and_are_the_same(
         assert len(here) > 5
         assert repr(await kept.ledger.trade_rows()) == repr(here)
         assert readers == ["follows_of", "decisions_of"]
+
+
+async def test_what_is_counted_at_every_look_is_counted_without_reading_the_rows(tmp_path: Path) -> None:
+    asked: list[tuple[str, Any]] = []
+    async with books(tmp_path) as kept:
+        whole = kept.db.rows
+
+        async def noted(sql: str, values: Any = ()) -> Any:
+            asked.append((sql, values))
+            return await whole(sql, values)
+
+        kept.db.rows = noted  # type: ignore[method-assign]
+        for count in (kept.ledger.outcome_count, kept.ledger.trade_totals, kept.ledger.signals_per_pair):
+            await count()
+        plans = [await whole(f"EXPLAIN QUERY PLAN {sql}", values) for sql, values in asked]
+
+    steps = [row["detail"] for plan in plans for row in plan]
+    assert len(steps) == 4
+    assert [step for step in steps if "USING COVERING INDEX" not in step] == []
+
+
+async def test_at_a_start_the_legs_and_variants_of_long_ago_are_not_gone_through(tmp_path: Path) -> None:
+    asked: list[tuple[str, Any]] = []
+    async with books(tmp_path) as kept:
+        whole = kept.db.rows
+
+        async def noted(sql: str, values: Any = ()) -> Any:
+            asked.append((sql, values))
+            return await whole(sql, values)
+
+        kept.db.rows = noted  # type: ignore[method-assign]
+        await kept.ledger.load()
+        steps = [row["detail"] for sql, values in asked for row in await whole(f"EXPLAIN QUERY PLAN {sql}", values)]
+
+    gone_through = {step.removeprefix("SCAN ") for step in steps if step.startswith("SCAN ")}
+    assert "f USING INDEX follows_open" in gone_through
+    assert "v USING INDEX verdicts_variants" in gone_through
+    assert not {step for step in gone_through if step.startswith("l ")}
+
+
+async def test_a_crossovers_count_is_found_by_the_model(tmp_path: Path) -> None:
+    async with books(tmp_path) as kept:
+        plan = await kept.db.rows(
+            f"EXPLAIN QUERY PLAN SELECT count(*) FROM decisions WHERE {sqlite_ledger._CROSSOVER}", ("m", 1)
+        )
+
+    assert "decisions_crossovers (model_id=? AND open_time>?)" in plan[0]["detail"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -153,3 +155,55 @@ def test_a_damaged_size_model_is_named_for_money_follows_it(learned: ModelFiles)
 
     with pytest.raises(ModelError, match=r"sizing\.json is not the file its manifest describes .* train again"):
         predict_with(learned, features_v1(CANDIDATE.snapshot))
+
+
+class _Counted(Worker):
+    """A worker that notes how many questions each of its jobs held."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.jobs: list[int] = []
+
+    async def run(self, function: Any, *arguments: Any, **named: Any) -> Any:
+        self.jobs.append(len(arguments[1]))
+        return await super().run(function, *arguments, **named)
+
+
+async def test_all_that_is_asked_at_one_close_is_one_job_and_each_gets_its_own_answer(learned: ModelFiles) -> None:
+    whole = features_v1(CANDIDATE.snapshot)
+    other = whole | {"entry_rsi": 31.0}
+    async with _Counted() as worker:
+        predictor = ChampionPredictor(worker, learned)
+        first, lacking, second = await asyncio.gather(
+            predictor.predict(whole), predictor.predict({}), predictor.predict(other)
+        )
+        late = await predictor.predict(whole)
+
+    assert worker.jobs == [3, 1]
+    assert first == late == predict_with(learned, whole)
+    assert second == predict_with(learned, other) != first
+    assert isinstance(lacking, str)
+    assert "needs the feature" in lacking
+
+
+async def test_who_stops_waiting_takes_no_answer_from_the_others(learned: ModelFiles) -> None:
+    whole = features_v1(CANDIDATE.snapshot)
+    async with Worker() as worker:
+        predictor = ChampionPredictor(worker, learned)
+        patient, hasty = (asyncio.create_task(predictor.predict(whole)) for _ in range(2))
+        await asyncio.sleep(0.01)
+        hasty.cancel()
+
+        assert isinstance(await patient, Prediction)
+
+
+async def test_a_worker_that_dies_is_told_to_all_who_asked(learned: ModelFiles) -> None:
+    async with Worker() as worker:
+        predictor = ChampionPredictor(worker, learned)
+        asked = [asyncio.create_task(predictor.predict(features_v1(CANDIDATE.snapshot))) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        await worker.close()
+
+        answers = await asyncio.gather(*asked)
+    assert all(isinstance(answer, str) for answer in answers)
+    assert "ended before its work was done" in str(answers[0])
