@@ -160,6 +160,12 @@ def _section_at(path: tuple[int | str, ...]) -> list[str]:
     return list(getattr(model, "model_fields", {}))
 
 
+def section_from(environ: Mapping[str, str], name: str) -> dict[str, Any]:
+    """What the environment says of one section, unchecked; empty where it says nothing. Raises SettingsError."""
+    section = _with_overrides({}, environ).get(name)
+    return section if isinstance(section, dict) else {}
+
+
 def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
     """Settings from ``path`` (default ``./config.yaml``, which may be missing) and the environment.
 

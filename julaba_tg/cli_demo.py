@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from core import bootstrap
 from core.cli import Context, say
 from core.cli.options import positive_int
 from core.config import Settings
+from core.config_file import section_from
 from core.domain.candles import DAY_MS, Pair, Timeframe, to_datetime
 from core.errors import UsageError
 from core.secrets import Secrets
@@ -116,6 +118,8 @@ def _settings(world: World, exchange: str, stream: str, telegram: str, gemini: s
             "exchange": {"base_url": exchange, "websocket_url": stream, "rate_limit_ms": 0, "grace": 0},
             "gemini": {"base_url": gemini, "model": "gemini-demo"},
             "ml": {"bootstrap_days": world.days},
+            # Any free port: a demo must not take the one of a bot that runs beside it.
+            "health": {"port": 0} | section_from(os.environ, "health"),
         }
     )
 

@@ -32,13 +32,13 @@ def _details(view: Health, zone: ZoneInfo) -> list[str]:
     trading, chat, process = view.trading, view.chat, view.process
     memory = f"{process.memory / 1e6:.0f} MB" if process.memory is not None else UNKNOWN
     lines = [
-        f"Trading: {_late(trading.late)}, begun anew {trading.restarts} times",
+        f"Trading: {_late(trading.late)}{_times(', begun anew', trading.restarts)}",
         f"Candles: {_candles(view.pairs)}",
         *(f"{coin(p.pair)} is asked now and then: {p.quarantined}" for p in view.pairs if p.quarantined),
         f"Clock: {_offset(view.clock_offset)}",
-        f"Telegram: {_silence(chat.silent)}, polling built anew {chat.restarts} times",
+        f"Telegram: {_silence(chat.silent)}{_times(', polling built anew', chat.restarts)}",
         f"Alerts waiting: {chat.waiting}{_oldest(chat.oldest)}",
-        f"Database: last commit {clock_time(process.last_commit, zone)}",
+        f"Database: {_commit(process.commit_age)}",
         f"Event loop: held up {process.loop_lag:.2f} s at most in the last minute",
         f"Training: {'running' if process.training else 'none now'}",
         f"Memory {memory} · version {process.version} · at {view.at.astimezone(zone):%H:%M:%S} ({zone.key})",
@@ -74,6 +74,14 @@ def _silence(seconds: float | None) -> str:
 
 def _oldest(seconds: float | None) -> str:
     return f", the oldest for {_span(seconds)}" if seconds is not None else ""
+
+
+def _commit(seconds: float | None) -> str:
+    return "no commit yet" if seconds is None else f"last commit {_span(seconds)} ago"
+
+
+def _times(what: str, count: int) -> str:
+    return f"{what} {'once' if count == 1 else f'{count} times'}" if count else ""
 
 
 def _span(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Health as Prometheus reads it. Every metric begins with ``julaba_`` and ends in its unit; docs/health.md lists them."""
+"""Health as Prometheus reads it: every metric begins with ``julaba_``. docs/health.md lists them with their units."""
 
 from __future__ import annotations
 
@@ -54,8 +54,9 @@ class _Once(Collector):
         yield _gauge("outbox_alerts", "Alerts that wait to be sent", chat.waiting)
         yield _gauge("outbox_oldest_seconds", "How long the oldest of them has waited", chat.oldest or 0.0)
         yield _gauge("event_loop_lag_seconds", "The longest hold-up within the last minute", process.loop_lag)
-        committed = process.last_commit.timestamp() if process.last_commit else None
-        yield from _known("last_commit_timestamp_seconds", "When the database last took the minute's commit", committed)
+        yield from _known(
+            "commit_age_seconds", "Since the database took a commit; one is tried each minute", process.commit_age
+        )
         yield _gauge("training", "1 while a model is being trained", float(process.training))
         yield from _known("resident_memory_bytes", "Memory of the main process", process.memory)
         yield _gauge("uptime_seconds", "Since this process began to trade", process.uptime)

@@ -48,7 +48,7 @@ class ChatHealth:
     trouble: str
     restarts: int
     waiting: int  # alerts in the outbox
-    oldest: float | None  # seconds since the oldest of them was put there
+    oldest: float | None  # how long the oldest of them has waited, as far as this process has seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class ProcessHealth:
     uptime: float
     memory: int | None
     loop_lag: float
-    last_commit: datetime | None  # a transaction of the database is tried every minute
+    commit_age: float | None  # since the database last took a transaction; one is tried every minute
     training: bool
 
 

@@ -25,6 +25,7 @@ ALIVE = "alive"
 """The mark written every minute: proof that the database takes a transaction. It always says the same."""
 
 COMMIT_EVERY = 60.0  # seconds of wall time
+LOOK_EVERY = 10.0
 LOOK_WITHIN = 3.0  # seconds of wall time for what is asked of the database
 LAG = 2.0  # seconds of a hold-up that are worth a word
 OLD_ALERT = 600.0  # seconds that an alert may wait for the chat
@@ -68,7 +69,8 @@ class HealthWatch:
         self._training = training
         self._lag = LagWatch()
         self._began: float | None = None  # loop seconds
-        self._committed: int | None = None  # epoch ms
+        self._committed: float | None = None  # loop seconds
+        self._oldest: tuple[int, float] | None = None  # the oldest waiting alert (epoch ms), first seen (loop seconds)
         self._refusals = 0  # commits in a row that the database refused
         self.chat_line: Callable[[], ChatLine] | None = None
 
@@ -78,24 +80,29 @@ class HealthWatch:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._lag.run())
             tasks.create_task(self._commit())
+            tasks.create_task(self._keep_looking())
 
     async def _commit(self) -> None:
         while True:
-            now_ms = to_ms(self._clock.now())
             try:
                 await self._ledger.set_mark(ALIVE, "yes")
-                self._committed, self._refusals = now_ms, 0
+                self._committed, self._refusals = asyncio.get_running_loop().time(), 0
             except Exception as error:  # the edge of a loop: whatever the database does, this one goes on looking
                 self._refusals += 1
                 log.warning("the database took no commit: %s", error)
             # Refused once may be a passing lock: it is asked again soon, before anybody calls it down.
             await asyncio.sleep(COMMIT_EVERY / 6 if self._refusals else COMMIT_EVERY)
 
+    async def _keep_looking(self) -> None:
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_EVERY)
+
     async def look(self) -> Health:
         """Never raises, and never waits long for anything."""
         now = self._clock.now()
         trading, pairs, process = self._trading(), self._pairs(to_ms(now)), self._process()
-        chat, database = await self._chat_health(to_ms(now))
+        chat, database = await self._chat_health()
         offset = self._live.feed.watch.offset
         troubles = [*self._troubles(trading, process), *database, *self._chat_troubles(chat)]
         return Health(now, tuple(troubles), trading, pairs, chat, process, offset)
@@ -127,11 +134,12 @@ class HealthWatch:
         return tuple(PairHealth(str(pair), age, quarantined.get(pair, "")) for pair, age in ages.items())
 
     def _process(self) -> ProcessHealth:
-        uptime = 0.0 if self._began is None else asyncio.get_running_loop().time() - self._began
-        committed = None if self._committed is None else to_datetime(self._committed)
-        return ProcessHealth(__version__, uptime, memory(), self._lag.longest, committed, self._training())
+        now = asyncio.get_running_loop().time()
+        uptime = 0.0 if self._began is None else now - self._began
+        age = None if self._committed is None else now - self._committed
+        return ProcessHealth(__version__, uptime, memory(), self._lag.longest, age, self._training())
 
-    async def _chat_health(self, now_ms: int) -> tuple[ChatHealth, list[Trouble]]:
+    async def _chat_health(self) -> tuple[ChatHealth, list[Trouble]]:
         line = self.chat_line() if self.chat_line else None
         silent, trouble, restarts = (line.silent, line.trouble, line.restarts) if line else (None, "", 0)
         try:
@@ -139,8 +147,17 @@ class HealthWatch:
         except Exception as error:  # a health page that fails with what it reports on would be of no use
             health = ChatHealth(silent, trouble, restarts, 0, None)
             return health, [Trouble("down", f"The database cannot be read: {str(error) or 'no answer'}.")]
-        age = None if oldest is None else max(0.0, (now_ms - oldest) / 1000)
-        return ChatHealth(silent, trouble, restarts, waiting, age), []
+        return ChatHealth(silent, trouble, restarts, waiting, self._waited(oldest)), []
+
+    def _waited(self, oldest: int | None) -> float | None:
+        """By our own seconds: a simulated exchange's may be thousands of times as many."""
+        if oldest is None:
+            self._oldest = None
+            return None
+        now = asyncio.get_running_loop().time()
+        if self._oldest is None or self._oldest[0] != oldest:
+            self._oldest = oldest, now
+        return now - self._oldest[1]
 
     def _troubles(self, trading: TradingHealth, process: ProcessHealth) -> list[Trouble]:
         found = []
@@ -149,6 +166,8 @@ class HealthWatch:
         if not trading.started and not self._live.faults.active:
             late = process.uptime > START_WITHIN
             found.append(Trouble("degraded", "Starting takes long." if late else "Starting."))
+        if trading.late > 2 * self._settings.frame.ms / 1000:
+            found.append(Trouble("degraded", f"Trading is {trading.late / 60:.0f} min behind the clock."))
         if self._refusals:
             state: State = "down" if self._refusals > 1 else "degraded"
             found.append(Trouble(state, "The database takes no commit; see the log."))
@@ -168,7 +187,8 @@ class HealthWatch:
         if line and not chat.trouble and line.silent > line.patience:
             found.append(Trouble("degraded", f"Telegram has not answered for {line.silent:.0f} s."))
         if chat.oldest is not None and chat.oldest > OLD_ALERT and not chat.trouble:
-            found.append(Trouble("degraded", f"{chat.waiting} alerts wait, the oldest for {chat.oldest / 60:.0f} min."))
+            words = "1 alert waits" if chat.waiting == 1 else f"{chat.waiting} alerts wait"
+            found.append(Trouble("degraded", f"{words}, the oldest for {chat.oldest / 60:.0f} min."))
         return found
 
 

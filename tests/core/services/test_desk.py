@@ -391,7 +391,7 @@ async def test_a_switch_takes_effect_names_who_pressed_it_and_survives(tmp_path:
 
 async def test_a_pair_the_exchange_does_not_trade_cannot_be_switched_on(tmp_path: Path) -> None:
     async with office(tmp_path) as at:
-        await at.live._stop(LINK, "is not listed by the exchange", "POL/USDT")
+        await at.live.listing._stop(LINK, "is not listed by the exchange", "POL/USDT")
         with pytest.raises(UsageError, match="LINK/USDT cannot be switched on: is not listed by the exchange"):
             await at.desk.switch_pair("LINK", True, ANN)
         view = (await at.desk.pairs())[0]
