@@ -462,6 +462,20 @@ async def test_a_trouble_that_ended_with_a_restart_gets_its_end_told(line: Line)
     await line.until(lambda: any("to itself again" in m.text for m in line.said()))
 
 
+async def test_a_rival_told_before_a_restart_is_not_over_because_the_first_poll_went_well(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(troubles, "CALM", 3600.0)
+    await line.desk.trouble("rival", "Another program uses this bot's token (409)")
+    bot = await line.start()
+    line.phone.say(OWNER, "/version")
+    await line.until(lambda: any(m.text.startswith("Julaba") for m in line.said()))
+    await asyncio.sleep(0.1)  # several looks
+
+    assert bot.trouble == ""
+    assert line.desk.faults.is_active("telegram:rival")
+
+
 # What people did meanwhile.
 
 
