@@ -12,6 +12,7 @@ help:
 	@echo "make lint   ruff and mypy alone"
 	@echo "make bench  how fast it is beside other engines, into docs/performance.md (minutes; ONLY=name: one part)"
 	@echo "make bench-gate  how often the gate is wrong, into docs/gate.md (minutes; TRIALS=N: printed only)"
+	@echo "make soak   the real process killed 200 times in a month, then a month's memory (half an hour; KILLS=20 DAYS=5: less)"
 	@echo "make evidence  what the models know of the real candles in JULABA_REAL_KLINES, into docs/evidence.md (a minute)"
 	@echo "make lock   resolve the dependencies anew into requirements*.lock"
 
@@ -62,6 +63,11 @@ bench-gate: $(VENV)/.dev
 
 evidence: $(VENV)/.dev
 	$(BIN)/python -m tests.evidence
+
+# Both are wanted whatever the first one says, and the worse of the two is what make hears.
+soak: $(VENV)/.dev
+	@$(BIN)/python -m tests.soak --kills $(or $(KILLS),200) --days $(or $(DAYS),30) --seed $(or $(SEED),7); killed=$$?; \
+	$(BIN)/python -m tests.soak --memory --days $(or $(DAYS),30) --seed $(or $(SEED),7) && exit $$killed
 
 screenshots: $(VENV)/.dev
 	$(BIN)/python -m tests.screenshots

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from julaba_tg.phone.market_sim import MarketSim
 from tests.soak.comparing import counted
+from tests.soak.memory import Month30, remember, table
 from tests.soak.month import CLOSES_A_DAY
 from tests.soak.runs import Lived, Soaked, soak
 
@@ -21,13 +22,26 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--days", type=float, default=30)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--memory", action="store_true", help="no kills: memory, tasks, files, the log")
     parser.add_argument("--folder", type=Path, help="kept afterwards; otherwise a temporary one")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="julaba-soak-") as temporary:
         folder = args.folder or Path(temporary)
         closes = round(args.days * CLOSES_A_DAY)
+        if args.memory:
+            return _remembered(asyncio.run(remember(folder / "memory", MarketSim(args.seed), closes)))
         found = asyncio.run(soak(folder, MarketSim(args.seed), closes=closes, kills=args.kills, seed=args.seed))
         return _report(found)
+
+
+def _remembered(found: Month30) -> int:
+    print(
+        f"{found.seconds:.0f} s, {found.logs} log files, memory grew by {found.growth():.1f} MB in the last two thirds"
+    )
+    print(table(found))
+    for fault in (faults := found.faults()):
+        print(f"  {fault}")
+    return 1 if faults else 0
 
 
 def _report(found: Soaked) -> int:

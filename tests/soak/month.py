@@ -13,12 +13,23 @@ from tests.soak.world import World
 CLOSES_A_DAY = 96
 
 
+Act = Callable[["Month"], Awaitable[None]]
+
+
+async def nothing(month: Month) -> None:
+    return
+
+
 @dataclass
 class Month:
-    """``closes`` steps of one world; ``at`` is the number of the present one, and ``turned`` tells who waits for it."""
+    """``closes`` steps of one world; ``at`` is the number of the present one.
+
+    ``after`` is awaited behind each; ``turned`` and ``said`` tell who waits for a close or for a person's words.
+    """
 
     world: World
     closes: int
+    after: Act = nothing
     at: int = 0
     seconds: list[float] = field(default_factory=list)
     turned: asyncio.Event = field(default_factory=asyncio.Event)
@@ -35,6 +46,7 @@ class Month:
             self._turn()
             await world.settled(to_ms(world.clock.now()))
             self.seconds.append(time.monotonic() - began)
+            await self.after(self)
             for act in script.at(number, self.closes):
                 await act(self)
                 await world.settled(to_ms(world.clock.now()))
@@ -57,9 +69,6 @@ class Month:
     def _turn(self) -> None:
         turned, self.turned = self.turned, asyncio.Event()
         turned.set()
-
-
-Act = Callable[[Month], Awaitable[None]]
 
 
 @dataclass(frozen=True)

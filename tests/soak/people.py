@@ -56,6 +56,18 @@ def challengers(at: World) -> list[str]:
     return sorted({p.name.split(".")[0] for p in folder.glob("xgb-*")} - reigned)
 
 
+SHORT = Script(
+    (
+        (0.15, says("/status")),
+        (0.25, says("/pause")),
+        (0.40, says("/resume")),
+        (0.50, says("/pair SOL off")),
+        (0.60, says("/ml 0.25")),
+        (0.75, says("/pair SOL on")),
+    )
+)
+"""Without long work: for a stretch of a day."""
+
 SCRIPT = Script(
     (
         (0.05, says("/status")),

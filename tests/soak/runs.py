@@ -16,7 +16,7 @@ from julaba_tg.phone.exchange import CandleSource
 from tests.soak.alerts import Doubles, doubles, untold
 from tests.soak.comparing import Difference, differences
 from tests.soak.killing import Kill, carry_out, plan
-from tests.soak.month import Month
+from tests.soak.month import Month, Script
 from tests.soak.people import SCRIPT
 from tests.soak.world import World, world
 
@@ -57,17 +57,21 @@ class Soaked:
         return found
 
 
-async def soak(folder: Path, source: CandleSource, *, closes: int, kills: int, seed: int, **settings: int) -> Soaked:
+async def soak(
+    folder: Path, source: CandleSource, *, closes: int, kills: int, seed: int, script: Script = SCRIPT, **settings: int
+) -> Soaked:
     """Both runs side by side, each with servers of its own. Raises AssertionError where a process ends by itself."""
     planned = plan(kills, closes, seed)
     with lenient():
         async with asyncio.TaskGroup() as tasks:
-            calm = tasks.create_task(live(folder / "calm", source, closes, [], **settings))
-            killed = tasks.create_task(live(folder / "killed", source, closes, planned, **settings))
+            calm = tasks.create_task(live(folder / "calm", source, closes, [], script, **settings))
+            killed = tasks.create_task(live(folder / "killed", source, closes, planned, script, **settings))
     return Soaked(calm.result(), killed.result(), differences(calm.result().database, killed.result().database))
 
 
-async def live(folder: Path, source: CandleSource, closes: int, kills: Sequence[Kill], **settings: int) -> Lived:
+async def live(
+    folder: Path, source: CandleSource, closes: int, kills: Sequence[Kill], script: Script = SCRIPT, **settings: int
+) -> Lived:
     """A month from an empty folder to the last alert told."""
     shutil.rmtree(folder, ignore_errors=True)
     began = time.monotonic()
@@ -75,7 +79,7 @@ async def live(folder: Path, source: CandleSource, closes: int, kills: Sequence[
         await at.launch()
         month = Month(at, closes)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(month.live(SCRIPT))
+            tasks.create_task(month.live(script))
             tasks.create_task(carry_out(kills, month))
         await at.told()
         await at.end()

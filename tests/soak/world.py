@@ -30,6 +30,7 @@ SPEAKER, ALERTED = 1001, 1002
 
 LOOK_EVERY = 0.01  # seconds between two looks into the process's database
 STUCK_AFTER = 120.0  # seconds of wall time for one close, a training and several starts included
+PING_PATH = "the-ping-of-the-soak"
 GEMINI_KEY = "a-gemini-key-of-the-soak"
 
 RUN = "from core.adapters import clocks; clocks.LONGEST_WAIT = 0.02; from julaba_tg.cli import main; main()"
@@ -79,6 +80,7 @@ class World:
     process: asyncio.subprocess.Process | None = None
     lives: list[Life] = field(default_factory=list)
     ending: bool = False
+    first: str = ""  # code that the process runs before its own
     alerted: asyncio.Event = field(default_factory=asyncio.Event)
     orphans: list[int] = field(default_factory=list)
 
@@ -100,11 +102,12 @@ class World:
             "PYTHONPATH": str(ROOT),  # this tree's own code, wherever another one is installed
             "TELEGRAM_BOT_TOKEN": self.phone.token,
             "GEMINI_API_KEY": GEMINI_KEY,
+            "JULABA_PING_URL": f"{self.exchange.base_url}/{PING_PATH}",
             "JULABA__TELEGRAM__BASE_URL": self.phone.base_url,
             "JULABA__EXCHANGE__BASE_URL": self.exchange.base_url,
             "JULABA__GEMINI__BASE_URL": self.gemini.base_url,
         }
-        command = (sys.executable, "-c", RUN, "run", "--config", "config.yaml")
+        command = (sys.executable, "-c", self.first + RUN, "run", "--config", "config.yaml")
         self.lives.append(Life(time.monotonic()))
         with (self.folder / "stdout.log").open("ab") as said, self.errors.open("ab") as errors:
             self.process = await asyncio.create_subprocess_exec(
@@ -210,13 +213,13 @@ def members(group: int) -> list[int]:
 async def world(folder: Path, source: CandleSource, **settings: Any) -> AsyncIterator[World]:
     """Fresh servers and an empty folder; nothing of the process is left behind, however this ends."""
     folder.mkdir(parents=True)  # noqa: ASYNC240 - before anything runs
-    values = {"more": "", "retrain_after": 40, "expire_hours": 24, **settings}
+    values = {"more": "", "retrain_after": 40, "expire_hours": 24, "first": "", **settings}
     (folder / "config.yaml").write_text(CONFIG % values)
     clock = SimClock(START, timeframe=M15)
     clock.pause()
     clock.set(START)  # exactly: some milliseconds have passed since
     phone, exchange, gemini = Phone(), Exchange(source, clock), Gemini()
-    made = World(folder, phone, exchange, gemini)
+    made = World(folder, phone, exchange, gemini, first=str(values["first"]))
     phone.chats.listeners.append(made.listen)
     for server in (phone, exchange, gemini):
         await server.start()
