@@ -212,7 +212,7 @@ class _Check:
         theirs = {key for key, d in self._decisions.items() if d.is_signal}
         ours = {key for key, entry in self._base.items() if entry.is_signal}
         traded = set(self._settings.traded)  # a pair taken out of the settings has exits alone
-        return {k for k in theirs | ours if k[0] in traded and max(first, self._book.since(k[0])) <= k[1] < last}
+        return {k for k in theirs | ours if k[0] in traded and first <= k[1] < last}
 
     # signals
 
@@ -271,9 +271,8 @@ class _Check:
         return -(-time // self._frame) * self._frame
 
     def _legs(self, follow: Follow) -> list[tuple[int, Leg]]:
-        """What was known by the day's end: each leg with its candle."""
-        legs = [(self._candle_of(leg.time), leg) for leg in follow.legs]
-        return [(candle, leg) for candle, leg in legs if candle < self._book.day + DAY_MS]
+        """Each leg with its candle."""
+        return [(self._candle_of(leg.time), leg) for leg in follow.legs]
 
     def _outcome(self, row: TradeRow) -> DayDifference | None:
         decision, paper = row.decision, row.follow.follow

@@ -482,22 +482,24 @@ async def test_levels_that_are_not_the_backtest_s_are_told_with_both(tmp_path: P
     assert "backtest" in found[0].detail
 
 
-async def test_a_signal_that_the_loop_overlooked_is_a_difference_without_a_cause(
+async def test_signals_that_the_loop_overlooked_have_no_cause_and_come_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = TradingLoop._propose
-    monkeypatch.setattr(
-        TradingLoop, "_propose", lambda loop, pair, time: None if pair == LINK else seen(loop, pair, time)
-    )
     async with days(tmp_path) as lived:
-        await lived.live()
+        await lived.live(last=FIRST + 96)
+        times = [d.open_time for d in await signals_of(lived)]
+    gone, seen = {times[0], times[-1]}, TradingLoop._propose
+    monkeypatch.setattr(
+        TradingLoop, "_propose", lambda loop, pair, time: None if time in gone else seen(loop, pair, time)
+    )
+    async with days(tmp_path / "blind", advisor=Adviser()) as lived:
+        await lived.live(last=FIRST + 96)
         found = (await lived.check(DAYS[0])).differences
 
-    overlooked = [d for d in found if d.pair == LINK]
-    assert overlooked
-    assert {(d.what, d.cause) for d in overlooked} == {("signal", UNKNOWN)}
-    assert "the ledger has no crossover" in overlooked[0].detail
-    assert found[: len(overlooked)] == tuple(overlooked)  # the alarming ones come first
+    assert [d.time - M15.ms for d in found[:2]] == [times[0], times[-1]]
+    assert {(d.what, d.cause) for d in found[:2]} == {("signal", UNKNOWN)}
+    assert "the ledger has no crossover" in found[0].detail
+    assert {d.cause for d in found[2:]} == {"Gemini"}
 
 
 def test_many_lines_are_cut_and_counted() -> None:

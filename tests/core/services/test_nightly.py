@@ -250,6 +250,16 @@ def test_rules_that_another_version_wrote_change_nothing() -> None:
     assert book.rules_of(conf) == conf
 
 
+def test_only_rules_that_were_in_force_between_the_day_and_its_trades_beginnings_can_be_a_cause() -> None:
+    past, early, now, later = (open_handed(strategy={"adx_min": n}) for n in (20, 21, 22, 23))
+    times = (START - 9 * DAY_MS, START - 3 * DAY_MS, START + 1, START + DAY_MS)
+    rules = tuple((at, rules_in(s)) for at, s in zip(times, (past, early, now, later), strict=True))
+    book = DayBook(START, START - 2 * DAY_MS, M15.ms, START, (), (), {}, Witness(rules=rules))
+
+    assert book.rules_of(later) == now
+    assert [s.strategy.adx_min for s in book.rules_before(later)] == [21]
+
+
 async def test_the_check_gives_the_same_in_a_process_of_its_own(tmp_path: Path) -> None:
     async with days(tmp_path, advisor=Adviser()) as lived:
         await lived.live(last=FIRST + 96)
