@@ -10,7 +10,7 @@ help:
 	@echo "make demo   show everything: a simulated exchange and a phone page, no token, no internet"
 	@echo "make test   ruff, mypy --strict, pytest"
 	@echo "make lint   ruff and mypy alone"
-	@echo "make bench  how fast it is beside other engines, into docs/performance.md (minutes; ONLY=name: one part)"
+	@echo "make bench  how fast it is beside other engines, into docs/performance.md (minutes; ONLY=name: one part; ONLY=live: the bot at work)"
 	@echo "make bench-gate  how often the gate is wrong, into docs/gate.md (minutes; TRIALS=N: printed only)"
 	@echo "make soak   the real process killed 200 times in a month, then a month's memory (half an hour; KILLS=20 DAYS=5: less)"
 	@echo "make evidence  what the models know of the real candles in JULABA_REAL_KLINES, into docs/evidence.md (a minute)"

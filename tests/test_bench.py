@@ -114,6 +114,19 @@ def test_the_page_is_rewritten_between_its_marks_alone() -> None:
     assert page.rewritten(text, LINES, 0.25) == text
 
 
+def test_the_bot_at_work_has_a_table_of_its_own_without_empty_columns() -> None:
+    begin, end = page.LIVE_MARKS
+    lines = [Line("close", "a close", 12.5, "ms", None, "ours", 100, note="of 200")]
+
+    text = page.rewritten(f"{page.BEGIN}\nkept\n{page.END}\n{begin}\nold\n{end}\n", lines, 0.25, page.LIVE_MARKS)
+
+    assert text.startswith(f"{page.BEGIN}\nkept\n{page.END}\n{begin}\nMeasured on ")
+    assert "| what | ours | must | aim |  |\n" in text
+    assert "| a close | 12.5 ms | 100 ms |  | met |" in text
+    assert "of which one was used" not in text
+    assert "old" not in text
+
+
 def test_a_page_without_marks_is_not_overwritten() -> None:
     with pytest.raises(ValueError, match="bench:begin"):
         page.rewritten("nothing here", LINES)
@@ -135,7 +148,7 @@ def test_the_page_names_every_part_and_has_its_marks() -> None:
     text = page.PAGE.read_text(encoding="utf-8")
 
     assert [part for part in PARTS if f"`{part}`" not in text] == []
-    assert text.count(page.BEGIN) == text.count(page.END) == 1
+    assert [mark for mark in (*page.MARKS, *page.LIVE_MARKS) if text.count(mark) != 1] == []
     assert page.PICTURE.is_file()
 
 

@@ -15,7 +15,8 @@ from tests.bench.measure import ROOT, Line
 
 PAGE = ROOT / "docs" / "performance.md"
 PICTURE = ROOT / "docs" / "images" / "time-per-candle.png"
-BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+BEGIN, END = MARKS = ("<!-- bench:begin -->", "<!-- bench:end -->")
+LIVE_MARKS = ("<!-- live:begin -->", "<!-- live:end -->")
 
 _WORDS = {"aim": "met, aim too", "must": "met", "missed": "**not met**", "-": ""}
 
@@ -58,13 +59,16 @@ def terminal(lines: Sequence[Line]) -> str:
 
 
 def markdown(lines: Sequence[Line], load: float | None = None) -> str:
-    """The tables between the marks of docs/performance.md; ``load`` says how busy the machine was."""
+    """The tables between two marks of docs/performance.md; ``load`` says how busy the machine was."""
     grown = [line for line in lines if line.part == "growth"]
     told = [line for line in lines if line.part != "growth"]
     busy = "" if load is None else f"; load average when it began: {load:.1f}"
-    text = [f"Measured on {machine()}{busy}.", ""]
-    text += ["| what | ours | theirs | ratio | must | aim | |", "| --- | --- | --- | --- | --- | --- | --- |"]
-    text += [f"| {' | '.join(cells(line))} |" for line in told]
+    heading = ["what", "ours", "theirs", "ratio", "must", "aim", ""]
+    rows = [heading, ["---"] * len(heading), *(cells(line) for line in told)]
+    # Where nothing is compared, the columns for it are left out.
+    kept = [n for n in range(len(heading)) if n not in (2, 3) or any(row[n] for row in rows[2:])]
+    text = [f"Measured on {machine(one_core=len(kept) == len(heading))}{busy}.", ""]
+    text += [f"| {' | '.join(row[n] for n in kept)} |" for row in rows]
     text += ["", *(f"- {line.what}: {line.note}." for line in told if line.note)]
     if grown:
         text += ["", "| candles to trades | a candle |", "| --- | --- |"]
@@ -72,18 +76,20 @@ def markdown(lines: Sequence[Line], load: float | None = None) -> str:
     return "\n".join(text)
 
 
-def rewritten(page: str, lines: Sequence[Line], load: float | None = None) -> str:
+def rewritten(page: str, lines: Sequence[Line], load: float | None = None, marks: tuple[str, str] = MARKS) -> str:
     """The page with everything between the marks replaced. Raises ValueError where the marks are not there."""
-    found = re.search(f"{BEGIN}.*{END}", page, re.DOTALL)
+    begin, end = marks
+    found = re.search(f"{begin}.*{end}", page, re.DOTALL)
     if found is None:
-        raise ValueError(f"no {BEGIN} ... {END} to write between")
-    return f"{page[: found.start()]}{BEGIN}\n{markdown(lines, load)}\n{END}{page[found.end() :]}"
+        raise ValueError(f"no {begin} ... {end} to write between")
+    return f"{page[: found.start()]}{begin}\n{markdown(lines, load)}\n{end}{page[found.end() :]}"
 
 
-def machine() -> str:
+def machine(*, one_core: bool = True) -> str:
     """In general words: what is needed to judge the figures, and no more."""
+    used = ", of which one was used" if one_core else ""
     return (
-        f"{os.cpu_count()} cores ({platform.machine()}), of which one was used, {platform.system()}, "
+        f"{os.cpu_count()} cores ({platform.machine()}){used}, {platform.system()}, "
         f"Python {platform.python_version()}, NumPy {np.__version__}"
     )
 
