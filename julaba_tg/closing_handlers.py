@@ -30,6 +30,7 @@ GOOD_FOR = timedelta(minutes=10)
 
 CHANGED = "What is open has changed since it was shown. This is how it is now:"
 TOO_OLD = "That preview was too old. This is how it is now:"
+TOO_LATE = "Your answer came late. This is how it is now:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +103,12 @@ class Closings:
         return ref is not None and Shown.of(await self._outbox.subject_of(ref)) is not None
 
     async def number(
-        self, number: int, answered: MessageRef | None, actor: Actor, place: Place, age: timedelta
+        self, number: int, answered: MessageRef | None, actor: Actor, place: Place, *, late: bool
     ) -> Outgoing | None:
         """A number typed: it closes all that the preview showed, if it is the number of those and they are the same.
 
-        ``answered``: the message it replies to; without one it answers the newest preview. ``age`` of the number.
+        ``answered``: the message it replies to; without one it answers the newest preview. ``late``: it was
+        typed long ago.
         """
         ref = answered or self._last.get(place.chat_id)
         shown = Shown.of(await self._outbox.subject_of(ref)) if ref is not None else None
@@ -114,8 +116,8 @@ class Closings:
             return Outgoing(rendering_closing.which_number())
         if number != shown.count:
             return Outgoing(rendering_closing.wrong_number(number, shown.count))
-        if not self._is_fresh(str(shown.at)) or age > GOOD_FOR:
-            await self._show_all(place, TOO_OLD)
+        if late or not self._is_fresh(str(shown.at)):
+            await self._show_all(place, TOO_LATE if late else TOO_OLD)
             return None
         plan = await self._desk.plan_close(None)
         if plan.token != shown.token:

@@ -329,7 +329,8 @@ class Chat:
             return
         try:
             async with self._changes:
-                answer = await self._closings.number(number.value, number.message, visitor.actor, place, age)
+                late = age > STALE
+                answer = await self._closings.number(number.value, number.message, visitor.actor, place, late=late)
         except JulabaError as error:
             answer = Outgoing(rendering.refused(str(error)))
         if answer is not None:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from telegram import Update
+
+from core.services.manual import ClosePlan, CloseResult
 from julaba_tg import rendering_closing
 from julaba_tg.card import html, units
+from julaba_tg.closing_handlers import Shown
 from julaba_tg.commands import COMMANDS
+from julaba_tg.incoming import Ask, Number, read
 from julaba_tg.phone.chats import Message
+from julaba_tg.ports import MessageRef
 from tests.fakes import closing
 from tests.fakes.desk import NOON
 from tests.julaba_tg.conftest import OWNER, STRANGER, VIEWER, World
@@ -196,7 +202,24 @@ async def test_an_answer_after_ten_minutes_is_asked_back(chat: World) -> None:
     chat.skipped = LATER
     anew = await chat.ask("3")
 
-    assert "That preview was too old" in anew.text
+    assert "Your answer came late" in anew.text
+    assert chat.desk.closed_by == []
+
+
+async def test_a_number_that_waited_while_the_bot_was_away_is_asked_back(chat: World) -> None:
+    await chat.ask("/panic")
+    chat.skipped = timedelta(minutes=3)
+
+    assert "Your answer came late. This is how it is now:" in (await chat.ask("3")).text
+    assert chat.desk.closed_by == []
+
+
+async def test_a_preview_of_panic_is_good_for_ten_minutes_too(chat: World) -> None:
+    shown = await chat.ask("/panic")
+    old = Shown("t7x8x9", 3, int(chat.now().timestamp()) - 601)
+    chat.outbox.subjects = {old.subject: MessageRef(OWNER, shown.message_id)}
+
+    assert "That preview was too old" in (await chat.ask("3")).text
     assert chat.desk.closed_by == []
 
 
@@ -256,6 +279,36 @@ async def test_viewers_and_strangers_close_nothing(chat: World) -> None:
     assert shown.text
 
 
+async def test_a_viewer_s_number_closes_nothing_even_below_a_preview(chat: World) -> None:
+    """As in a group, where a viewer sees the preview that an operator has asked for."""
+    below = await chat.ask("/version", VIEWER)
+    shown = Shown("t7x8x9", 3, int(chat.now().timestamp()))
+    chat.outbox.subjects[shown.subject] = MessageRef(VIEWER, below.message_id)
+
+    assert "I only know commands" in (await chat.ask("3", VIEWER, reply_to=below.message_id)).text
+    assert chat.desk.closed_by == []
+
+
+def in_a_group(text: str, reply_from: dict[str, object] | None) -> Ask | None:
+    group = {"id": -5, "type": "group", "title": "Traders"}
+    ann = {"id": OWNER, "is_bot": False, "first_name": "Ann"}
+    message: dict[str, object] = {"message_id": 9, "date": 1, "chat": group, "from": ann, "text": text}
+    if reply_from is not None:
+        message["reply_to_message"] = {"message_id": 8, "date": 1, "chat": group, "from": reply_from, "text": "?"}
+    incoming = read(Update.de_json({"update_id": 1, "message": message}, None), "bot")
+    return incoming.ask if incoming else None
+
+
+def test_in_a_group_only_a_number_said_to_a_bot_is_one() -> None:
+    bot = {"id": 5, "is_bot": True, "first_name": "Julaba"}
+    human = {"id": 6, "is_bot": False, "first_name": "Ole"}
+
+    assert in_a_group("3", None) is None
+    assert in_a_group("3", human) is None
+    assert in_a_group("3", bot) == Number(3, "3", MessageRef(-5, 8))
+    assert in_a_group("3 beers", bot) is None
+
+
 def test_both_stand_among_what_steers_and_want_an_operator() -> None:
     lines = {c.name: c for c in COMMANDS if c.name in ("close", "panic")}
 
@@ -275,8 +328,6 @@ async def test_an_old_command_asks_back(chat: World) -> None:
 
 
 def test_many_trades_fit_a_message_and_are_counted() -> None:
-    from core.services.manual import ClosePlan, CloseResult
-
     many = tuple(closing.a_closing_trade(n, f"C{n:03d}<&>/USDT") for n in range(60))
     shown = html(rendering_closing.plan(ClosePlan("t", many, True, NOON)))
     done = html(rendering_closing.done(CloseResult(many, 1.0, True)))

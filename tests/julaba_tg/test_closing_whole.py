@@ -15,7 +15,7 @@ from core.errors import MarketError
 from core.ports import MarketData
 from core.services.bus import Bell
 from core.services.day_book import read_day
-from core.services.day_check import BY_HAND, check_day
+from core.services.day_check import BY_HAND, DayDifference, check_day
 from core.services.manual import Hands
 from core.services.outbox import Outbox
 from julaba_tg.app import Bot
@@ -108,7 +108,7 @@ async def test_the_nightly_check_knows_what_a_person_closed(tmp_path: Path) -> N
         store = CandleFiles(tmp_path / "candles")
         for window in market(900).values():
             store.save(window)
-        found = []
+        found: list[DayDifference] = []
         for day in range(START + 4 * DAY_MS, START + 9 * DAY_MS, DAY_MS):
             book = await read_day(there.kept.ledger, there.stage.loop.in_force, day)
             if book is not None:

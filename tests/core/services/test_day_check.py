@@ -19,7 +19,7 @@ from core.domain.ledger import DecisionRecord, Switch
 from core.domain.trading import Candidate, GeminiOpinion, Ruling, Verdict
 from core.engine import trader
 from core.engine.between import ByHand, run_manual
-from core.engine.outcomes import Outcomes
+from core.engine.outcomes import Outcomes, outcomes_of
 from core.services import backtest
 from core.services.day_book import WITNESS, Witness, read_day, rules_in
 from core.services.day_check import (
@@ -443,7 +443,7 @@ async def test_a_stop_that_never_fires_is_a_difference_without_a_cause(
 async def test_a_backtest_with_other_fill_rules_is_a_difference_without_a_cause(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    true = backtest.outcomes_of
+    true = outcomes_of
 
     def wrong(candles: Candles, row: Any, sign: Any, atr: Any, *more: Any, **named: Any) -> Outcomes:
         found = true(candles, row, sign, atr, *more, **named)
