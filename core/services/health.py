@@ -173,9 +173,9 @@ class HealthWatch:
             found.append(Trouble(state, "The database takes no commit; see the log."))
         for name, title in self._live.faults.named:
             found.append(Trouble("down" if name == "trading" else "degraded", f"{title}."))
-        missing = set(self._live.quarantine.pairs) - {
-            p for p in self._live.watched() if self._live.faults.is_active(f"feed:{p}")
-        }
+        # Before the loop has its memory from the store, nobody can say what is watched.
+        watched = self._live.watched() if trading.started else ()
+        missing = set(self._live.quarantine.pairs) - {p for p in watched if self._live.faults.is_active(f"feed:{p}")}
         found += [Trouble("degraded", f"{pair} is quarantined.") for pair in sorted(missing)]
         if process.loop_lag >= LAG:
             found.append(Trouble("degraded", f"The event loop was held up for {process.loop_lag:.0f} s; see the log."))

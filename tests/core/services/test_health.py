@@ -64,6 +64,17 @@ async def test_all_is_well(tmp_path: Path) -> None:
     assert view.process.memory > 1e7
 
 
+async def test_a_look_before_the_store_is_read_says_that_it_is_starting(tmp_path: Path) -> None:
+    async with trading(tmp_path) as scene:
+        memory = scene.loop.memory
+        scene.live.ready.clear()
+        del scene.loop.memory
+        view = await watch_of(scene).look()
+        scene.loop.memory = memory
+
+    assert sentences(view) == ["Starting."]
+
+
 async def test_a_pair_in_quarantine_and_its_age_are_shown(tmp_path: Path) -> None:
     async with trading(tmp_path) as scene:
         scene.exchange.fault("error", method="klines:LINKUSDT", times=None, status=503)
