@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import socket
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -41,8 +44,6 @@ class Served:
     [((), 200, "ok"), ((SLOW,), 200, "degraded"), ((SLOW, STUCK), 503, "down")],
 )
 async def test_healthz_is_503_only_when_it_is_down(troubles: tuple[Trouble, ...], status: int, state: str) -> None:
-    import json
-
     code, body, answer = await Served(health(*troubles)).get("/healthz")
 
     shown = json.loads(body)
@@ -101,3 +102,11 @@ async def test_a_port_that_is_taken_is_one_warning_and_no_end(caplog: pytest.Log
 async def test_without_a_port_nobody_listens() -> None:
     async with HealthServer("127.0.0.1", None, Served(health()).look) as server:
         assert server.address == ""
+
+
+async def test_the_docs_list_every_metric_and_no_other() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "health.md").read_text(encoding="utf-8")
+    _, body, _ = await Served(health()).get("/metrics")
+    told = {line.split("{")[0].split(" ")[0] for line in body.splitlines() if not line.startswith("#")}
+
+    assert set(re.findall(r"^\| `(julaba_\w+)", page, re.MULTILINE)) == told

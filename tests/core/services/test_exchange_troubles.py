@@ -214,7 +214,7 @@ async def test_a_moment_of_trouble_changes_nothing_and_nobody_hears_of_it(
     async with trading(tmp_path) as scene:
         for candle in range(CLOSES):
             if candle in {SIGNAL, STOP}:
-                scene.exchange.fault(**{"times": 4, "method": route} | MOMENT[name])
+                scene.exchange.fault(**MOMENT[name], times=4, method=route)
             await scene.closes(1)
 
         assert await facts(scene) == undisturbed

@@ -11,8 +11,9 @@ from core.adapters.clocks import ReplayClock
 from core.domain.candles import to_datetime
 from core.services import standstill
 from core.services.standstill import Standstill, StoodStill
-from tests.core.services.test_live import M15, NOON, Moody, mexc, running
+from tests.core.services.test_live import NOON, Moody, mexc, running
 from tests.ledgers import settings
+from tests.markets import M15
 
 __all__ = ["mexc"]
 
