@@ -110,7 +110,7 @@ async def server() -> AsyncIterator[Gemini]:
 async def test_a_trouble_refuses_signals_and_is_told_once_until_it_is_over(
     tmp_path: Path, server: Gemini, kind: str, options: dict[str, Any], reason: str, alert: str
 ) -> None:
-    async with world(tmp_path, server, timeout=0.1 if kind == "hang" else 5) as here:
+    async with world(tmp_path, server, timeout=0.5 if kind == "hang" else 5) as here:
         fault = server.fault(kind, times=None, **options)
         decided = await here.until(SIGNALS)
         faults = await here.told("fault", "recovered")
