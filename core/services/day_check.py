@@ -38,8 +38,7 @@ BETWEEN = "fill between closes"
 BY_HAND = "closed by hand"
 
 _OF_LAYER = {"gemini": "Gemini", "combined": "weight and confidence", "rules": "rule", "size": "limit"}
-_OF_LIMIT = {"switch": "pair off", "pause": "pause", "daily_loss": "breaker", "drawdown": "breaker"}
-_OF_LIMIT |= {"cooldown": "breaker", "loss_streak": "breaker"}
+_OF_LIMIT = {"switch": "pair off", "pause": "pause"} | dict.fromkeys(("daily_loss", "drawdown", "cooldown"), "breaker")
 
 
 @dataclass(frozen=True, slots=True)

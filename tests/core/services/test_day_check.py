@@ -223,6 +223,7 @@ async def test_signals_found_late_are_named(tmp_path: Path) -> None:
         ("rules", "btc", "rule"),
         ("portfolio", "daily_loss", "breaker"),
         ("portfolio", "drawdown", "breaker"),
+        ("portfolio", "cooldown", "breaker"),
         ("portfolio", "correlated", "limit"),
         ("portfolio", "open_risk", "limit"),
         ("something", "new", UNKNOWN),
