@@ -27,6 +27,7 @@ ALIVE = "alive"
 COMMIT_EVERY = 60.0  # seconds of wall time
 LOOK_EVERY = 10.0
 LOOK_WITHIN = 3.0  # seconds of wall time for what is asked of the database
+STANDS = 60.0  # seconds of wall time without a close settled; simulated candles may be a fraction of one
 LAG = 2.0  # seconds of a hold-up that are worth a word
 OLD_ALERT = 600.0  # seconds that an alert may wait for the chat
 START_WITHIN = 120.0  # seconds of wall time
@@ -72,6 +73,7 @@ class HealthWatch:
         self._committed: float | None = None  # loop seconds
         self._oldest: tuple[int, float] | None = None  # the oldest waiting alert (epoch ms), first seen (loop seconds)
         self._refusals = 0  # commits in a row that the database refused
+        self._settled = (0, 0.0)  # the newest close as last seen (epoch ms), and since when (loop seconds)
         self.chat_line: Callable[[], ChatLine] | None = None
 
     async def run(self) -> None:
@@ -101,11 +103,19 @@ class HealthWatch:
     async def look(self) -> Health:
         """Never raises, and never waits long for anything."""
         now = self._clock.now()
+        self._unmoved()
         trading, pairs, process = self._trading(), self._pairs(to_ms(now)), self._process()
         chat, database = await self._chat_health()
         offset = self._live.feed.watch.offset
         troubles = [*self._troubles(trading, process), *database, *self._chat_troubles(chat)]
         return Health(now, tuple(troubles), trading, pairs, chat, process, offset)
+
+    def _unmoved(self) -> float:
+        """Our own seconds since the newest settled close was first seen."""
+        now = asyncio.get_running_loop().time()
+        if self._settled[0] != self._live.settled:
+            self._settled = self._live.settled, now
+        return now - self._settled[1]
 
     def _trading(self) -> TradingHealth:
         live, frame = self._live, self._settings.frame
@@ -166,7 +176,7 @@ class HealthWatch:
         if not trading.started and not self._live.faults.active:
             late = process.uptime > START_WITHIN
             found.append(Trouble("degraded", "Starting takes long." if late else "Starting."))
-        if trading.late > 2 * self._settings.frame.ms / 1000:
+        if trading.late > 2 * self._settings.frame.ms / 1000 and self._unmoved() > STANDS:
             found.append(Trouble("degraded", f"Trading is {trading.late / 60:.0f} min behind the clock."))
         if self._refusals:
             state: State = "down" if self._refusals > 1 else "degraded"

@@ -149,6 +149,23 @@ async def test_a_database_that_does_not_answer_keeps_nobody_waiting(
     assert sentences(view) == ["The database cannot be read: no answer."]
 
 
+async def test_trading_far_behind_the_clock_is_told_unless_it_is_on_its_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health_module, "STANDS", 0.05)
+    async with trading(tmp_path) as scene:
+        await scene.closes(1)
+        watch = watch_of(scene)
+        scene.task.cancel()
+        scene.clock.step(4)
+        moving = await watch.look()
+        await asyncio.sleep(0.1)
+        standing = await watch.look()
+
+    assert (moving.trading.late, moving.state) == (3 * 900, "ok")
+    assert (standing.state, sentences(standing)) == ("degraded", ["Trading is 45 min behind the clock."])
+
+
 async def test_trading_that_cannot_go_on_is_down(tmp_path: Path) -> None:
     async with trading(tmp_path) as scene:
         await scene.live.faults.raised("trading", "Trading broke off and begins again from the store")
