@@ -81,19 +81,23 @@ class HealthWatch:
         self._began = asyncio.get_running_loop().time()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._lag.run())
-            tasks.create_task(self._commit())
+            tasks.create_task(self._keep_committing())
             tasks.create_task(self._keep_looking())
 
-    async def _commit(self) -> None:
+    async def _keep_committing(self) -> None:
         while True:
-            try:
-                await self._ledger.set_mark(ALIVE, "yes")
-                self._committed, self._refusals = asyncio.get_running_loop().time(), 0
-            except Exception as error:  # the edge of a loop: whatever the database does, this one goes on looking
-                self._refusals += 1
-                log.warning("the database took no commit: %s", error)
+            await self.commit()
             # Refused once may be a passing lock: it is asked again soon, before anybody calls it down.
             await asyncio.sleep(COMMIT_EVERY / 6 if self._refusals else COMMIT_EVERY)
+
+    async def commit(self) -> None:
+        """Tries whether the database takes a transaction."""
+        try:
+            await self._ledger.set_mark(ALIVE, "yes")
+            self._committed, self._refusals = asyncio.get_running_loop().time(), 0
+        except Exception as error:  # the edge of a loop: whatever the database does, this one goes on looking
+            self._refusals += 1
+            log.warning("the database took no commit: %s", error)
 
     async def _keep_looking(self) -> None:
         while True:

@@ -107,29 +107,23 @@ async def test_a_telegram_that_is_silent_and_alerts_that_wait_are_degraded_not_d
     assert silent.chat.waiting == 1
 
 
-async def test_a_database_that_takes_no_commit_is_degraded_once_and_down_when_it_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(health_module, "COMMIT_EVERY", 0.3)
+async def test_a_database_that_takes_no_commit_is_degraded_once_and_down_when_it_goes_on(tmp_path: Path) -> None:
     async with trading(tmp_path) as scene:
-        well, failing = scene.kept.ledger.set_mark, True
+        well = scene.kept.ledger.set_mark
+        watch = watch_of(scene)
 
         async def full(*args: object) -> None:
-            if failing:
-                raise StoreError("the disk is full")
-            await well(*args)  # type: ignore[arg-type]
+            raise StoreError("the disk is full")
 
-        scene.kept.ledger.set_mark = full  # type: ignore[method-assign, assignment]
-        async with looking(watch_of(scene)) as watch:
-            first = await watch.look()
-            await until(lambda: watch._refusals > 1)
-            later = await watch.look()
-            failing = False
-            await until(lambda: watch._refusals == 0)
-            last = await watch.look()
+        seen = []
+        for write in (full, full, well):
+            scene.kept.ledger.set_mark = write  # type: ignore[method-assign, assignment]
+            await watch.commit()
+            seen.append(await watch.look())
 
-    assert (first.state, later.state, last.state) == ("degraded", "down", "ok")
-    assert sentences(later) == ["The database takes no commit; see the log."]
+    assert [view.state for view in seen] == ["degraded", "down", "ok"]
+    assert sentences(seen[1]) == ["The database takes no commit; see the log."]
+    assert seen[2].process.commit_age is not None
 
 
 async def test_a_database_that_does_not_answer_keeps_nobody_waiting(
