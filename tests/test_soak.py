@@ -16,7 +16,7 @@ from tests.soak.killing import SHARES, plan
 from tests.soak.people import SHORT
 from tests.soak.runs import soak
 
-KILLS, CLOSES = 10, 72
+KILLS, CLOSES = 10, 60
 
 
 @pytest.mark.timeout(400)

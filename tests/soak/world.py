@@ -62,9 +62,12 @@ class OrphanError(AssertionError):
 
 @dataclass
 class Life:
-    """One process from its start to its end; ``last_alert`` is the newest message that came to the alerts' chat."""
+    """One process from its start to its end; ``last_alert`` is the newest message that came to the alerts' chat.
 
-    began: float
+    ``said``: how much had been printed before it began.
+    """
+
+    said: int
     last_alert: int | None = None
     killed_while: str = ""
 
@@ -82,7 +85,7 @@ class World:
     ending: bool = False
     first: str = ""  # code that the process runs before its own
     alerted: asyncio.Event = field(default_factory=asyncio.Event)
-    orphans: list[int] = field(default_factory=list)
+    ends: list[asyncio.Task[None]] = field(default_factory=list)  # of the processes of killed lives
 
     @property
     def clock(self) -> SimClock:
@@ -108,29 +111,36 @@ class World:
             "JULABA__GEMINI__BASE_URL": self.gemini.base_url,
         }
         command = (sys.executable, "-c", self.first + RUN, "run", "--config", "config.yaml")
-        self.lives.append(Life(time.monotonic()))
         with (self.folder / "stdout.log").open("ab") as said, self.errors.open("ab") as errors:
+            self.lives.append(Life(said=said.tell()))
             self.process = await asyncio.create_subprocess_exec(
                 *command, cwd=self.folder, env=environ, stdout=said, stderr=errors, start_new_session=True
             )
 
     async def kill(self, why: str) -> None:
-        """SIGKILL to the process alone: its children must find out by themselves. Raises OrphanError."""
+        """SIGKILL to the process alone: its children must find out by themselves, see ``end``."""
         assert self.process is not None
         assert self.process.returncode is None, f"it ended by itself with {self.process.returncode}: {self.errors}"
         self.process.send_signal(signal.SIGKILL)
         await self.process.wait()
         self.lives[-1].killed_while = why
+        self.ends.append(asyncio.create_task(no_orphan(self.process.pid)))
 
     async def end(self) -> None:
-        """Ctrl-C, and everything of it is gone. Raises OrphanError."""
+        """Ctrl-C once it is up, and nothing is left of it or of those that were killed. Raises OrphanError."""
         assert self.process is not None
+        await self.until(lambda: "ready " in self.said[self.lives[-1].said :], "the last start")
         self.ending = True
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGINT)
             await asyncio.wait_for(self.process.wait(), 30)
         assert self.process.returncode == 130, f"it ended with {self.process.returncode}: {self.errors}"
-        await no_orphan(self.process.pid)
+        await asyncio.gather(no_orphan(self.process.pid), *self.ends)
+
+    @property
+    def said(self) -> str:
+        """All that was printed so far."""
+        return (self.folder / "stdout.log").read_text()
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """What the process has committed; nothing where its database is not there yet."""
@@ -183,7 +193,7 @@ class World:
                 alerted.set()
 
 
-async def no_orphan(group: int, patience: float = 15.0) -> None:
+async def no_orphan(group: int, patience: float = 60.0) -> None:
     """The whole process group is gone soon after its head. Raises OrphanError, and ends what is left."""
     deadline = time.monotonic() + patience
     while left := members(group):
@@ -231,6 +241,6 @@ async def world(folder: Path, source: CandleSource, **settings: Any) -> AsyncIte
             if made.process.returncode is None:
                 made.process.kill()
                 await made.process.wait()
-            await no_orphan(made.process.pid)
+            await asyncio.gather(no_orphan(made.process.pid), *made.ends)
         for server in (gemini, exchange, phone):
             await server.stop()
