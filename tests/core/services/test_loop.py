@@ -107,6 +107,16 @@ async def test_restarts_anywhere_leave_the_ledger_of_an_unbroken_run(tmp_path: P
         assert await facts_of(kept) == whole
 
 
+async def test_a_restart_knows_the_last_close_that_was_handled(tmp_path: Path) -> None:
+    async with books(tmp_path) as kept:
+        stage = await started(kept)
+        assert stage.loop.last_close is None
+        await stage.play(market(LAST), FIRST, 600)
+        known = stage.loop.last_close
+        assert known is not None
+        assert (await started(kept, 600)).loop.last_close == known
+
+
 async def test_a_memory_that_is_behind_its_store_is_read_anew_and_keeps_its_candles(tmp_path: Path) -> None:
     whole = await run_whole(tmp_path / "whole")
     async with books(tmp_path / "behind") as kept:

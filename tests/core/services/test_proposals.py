@@ -245,6 +245,9 @@ async def test_the_upkeep_asks_after_a_training_and_not_at_every_round(tmp_path:
         at.stage.clock.advance(to_datetime(START) + timedelta(days=40))
         await at.proposals.review()
         assert len(at.seen) == 1  # nothing was trained since
+        at.proposals._known = None  # as after a restart, which is no training
+        await at.proposals.review()
+        assert len(at.seen) == 1
         at.proposals._models = Shelf(paper("new", "2024-02-01T00:00:00Z"))
         await at.proposals.review()
         assert len(at.seen) == 2

@@ -84,6 +84,20 @@ async def test_a_red_flag_is_told_once_however_often_it_is_seen(tmp_path: Path) 
         assert picture.startswith(b"\x89PNG")
 
 
+async def test_a_restart_looks_for_flags_no_earlier_than_the_day_after_the_last_look(tmp_path: Path) -> None:
+    async with books(tmp_path) as kept:
+        stage = await lived_through(kept)
+        quiet = desk(kept, stage.clock, tmp_path)
+        quiet._champion = dict
+        await quiet.review()
+        before = await told(kept)
+        await desk(kept, stage.clock, tmp_path).review()  # a model that knows nothing came on the same day
+        assert await told(kept) == before
+        stage.clock.advance(stage.clock.now() + timedelta(days=1))
+        await desk(kept, stage.clock, tmp_path).review()
+        assert "report:bootstrap:auc" in set(await told(kept)) - set(before)
+
+
 async def test_the_ledger_s_trades_are_those_of_the_report(tmp_path: Path) -> None:
     async with books(tmp_path) as kept:
         stage = await lived_through(kept)
