@@ -22,6 +22,7 @@ from core.domain.messages import (
 from core.domain.trading import Ruling, Verdict
 from core.ml.neighbours import summary
 from core.ml.words import strongest
+from julaba_tg.away import fault_name
 from julaba_tg.card import Block, Card, card, quote, text
 from julaba_tg.figures import (
     UNKNOWN,
@@ -275,10 +276,19 @@ def _target_lines(events: Sequence[Event]) -> list[str]:
 
 
 def _other_lines(events: Sequence[Event]) -> list[str]:
-    """What trades, signals and approvals leave. Their titles, the most frequent first."""
+    """What trades, signals and approvals leave: their titles, the most frequent first."""
     told_above = SignalDecided | TargetHit | TradeClosed | ApprovalAsked | ApprovalEnded
-    others = [other(e).title for e in events if not isinstance(e, told_above)]
-    return [f"{title} ({n}×)" if n > 1 else title for title, n in Counter(others).most_common(MOST_LINES)]
+    faults = {name: e for e in events if isinstance(e, Notice) and e.topic == "fault" and (name := fault_name(e))}
+    lines = Counter[str]()
+    for event in (e for e in events if not isinstance(e, told_above)):
+        fault = faults.get(fault_name(event) or "")  # the newest of its name
+        if fault is None:
+            lines[other(event).title] += 1
+        elif isinstance(event, Notice) and event.topic == "fault":  # whatever stands is in no digest
+            lines[f"{_TOPIC_MARK['recovered']} Over: {fault.title}"] += 1
+    shown = [f"{title} ({n}×)" if n > 1 else title for title, n in lines.most_common(MOST_LINES)]
+    hidden = len(lines) - len(shown)
+    return [*shown, *([f"and {hidden} more"] if hidden else [])]
 
 
 def other(event: Event) -> Card:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from html.parser import HTMLParser
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.domain.messages import Event, Notice
+from julaba_tg import alerts
 from julaba_tg.card import CAPTION_LIMIT, TEXT_LIMIT, Block, Card, card, clean, html, plain, quote, table, units
+from tests.fakes.desk import NOON, a_closing, a_refusal, a_signal, a_target
 
+UTC = ZoneInfo("UTC")
 hostile = st.text(alphabet=st.characters(), max_size=300) | st.sampled_from(
     ["</b>", "<script>", "&lt;", "&", "]]>", "\u202eevil", "🧨" * 60, "a\nb", "\ud83d", "<blockquote", "x" * 5000, ""]
 )
@@ -67,6 +74,23 @@ def test_any_card_is_valid_html_within_the_limit(content: Card, limit: int) -> N
     reader = read(markup)
     assert reader.text.strip()
     assert reader.entities <= 100
+
+
+@given(hostile, hostile, st.sampled_from([CAPTION_LIMIT, TEXT_LIMIT]))
+def test_an_alert_is_valid_html_whatever_gemini_an_exchange_or_a_fault_says(one: str, two: str, limit: int) -> None:
+    signal = a_signal(reason=one, gemini_reasoning=two, gemini_source=one, ml_note=two)
+    fault = Notice(key="fault:x:1", time=NOON, topic="fault", title=one, detail=two)
+    events: list[Event] = [signal, a_refusal(2, one), a_target(7, two), a_closing(), fault]
+    drawn = [alerts.trade([signal], UTC), alerts.digest(events, UTC, timedelta(hours=1), [one]), alerts.undrawn(events)]
+    drawn += [alerts.other(fault), alerts.fault_over(fault, fault, UTC)]
+    for content in [*drawn, *map(alerts.again, drawn)]:
+        assert units(html(content, limit)) <= limit
+        assert read(html(content, limit)).text.strip()
+
+
+@given(cards)
+def test_what_may_come_twice_says_so_however_long_it_is(content: Card) -> None:
+    assert alerts.AGAIN in plain(alerts.again(replace(content, title=content.title[:200])), CAPTION_LIMIT)
 
 
 @given(cards, st.sampled_from([CAPTION_LIMIT, TEXT_LIMIT]))

@@ -312,6 +312,8 @@ async def test_after_an_hours_outage_one_digest_tells_what_is_over_and_the_rest_
         replace(a_target(9), pair="SOL/USDT"),
         notice("fault", "feed", "The feed is stale", 5),
         notice("recovered", "feed", "The feed is fresh", 9),
+        notice("fault", "feed", "The feed is stale", 12),
+        notice("recovered", "feed", "The feed is fresh", 14),
         notice("fault", "exchange", "The exchange does not answer", 20),
         ApprovalAsked(key="asked:3", time=NOON, approval_id=3),
         ApprovalAsked(key="asked:4", time=NOON, approval_id=4),
@@ -328,7 +330,8 @@ async def test_after_an_hours_outage_one_digest_tells_what_is_over_and_the_rest_
     assert "⛔ 11 signals refused: 1h down 11×" in digest
     assert "🎯 1 target, +$88.40: SOL TP1" in digest
     assert "⌛ Expired: Let the model count 25%?" in digest
-    assert "⚠️ The feed is stale" in digest
+    assert "✅ Over: The feed is stale (2×)" in digest
+    assert not [words for words in digest if "fresh" in words]
     assert not said[1].silent, "trades closed in it"
     assert rest == [
         "🎯 SOL LONG 17.48 · TP1 ✓ · +0.75R · 50% left",
