@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from core.domain.candles import to_ms
-from tests.soak.world import World
+from core.domain.candles import to_datetime, to_ms
+from tests.soak.world import LOOK_EVERY, World
 
 CLOSES_A_DAY = 96
+INSIDE = 0.7  # of the candles
 
 
 Act = Callable[["Month"], Awaitable[None]]
@@ -42,6 +44,7 @@ class Month:
         for number in range(1, self.closes + 1):
             began = time.monotonic()
             self.at = number
+            await self._inside(number)
             world.clock.step()
             self._turn()
             await world.settled(to_ms(world.clock.now()))
@@ -52,6 +55,18 @@ class Month:
                 await world.settled(to_ms(world.clock.now()))
         self.at = self.closes + 1
         self._turn()
+
+    async def _inside(self, number: int) -> None:
+        """Most candles are looked into on the way, at two moments that only their number decides.
+
+        Nothing is waited for: whether the bot looks then or makes up for it at the close must be the same.
+        """
+        clock, rng = self.world.clock, random.Random(number)
+        if rng.random() < INSIDE:
+            opened = to_ms(clock.now())
+            for minute in sorted(rng.sample(range(1, 15), 2)):
+                clock.set(to_datetime(opened + minute * 60_000))
+                await asyncio.sleep(2 * LOOK_EVERY)
 
     async def say(self, user: int, text: str) -> None:
         """A person writes; returns when it is dealt with."""

@@ -47,7 +47,6 @@ strategy:
    refused_regimes: []}
 rules: {alignment: record, btc: record}
 portfolio: {max_correlated: 3, max_open_risk: 0.2, daily_loss: 0.5, drawdown_pause: 0.9, drawdown_warn: 0.8}
-paper: {exits_between_closes: false}
 exchange: {rate_limit_ms: 0, grace: 0}
 ml: {bootstrap_days: 30, threshold: 0, retrain_after: %(retrain_after)d}
 approvals: {expire_hours: %(expire_hours)d}
