@@ -37,7 +37,6 @@ def portfolio_verdicts(
     A switch and a pause have no number; every other verdict has.
     """
     open_count = len(account.positions)
-    like = _correlated(candidate, account, limits, correlations)
     return (
         _limit("switch", not enabled, None, f"{candidate.pair} is switched off", "pair on"),
         _limit("pause", bool(paused), None, f"paused: {paused}", "not paused"),
@@ -46,7 +45,7 @@ def portfolio_verdicts(
             account.paused_day == at // DAY_MS,
             account.day_loss,
             f"today's loss reached {limits.daily_loss:.0%}: no entries until 00:00 UTC",
-            "daily loss within its limit",
+            f"{_change(account.day_loss)} since 00:00 UTC",
         ),
         _limit(
             "drawdown",
@@ -60,7 +59,7 @@ def portfolio_verdicts(
             at < account.cooldown_until,
             float(account.loss_streak),
             f"a run of losses: no entries until {to_datetime(account.cooldown_until):%H:%M} UTC",
-            f"{account.loss_streak} losses in a row",
+            f"{account.loss_streak} {'loss' if account.loss_streak == 1 else 'losses'} in a row",
         ),
         _limit(
             "one_per_pair",
@@ -76,18 +75,31 @@ def portfolio_verdicts(
             f"{open_count} of {limits.max_positions} positions open",
             f"{open_count} of {limits.max_positions} positions open",
         ),
-        _limit(
-            "correlated",
-            len(like) >= limits.max_correlated,
-            float(len(like)),
-            f"moves with {', '.join(str(p) for p in like)}",
-            f"{len(like)} correlated positions",
-        ),
+        _correlated_verdict(candidate, account, limits, correlations),
     )
 
 
 def _limit(rule: str, refuse: bool, number: float | None, bad: str, good: str) -> Verdict:
     return Verdict("portfolio", rule, Ruling.REFUSE if refuse else Ruling.PASS, number, bad if refuse else good)
+
+
+def _change(loss: float) -> str:
+    return f"{-loss:+.1%}" if loss else "no change"
+
+
+def _correlated_verdict(
+    candidate: Candidate, account: Account, limits: Portfolio, correlations: Mapping[Pair, float | None]
+) -> Verdict:
+    """A correlation that nobody knows is said to be unknown, not taken for none."""
+    like = _correlated(candidate, account, limits, correlations)
+    if len(like) >= limits.max_correlated:
+        sentence = f"moves with {', '.join(str(p) for p in like)}"
+        return Verdict("portfolio", "correlated", Ruling.REFUSE, float(len(like)), sentence)
+    unknown = [str(p.pair) for p in account.positions if correlations.get(p.pair) is None]
+    if unknown:
+        sentence = f"too few candles to tell whether it moves with {', '.join(unknown)}"
+        return Verdict("portfolio", "correlated", Ruling.UNKNOWN, float(len(like)), sentence)
+    return Verdict("portfolio", "correlated", Ruling.PASS, float(len(like)), f"{len(like)} correlated positions")
 
 
 def _correlated(
@@ -167,7 +179,7 @@ def _factors(rules: float, confidence: float) -> str:
 
 def _room(rule: str, wanted: float, room: float, sentence: str) -> Verdict:
     if room >= wanted and wanted > 0:
-        return Verdict("portfolio", rule, Ruling.PASS, room, sentence)
+        return Verdict("portfolio", rule, Ruling.PASS, room, f"{sentence}: room for {room:,.2f} USDT at risk")
     if room < SMALLEST_SHARE * wanted or wanted <= 0:
         return Verdict("portfolio", rule, Ruling.REFUSE, room, f"{sentence}: no room left")
     return Verdict("portfolio", rule, Ruling.RECORD, room, f"{sentence}: size cut to {room:.2f} USDT at risk")

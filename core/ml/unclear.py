@@ -14,7 +14,7 @@ NOT_ASKED = "not asked"
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """``counts`` by layer (alignment, btc, gemini), of ``signals`` that were put before the layers."""
+    """``counts`` by rule (alignment, btc, correlated, gemini), of ``signals`` that were put before the layers."""
 
     signals: int = 0
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -22,7 +22,7 @@ class Unclear:
     @property
     def words(self) -> str:
         """``Not known: alignment 3, BTC 1 of 40 signals; Gemini without an opinion on 2``; empty where all was."""
-        names = {"alignment": "alignment", "btc": "BTC"}
+        names = {"alignment": "alignment", "btc": "BTC", "correlated": "correlation"}
         rules = ", ".join(f"{name} {self.counts[rule]}" for rule, name in names.items() if rule in self.counts)
         silent = f"Gemini without an opinion on {self.counts['gemini']}" if "gemini" in self.counts else ""
         if rules:

@@ -111,6 +111,17 @@ def test_at_most_two_that_win_and_lose_together(both: float | None, held: Direct
     )
 
 
+def test_a_correlation_nobody_knows_is_said_to_be_unknown_and_passes() -> None:
+    two = (position("ETH"), position("SOL"))
+    known: dict[Pair, float | None] = {two[0].pair: 0.1, two[1].pair: None}
+
+    found = portfolio_verdicts(candidate(LINK), account(*two), LIMITS, known, "", True, 0)
+
+    (verdict,) = [v for v in found if v.rule == "correlated"]
+    assert verdict.ruling is Ruling.UNKNOWN
+    assert verdict.sentence == "too few candles to tell whether it moves with SOL/USDT"
+
+
 def test_the_plain_size_is_two_percent_of_equity_over_the_stop() -> None:
     size = sized(account())
 
