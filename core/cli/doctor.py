@@ -40,6 +40,7 @@ async def _examine(context: Context) -> list[checks.Check]:
                 (["settings"], checks.aside(lambda: checks.settings_line(settings, file))),
                 (["data"], checks.aside(lambda: checks.data_line(folder))),
                 (["database"], checks.aside(lambda: checks.database_line(path, bootstrap.database_summary))),
+                (["backup"], checks.aside(lambda: _backup_line(context))),
                 (["candles"], checks.aside(lambda: checks.candles_line(store, pairs, settings.frame))),
                 (["model"], checks.aside(lambda: checks.model_line(models))),
                 (["exchange", "clock"], checks.exchange_lines(market, settings, bootstrap.computer_clock())),
@@ -57,6 +58,12 @@ async def _examine(context: Context) -> list[checks.Check]:
         )
     finally:
         await market.close()
+
+
+def _backup_line(context: Context) -> checks.Check:
+    folder = context.data_dir
+    newest, now = bootstrap.backup_folder(folder).newest(), bootstrap.computer_clock().now()
+    return checks.backup_line(newest, bootstrap.ledger_path(folder).exists(), context.settings.backup.keep, now)
 
 
 def _plain(secret: SecretStr | None) -> str | None:

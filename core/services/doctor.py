@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 from urllib.parse import quote
@@ -25,6 +26,8 @@ DISK_WARN = 1_000_000_000  # bytes; a database, candles and logs of years fit in
 DISK_FAIL = 100_000_000  # below, a training or a rotation of the log may already fail
 CLOCK_WARN_MS = 1_000  # later than exchange.grace: candles would be asked for before they have closed, or late
 CLOCK_FAIL_MS = 30_000
+
+BACKUP_OLD_HOURS = 48  # the bot makes one a day
 
 State = Literal["ok", "warn", "FAIL"]
 Get = Callable[[str, Mapping[str, str]], Awaitable[tuple[int, object]]]
@@ -101,7 +104,23 @@ def database_line(path: Path, summary: Callable[[Path, float], str], seconds: fl
     except TimeoutError:
         return Check("database", "warn", f"{path} is too large to check within {seconds:g} s")
     except StoreError as error:
-        return Check("database", "FAIL", str(error), "stop Julaba, move the file aside and put a copy of yours there")
+        return Check("database", "FAIL", str(error), "stop Julaba, then `julaba restore` a backup")
+
+
+def backup_line(newest: tuple[Path, datetime] | None, ledger: bool, keep: int, now: datetime) -> Check:
+    """How old the newest backup is; the running bot makes one a day."""
+    if not ledger:
+        return Check("backup", "ok", "nothing to back up yet")
+    if newest is None:
+        return Check("backup", "warn", "none yet", "`julaba backup` makes one, a running bot one a day")
+    path, made_at = newest
+    hours = max(0, int((now - made_at).total_seconds() // 3600))
+    age = f"{hours // 24} days" if hours >= 2 * 24 else f"{hours} hours"
+    found = f"the newest is {path.name}, {age} old"
+    if hours < BACKUP_OLD_HOURS:
+        return Check("backup", "ok", found)
+    advice = "start Julaba or run `julaba backup`" if keep else "backup.keep is 0: run `julaba backup` yourself"
+    return Check("backup", "warn", found, advice)
 
 
 def candles_line(store: CandleStore, pairs: Iterable[Pair], timeframe: Timeframe) -> Check:

@@ -37,7 +37,7 @@ from tests.markets import walk
 
 REAL_TIME = 1 / 900  # candles of 15m a second
 LINK = Pair.parse("LINK/USDT")
-NAMES = ["settings", "data", "database", "candles", "model", "exchange", "clock", "telegram", "gemini"]
+NAMES = ["settings", "data", "database", "backup", "candles", "model", "exchange", "clock", "telegram", "gemini"]
 KEY = "a-gemini-key-nobody-may-see"
 
 
@@ -126,9 +126,11 @@ async def test_when_all_is_well_it_says_so_line_by_line(world: World) -> None:
     lines = (await world.run()).splitlines()
 
     assert [line[6:].split(":")[0] for line in lines] == NAMES
-    assert [line[:6] for line in lines] == ["ok    "] * 4 + ["warn  "] + ["ok    "] * 4  # no model yet
+    assert [line[:6] for line in lines] == ["ok    "] * 3 + ["warn  ", "ok    ", "warn  "] + [
+        "ok    "
+    ] * 4  # no backup, no model
     assert world.code == 0
-    assert "@julaba_demo_bot" in lines[7]
+    assert "@julaba_demo_bot" in lines[8]
 
 
 async def test_json_is_one_object_with_the_same_checks(world: World) -> None:
@@ -275,7 +277,7 @@ async def test_a_damaged_database_is_found(world: World) -> None:
     check = (await world.checks())["database"]
 
     assert check.state == "FAIL"
-    assert "move the file aside" in check.advice
+    assert "`julaba restore` a backup" in check.advice
 
 
 @pytest.mark.parametrize("content", [b"this is no database at all, but long enough to be looked at" * 20, b""])
@@ -298,7 +300,7 @@ async def test_a_database_too_large_to_check_is_a_warning(world: World) -> None:
     path = await make_database(world, entries=1)
     with closing(sqlite3.connect(path)) as db, db:
         numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000) SELECT i FROM n"
-        db.execute(f"INSERT INTO updates {numbers}")
+        db.execute(f"INSERT INTO updates (update_id) {numbers}")
 
     assert doctor.database_line(path, bootstrap.database_summary, 0.0).state == "warn"
 
