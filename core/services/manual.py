@@ -6,6 +6,7 @@ none, as for a pair it has delisted, the last close known is taken, and the plan
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Iterable
@@ -88,8 +89,8 @@ class Hands:
         chosen = self._chosen(pair)
         if not chosen:
             raise UsageError("nothing is open" if pair is None else f"nothing is open in {pair}")
-        closings = [await self._closing(position) for position in chosen]
-        return ClosePlan(_token(chosen, pair), tuple(closings), pair is None, self._clock.now())
+        closings = await self._closings(chosen)
+        return ClosePlan(_token(chosen, pair), closings, pair is None, self._clock.now())
 
     async def close(self, pair: Pair | None, token: str, actor: Actor) -> CloseResult:
         """Closes what the plan of that token showed; for all pairs it first pauses the entries.
@@ -102,7 +103,7 @@ class Hands:
             raise UsageError("what is open has changed since it was shown; look again")
         if pair is None:
             await self._pause(actor)
-        closings = {c.trade_id: c for c in [await self._closing(position) for position in chosen]}
+        closings = {c.trade_id: c for c in await self._closings(chosen)}
         now = to_ms(self._clock.now())
         done = await self._loop.close_by_hand(ByHand(c.trade_id, c.price, now) for c in closings.values())
         closed = tuple(
@@ -128,6 +129,10 @@ class Hands:
             controls = replace(controls, paused=f"panic by {actor.name}")
             await self._ledger.set_controls(controls)
             self._loop.memory.controls = controls
+
+    async def _closings(self, chosen: Iterable[Position]) -> tuple[Closing, ...]:
+        """All asked for at once: an exchange that hangs holds up a panic no longer than a single trade."""
+        return tuple(await asyncio.gather(*(self._closing(position) for position in chosen)))
 
     async def _closing(self, position: Position) -> Closing:
         price, at = await self._price(position)
