@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -15,8 +16,10 @@ from julaba_tg.phone.bot_api import Phone
 from julaba_tg.phone.chats import Message
 from julaba_tg.phone.clock import wall_now
 from tests.fakes.desk import FakeDesk, FakeOutbox
+from tests.julaba_tg.line import OWNER, STRANGER, VIEWER, Line, a_line, make_hasty
 
-OWNER, VIEWER, STRANGER = 1001, 1002, 1003
+
+__all__ = ["OWNER", "STRANGER", "VIEWER", "World"]
 
 
 @dataclass
@@ -87,3 +90,10 @@ async def chat(world: World) -> World:
     """A running bot."""
     await world.new_bot().start()
     return world
+
+
+@pytest.fixture
+async def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Line]:
+    make_hasty(monkeypatch)
+    async with a_line(tmp_path) as there:
+        yield there
