@@ -81,6 +81,7 @@ async def live(
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(month.live(script))
             tasks.create_task(carry_out(kills, month))
+        await at.up()
         await at.told()
         await at.end()
         return _seen(at, time.monotonic() - began)

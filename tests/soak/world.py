@@ -128,13 +128,17 @@ class World:
     async def end(self) -> None:
         """Ctrl-C once it is up, and nothing is left of it or of those that were killed. Raises OrphanError."""
         assert self.process is not None
-        await self.until(lambda: "ready " in self.said[self.lives[-1].said :], "the last start")
+        await self.up()
         self.ending = True
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGINT)
             await asyncio.wait_for(self.process.wait(), 30)
         assert self.process.returncode == 130, f"it ended with {self.process.returncode}: {self.errors}"
         await asyncio.gather(no_orphan(self.process.pid), *self.ends)
+
+    async def up(self) -> None:
+        """Returns when the present process says that it is ready."""
+        await self.until(lambda: "ready " in self.said[self.lives[-1].said :], "the last start")
 
     @property
     def said(self) -> str:
