@@ -18,7 +18,6 @@ from julaba_tg.phone.clock import wall_now
 from tests.fakes.desk import FakeDesk, FakeOutbox
 from tests.julaba_tg.line import OWNER, STRANGER, VIEWER, Line, a_line, make_hasty
 
-
 __all__ = ["OWNER", "STRANGER", "VIEWER", "World"]
 
 
