@@ -211,7 +211,7 @@ class Desk:
             risk=self._settings.risk_of(pair),
             last_close=to_datetime(int(window.time[-1]) + self._settings.frame.ms) if known and window else None,
             price=float(window.close[-1]) if known and window else None,
-            note=self._live.notes.get(pair) or (switch.reason if switch and not enabled else ""),
+            note=self._live.note(pair) or (switch.reason if switch and not enabled else ""),
             signals=signals,
             open_shadows=sum(f.pair == pair and f.kind is not FollowKind.TRADE for f in memory.book.follows.values()),
         )

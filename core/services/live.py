@@ -86,6 +86,11 @@ class LiveTrading:
         """Why a pair is not watched: the exchange does not trade it. It is looked at again each day."""
         return self.listing.notes
 
+    def note(self, pair: Pair) -> str:
+        """What a person should know of a pair that is not watched as the others are; empty where all is well."""
+        held = self.quarantine.pairs.get(pair)
+        return self.notes.get(pair, "") or (f"no candles, asked now and then: {held}" if held else "")
+
     def watched(self) -> tuple[Pair, ...]:
         """All wanted pairs that the exchange still lists."""
         return self.listing.watched()

@@ -9,7 +9,7 @@ import pytest
 
 from core.adapters.clocks import ReplayClock
 from core.domain.candles import to_datetime
-from core.services import standstill
+from core.services import live, standstill
 from core.services.standstill import Standstill, StoodStill
 from tests.core.services.test_live import NOON, Moody, mexc, running
 from tests.ledgers import settings
@@ -23,6 +23,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(standstill, "LOOK_EVERY", 0.01)
     monkeypatch.setattr(standstill, "AT_LEAST", 0.05)
     monkeypatch.setattr(standstill, "ENDS_WITHIN", 0.05)
+    monkeypatch.setattr(live, "AGAIN_AFTER", 0.02)
 
 
 class Work:
