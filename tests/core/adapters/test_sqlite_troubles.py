@@ -91,6 +91,7 @@ async def test_a_commit_that_fails_is_ended_and_the_next_one_begins(tmp_path: Pa
                 "PRAGMA defer_foreign_keys = ON",
                 "INSERT INTO verdicts VALUES (7, 0, 'rules', 'x', 'pass', NULL, '')",
             )
+        assert not kept.db._writer.in_transaction  # which would keep everybody else from writing
         await kept.ledger.set_mark("a", "1")
 
         assert await kept.ledger.mark("a") == "1"
@@ -122,7 +123,7 @@ async def test_cancelled_in_the_middle_of_a_statement_leaves_nothing(tmp_path: P
         writing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await writing
-
+        assert not kept.db._writer.in_transaction
         await kept.ledger.set_mark("a", "1")
         assert [row["name"] for row in await kept.db.rows("SELECT name FROM marks")] == ["a"]
 
