@@ -319,6 +319,14 @@ class ChampionBook(Protocol):
     async def crowned(
         self, record: ChampionRecord, controls: Controls | None = None, events: Iterable[Event] = ()
     ) -> None: ...
+    async def intend(self, record: ChampionRecord, news: Event) -> None:
+        """Before a champion's files: what the book will say of it, for the case that a kill comes in between."""
+        ...
+
+    async def intended(self) -> tuple[ChampionRecord, Event] | None:
+        """The newest intent that no ``crowned`` has followed."""
+        ...
+
     async def promised(self) -> StoredApproval | None: ...
 
 

@@ -10,8 +10,11 @@ from core.adapters.sqlite_chat import read_approval
 from core.adapters.sqlite_database import Database
 from core.adapters.sqlite_ledger import put_events
 from core.domain.ledger import Controls
-from core.domain.messages import Event
+from core.domain.messages import Event, event_from_json, event_to_json
 from core.ports import ChampionRecord, StoredApproval
+
+CROWNING = "crowning"
+"""The mark of an intent."""
 
 
 class SqliteModels:
@@ -42,6 +45,20 @@ class SqliteModels:
                     [(key, json.dumps(value)) for key, value in asdict(controls).items()],
                 )
             await put_events(tx, events)
+            await tx.execute("DELETE FROM marks WHERE name = ?", (CROWNING,))
+
+    async def intend(self, record: ChampionRecord, news: Event) -> None:
+        """Notes what is about to be made champion, and what is told of it then."""
+        value = json.dumps({"record": asdict(record), "news": event_to_json(news)})
+        await self._db.write("INSERT OR REPLACE INTO marks VALUES (?, ?)", (CROWNING, value))
+
+    async def intended(self) -> tuple[ChampionRecord, Event] | None:
+        """The newest intent that no ``crowned`` has followed."""
+        row = await self._db.row("SELECT value FROM marks WHERE name = ?", (CROWNING,))
+        if row is None:
+            return None
+        noted = json.loads(row["value"])
+        return ChampionRecord(**noted["record"]), event_from_json(noted["news"])
 
     async def promised(self) -> StoredApproval | None:
         """The newest promotion that was approved, where no reign has begun since: it was cut off before its files."""

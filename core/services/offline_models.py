@@ -30,6 +30,12 @@ class NoBook:
     ) -> None:
         return
 
+    async def intend(self, record: ChampionRecord, news: Event) -> None:
+        return
+
+    async def intended(self) -> None:
+        return None
+
     async def promised(self) -> StoredApproval | None:
         return None
 

@@ -226,8 +226,12 @@ class Registry:
     ) -> None:
         """Makes a checked model champion: its files first, then the book, the controls and the news together.
 
-        Raises ModelError, and nothing is changed, where the files refuse.
+        The last of the events is the news itself; a kill behind the files does not lose it. Raises ModelError, and
+        nothing is changed, where the files refuse.
         """
+        events = tuple(events)
+        if events:
+            await self._book.intend(self._record(model_id, line, chosen_by, reason), events[-1])
         await self._run(self._shelf.promote, model_id)
         await self.note(model_id, line, chosen_by, reason, controls, events)
 
@@ -241,8 +245,10 @@ class Registry:
         events: Iterable[Event] = (),
     ) -> None:
         """Writes a reign's beginning into the book, for a model whose files already say that it is champion."""
-        record = ChampionRecord(line, model_id, to_ms(self._clock.now()), chosen_by[:64], reason[:500])
-        await self._book.crowned(record, controls, events)
+        await self._book.crowned(self._record(model_id, line, chosen_by, reason), controls, events)
+
+    def _record(self, model_id: str, line: str, chosen_by: str, reason: str) -> ChampionRecord:
+        return ChampionRecord(line, model_id, to_ms(self._clock.now()), chosen_by[:64], reason[:500])
 
     async def promised(self) -> StoredApproval | None:
         """A promotion that was approved and whose files a kill kept from following."""
@@ -281,7 +287,10 @@ class Registry:
             stamp = self._shelf.stamp()
         champion = self.champion()
         unheard = champion is not None and champion != await self.noted()
-        if champion is not None and unheard:
+        intended = await self._book.intended() if unheard else None
+        if intended is not None and intended[0].model_id == champion:
+            await self._book.crowned(intended[0], None, [intended[1]])  # a weight that it ends is revoked by the gate
+        elif champion is not None and unheard:
             first = not await self._book.champions()
             reason = (
                 "it was in use when the book was begun"

@@ -416,7 +416,32 @@ async def test_a_rollback_killed_before_the_book_is_in_the_book_at_the_start_and
 
         assert await at.reigns() == ["first", "second", "first"]
         assert await at.weights() == (0, 0)
-        assert sum(isinstance(e, Notice) for e in await at.told()) == 1
+        titles = [e.title for e in await at.told() if isinstance(e, Notice)]
+        assert titles == ["Ann went back to first", "The model's weight 0.25 is taken away"]
+
+
+async def test_the_first_champion_is_told_of_and_named_rightly_though_a_kill_came_before_the_book(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = trained("new", Comparison(None, "new", 0, True, "it is the first model and becomes champion"))
+    again = trained("new", Comparison("new", "new", 0, False, "the champion again"))
+    for moment in ("promote", "note"):
+        folder = tmp_path / moment
+        async with throne(folder, ()) as at:
+            model_id = saved(at.files, "new")
+            with monkeypatch.context() as patched:
+                patched.setattr(type(at.files if moment == "promote" else at.registry), moment, cut)
+                with pytest.raises(PowerCutError):
+                    await at.takeovers.after_training(first)
+        async with throne(folder, ()) as at:
+            await at.takeovers.start()
+            # The training is taken up, and comes to the same model.
+            await at.takeovers.after_training(again if at.files.champion_id() else first)
+            listed = await at.registry.list()
+
+            assert listed.champion == model_id
+            assert [r.reason for r in listed.models[0].reigns][-1] == "it is the first model and becomes champion"
+            assert [type(e) for e in await at.told()].count(ModelTrained) == 1
 
 
 async def test_a_champion_made_by_the_command_line_is_noticed_and_takes_the_weight(tmp_path: Path) -> None:
