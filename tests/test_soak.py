@@ -8,13 +8,18 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from julaba_tg.phone.market_sim import MarketSim
+from core.domain.candles import Pair, Timeframe
+from core.engine.candle_faults import find_faults
+from julaba_tg.phone.market_sim import MarketSim, resampled
 from tests.soak.comparing import differences
 from tests.soak.killing import SHARES, plan
 from tests.soak.people import SHORT
+from tests.soak.real import SplitSource, minutes_of
 from tests.soak.runs import soak
+from tests.soak.world import M15
 
 KILLS, CLOSES = 10, 60
 
@@ -40,6 +45,21 @@ def test_the_kills_of_a_seed_are_the_same_and_come_at_every_moment() -> None:
     assert kills != plan(200, 2880, 8)
     assert [kill.close for kill in kills] == sorted(kill.close for kill in kills)
     assert {kill.moment for kill in kills} == set(SHARES)
+
+
+def test_a_real_candle_is_split_into_minutes_that_are_it_again() -> None:
+    start = 1_772_409_600_000
+    whole = MarketSim(7).candles(Pair.parse("LINK/USDT"), M15, start, start + 500 * M15.ms)
+    minutes = minutes_of(whole)
+    again = resampled(minutes, M15)
+    five = SplitSource({whole.pair: whole}).candles(whole.pair, Timeframe.parse("5m"), start + 300_000, start + 900_000)
+
+    assert len(minutes) == 15 * len(whole)
+    for column in ("time", "open", "high", "low", "close"):
+        assert np.array_equal(getattr(again, column), getattr(whole, column)), column
+    assert np.allclose(again.volume, whole.volume)
+    assert [int(t) - start for t in five.time] == [300_000, 600_000]
+    assert not find_faults(minutes)
 
 
 def _ledger(path: Path, cash: float, *keys: str) -> Path:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 import tempfile
 from pathlib import Path
 
+from core.domain.candles import DAY_MS, to_ms
+from julaba_tg.phone.exchange import CandleSource
 from julaba_tg.phone.market_sim import MarketSim
 from tests.soak.comparing import counted
 from tests.soak.memory import Month30, remember, table
 from tests.soak.month import CLOSES_A_DAY
+from tests.soak.real import real_source
 from tests.soak.runs import Lived, Soaked, soak
+from tests.soak.world import START
 
 MOST_SHOWN = 40
 
@@ -27,11 +32,20 @@ def main() -> int:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="julaba-soak-") as temporary:
         folder = args.folder or Path(temporary)
+        source = _source(args.seed)
         closes = round(args.days * CLOSES_A_DAY)
         if args.memory:
-            return _remembered(asyncio.run(remember(folder / "memory", MarketSim(args.seed), closes)))
-        found = asyncio.run(soak(folder, MarketSim(args.seed), closes=closes, kills=args.kills, seed=args.seed))
+            return _remembered(asyncio.run(remember(folder / "memory", source, closes)))
+        found = asyncio.run(soak(folder, source, closes=closes, kills=args.kills, seed=args.seed))
         return _report(found)
+
+
+def _source(seed: int) -> CandleSource:
+    """Real candles where JULABA_REAL_KLINES names a folder of them, else a simulated market."""
+    folder = os.environ.get("JULABA_REAL_KLINES")
+    if not folder:
+        return MarketSim(seed)
+    return real_source(Path(folder), to_ms(START), 45 * DAY_MS)
 
 
 def _remembered(found: Month30) -> int:
