@@ -114,7 +114,7 @@ def test_what_the_disk_did_not_keep_is_noticed_before_it_is_called_a_backup(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lived_in(tmp_path, "old")
-    real = archive.to_disk
+    real = sqlite_backup.to_disk
 
     def forgetful(path: Path) -> None:
         if path.name == "packed":

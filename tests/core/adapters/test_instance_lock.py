@@ -62,7 +62,7 @@ def test_another_way_to_the_same_directory_is_the_same_directory(tmp_path: Path,
     folder = tmp_path / "data"
     folder.mkdir()
     (tmp_path / "link").symlink_to(folder)
-    paths = {"symlink": tmp_path / "link", "relative": "data", "dots": folder / ".." / "data"}
+    paths: dict[str, Path | str] = {"symlink": tmp_path / "link", "relative": "data", "dots": folder / ".." / "data"}
     with instance_lock(folder):
         second = start(paths[way], cwd=tmp_path)
         assert f"process {os.getpid()}" in said(second)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,6 +132,7 @@ async def test_cancelled_in_the_middle_of_a_statement_leaves_nothing(tmp_path: P
 ON_A_SMALL_DISK = """
 import asyncio, sys
 from pathlib import Path
+from typing import Any
 from core.adapters.sqlite_database import Database
 from core.adapters.backup_folder import BackupFolder
 from core.adapters.clocks import SystemClock
@@ -225,7 +227,7 @@ def test_a_file_cut_short_is_named_with_the_way_back(tmp_path: Path) -> None:
 
 def test_a_start_that_fails_closes_what_it_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection left open would keep the process alive for ever."""
-    opened = []
+    opened: list[Any] = []
     real = Database._connect
 
     async def once(self: Database, stack: object) -> object:

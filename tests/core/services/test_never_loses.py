@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import cache, partial, reduce
 from pathlib import Path
 from typing import Any, Literal
 
@@ -174,8 +174,9 @@ def world(seed: int, spikes: tuple[Spike, ...], gaps: tuple[Gap, ...], inside: b
         keep = np.ones(LAST, dtype=bool)
         for _, row, missing in (g for g in gaps if g[0] == n):
             keep[row : row + missing] = False
-        columns = (candles.time, candles.open, high, low, candles.close, candles.volume)
-        made[candles.pair] = Candles(candles.pair, M15, *(column[keep] for column in columns))
+        spiked = replace(candles, high=high, low=low)
+        parts = [spiked.rows(row, row + 1) for row in range(LAST) if keep[row]]
+        made[candles.pair] = reduce(Candles.joined, parts)
     lived = {pair: c.between(START + FIRST * M15.ms, None) for pair, c in made.items()}
     return World(made, {p: minutes_of(c, seed) for p, c in lived.items()} if inside else None)
 
