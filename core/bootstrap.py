@@ -6,6 +6,7 @@ Adapters are imported where they are made, so that a command pays only for the l
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
@@ -261,6 +262,9 @@ async def engine(
     from core.services.worth import WorthDesk
 
     few_arenas()
+    # A thread that reads or draws hands over to the event loop after 1 ms, not after Python's 5: an answer takes
+    # some thirty such turns.
+    sys.setswitchinterval(0.001)
     async with AsyncExitStack() as stack:
         stack.enter_context(instance_lock(data_dir))
         db = await stack.enter_async_context(Database(ledger_path(data_dir)))

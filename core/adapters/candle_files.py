@@ -133,10 +133,10 @@ def _column(table: pa.Table, name: str) -> np.ndarray:
     return chunks[0] if len(chunks) == 1 else np.concatenate([np.empty(0, dtype=_DTYPES[name]), *chunks])
 
 
-def _arrow(values: np.ndarray, name: str) -> pa.Array:
+def _arrow(values: np.ndarray, name: str) -> Any:
     """An array as a column over its own memory. ``pa.array`` would load pandas, to see whether it is one of its own."""
     whole = np.ascontiguousarray(values, dtype=_DTYPES[name])
-    return pa.Array.from_buffers(_TYPES[name], len(whole), [None, pa.py_buffer(whole)])
+    return pa.Array.from_buffers(_TYPES[name], len(whole), [None, pa.py_buffer(whole.data)])
 
 
 def _pair_of(path: Path) -> Pair | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
@@ -34,6 +34,9 @@ T = TypeVar("T")
 
 FEW = 50
 """Rows that are read where they are; more of them in a thread."""
+
+PART = 200
+"""Decisions that are read at once: some ten milliseconds."""
 
 ACCOUNT = tuple(f.name for f in fields(Account) if f.name != "positions")
 _FOLLOW_CHANGES = FOLLOW[6:7] + FOLLOW[12:]
@@ -228,14 +231,12 @@ class SqliteLedger:
 
     async def trade_rows(self, signals_only: bool = False) -> list[TradeRow]:
         """Every follow of a signal or candidate with its decision: what exports and datasets are made from."""
-        where = "f.decision_id IN (SELECT decision_id FROM decisions WHERE is_signal)" if signals_only else "1"
-        rows = await self._db.rows(
-            "SELECT f.follow_id, d.decision_id FROM follows f JOIN decisions d USING (decision_id) "
-            f"WHERE {where} ORDER BY f.follow_id"
-        )
-        follows = {f.follow_id: f for f in await self._follows(where)}
-        decisions = {d.decision_id: d for d in await self.decisions(signals_only=signals_only)}
-        return [TradeRow(decisions[row["decision_id"]], follows[row["follow_id"]]) for row in rows]
+        found: list[TradeRow] = []
+        async for decisions in self._in_parts("is_signal" if signals_only else "1", ()):
+            known = {d.decision_id: d for d in decisions}
+            follows = await self._follows("f.decision_id BETWEEN ? AND ?", (min(known), max(known)))
+            found += [TradeRow(known[f.decision_id], f) for f in follows if f.decision_id in known]
+        return sorted(found, key=lambda row: row.follow.follow_id)
 
     async def decisions(
         self, since_ms: int = 0, pair: Pair | None = None, signals_only: bool = False
@@ -244,7 +245,16 @@ class SqliteLedger:
         where, values = "open_time >= ?", [since_ms, *([str(pair)] if pair else [])]
         where += " AND pair = ?" if pair else ""
         where += " AND is_signal" if signals_only else ""
-        return await self._decisions(where, values)
+        return [decision async for part in self._in_parts(where, values) for decision in part]
+
+    async def _in_parts(self, where: str, values: Sequence[Any]) -> AsyncIterator[list[DecisionRecord]]:
+        """Decisions in the order of their ids, some at a time: all reads share one connection, and a whole year at
+        once would keep /status and the next close waiting for seconds."""
+        rows = await self._db.rows(f"SELECT decision_id FROM decisions WHERE {where} ORDER BY decision_id", values)
+        for first in range(0, len(rows), PART):
+            part = rows[first : first + PART]
+            span = (part[0]["decision_id"], part[-1]["decision_id"])
+            yield await self._decisions(f"{where} AND decision_id BETWEEN ? AND ?", (*values, *span))
 
     async def row_of(self, decision_id: int | None = None) -> TradeRow | None:
         """One decision with what became of it, without an id the newest signal; None where there is none."""

@@ -48,11 +48,11 @@ async def _statuses(root: Path) -> list[Line]:
 
 
 async def _ask(at: World, count: int) -> list[float]:
-    await at.ask("/status", "equity")
+    await at.ask("/status", "📊")
     taken = []
     for _ in range(count):
         await asyncio.sleep(PAUSE)
-        taken.append(await at.ask("/status", "equity") * 1e3)
+        taken.append(await at.ask("/status", "📊") * 1e3)
     return taken
 
 

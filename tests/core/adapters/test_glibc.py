@@ -58,7 +58,7 @@ async def test_it_tidies_every_few_minutes_and_not_at_every_look(monkeypatch: py
 
 
 def test_another_system_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(glibc.ctypes, "CDLL", lambda name: object())
+    monkeypatch.setattr("ctypes.CDLL", lambda name: object())
 
     assert not glibc.few_arenas()
     assert not glibc.give_back()

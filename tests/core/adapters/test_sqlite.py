@@ -22,6 +22,7 @@ from core.domain.messages import Event, Notice, event_from_json, event_to_json
 from core.errors import StoreError
 from core.ports import MessageRef, StoredApproval
 from tests.ledgers import Books, Stage, books, facts_of, market, settings
+from tests.markets import M15, START
 
 LINK = Pair.parse("LINK/USDT")
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -252,7 +253,36 @@ async def test_many_rows_are_read_off_the_event_loop_and_are_the_same(
         monkeypatch.setattr(sqlite_ledger, "FEW", 1)
         assert len(here) > 5
         assert repr(await kept.ledger.trade_rows()) == repr(here)
-        assert readers == ["follows_of", "decisions_of"]
+        assert readers == ["decisions_of", "follows_of"]
+
+
+async def test_a_long_ledger_is_read_in_parts_between_which_others_have_their_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with books(tmp_path) as kept:
+        stage = await Stage.begin(kept, 0, settings())
+        await stage.play(market(400), 0, 400)
+        at_once = [await kept.ledger.trade_rows(), await kept.ledger.trade_rows(signals_only=True)]
+        newer = await kept.ledger.decisions(START + 350 * M15.ms, LINK)
+        fetched: list[int] = []
+        whole = kept.db.rows
+
+        async def noted(sql: str, values: Any = ()) -> Any:
+            plan = await whole(f"EXPLAIN QUERY PLAN {sql}", values)
+            rows = await whole(sql, values)
+            if not sql.startswith("SELECT decision_id FROM"):
+                fetched.append(len({dict(row).get("decision_id") for row in rows}))
+                assert not [step["detail"] for step in plan if step["detail"].startswith("SCAN")]
+            return rows
+
+        kept.db.rows = noted  # type: ignore[method-assign]
+        monkeypatch.setattr(sqlite_ledger, "PART", 2)
+        in_parts = [await kept.ledger.trade_rows(), await kept.ledger.trade_rows(signals_only=True)]
+
+        assert len(at_once[0]) > 5
+        assert repr(in_parts) == repr(at_once)
+        assert repr(await kept.ledger.decisions(START + 350 * M15.ms, LINK)) == repr(newer)
+        assert max(fetched) == 2
 
 
 async def test_what_is_counted_at_every_look_is_counted_without_reading_the_rows(tmp_path: Path) -> None:
