@@ -80,8 +80,11 @@ async def fetch_history(
                 if len(unsaved) >= PAGES_PER_SAVE:
                     await asyncio.to_thread(store.save, _joined(unsaved))
                     unsaved.clear()
+        if unsaved:
+            await asyncio.to_thread(store.save, _joined(unsaved))
+            unsaved.clear()
     finally:
-        # Not awaited: after Ctrl-C the loop is ending, and what was received is worth a short moment.
+        # Broken off. Not awaited: after Ctrl-C the loop is ending, and what was received is worth a short moment.
         if unsaved:
             store.save(_joined(unsaved))
     after = await asyncio.to_thread(store.load, pair, timeframe, start_ms, end_ms)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -283,6 +284,23 @@ async def test_long_fetches_are_saved_on_the_way(store: CandleFiles) -> None:
     await run(exchange, store, 0, 30 * PAGE)
 
     assert seen[PAGES_PER_SAVE] == PAGES_PER_SAVE * PAGE
+
+
+async def test_saving_never_holds_up_the_event_loop_for_another_process_may_be_at_the_files(
+    store: CandleFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved_in: list[int] = []
+    save = store.save
+
+    def watched(candles: Candles) -> int:
+        saved_in.append(threading.get_ident())
+        return save(candles)
+
+    monkeypatch.setattr(store, "save", watched)
+    await run(Exchange(), store, 0, 90)
+
+    assert len(saved_in) == 1
+    assert threading.get_ident() not in saved_in
 
 
 async def test_a_broken_file_stops_before_anything_is_asked(store: CandleFiles) -> None:
