@@ -163,7 +163,8 @@ class Bot:
             .job_queue(None)
             .context_types(ContextTypes(context=ChatContext))
             .update_queue(self._intake)
-            .concurrent_updates(Turns(self._gate.done, self._tasks))  # a slow answer to one message must not hold up /status
+            # A slow answer to one message must not hold up /status.
+            .concurrent_updates(Turns(self._gate.done, self._tasks))
             .build()
         )
         app.add_handler(TypeHandler(Update, self._gate), group=-1)

@@ -31,7 +31,7 @@ def health(view: Health, zone: ZoneInfo) -> Card:
 def _details(view: Health, zone: ZoneInfo) -> list[str]:
     trading, chat, process = view.trading, view.chat, view.process
     memory = f"{process.memory / 1e6:.0f} MB" if process.memory is not None else UNKNOWN
-    lines = [
+    return [
         f"Trading: {_late(trading.late)}{_times(', begun anew', trading.restarts)}",
         f"Candles: {_candles(view.pairs)}",
         *(f"{coin(p.pair)} is asked now and then: {p.quarantined}" for p in view.pairs if p.quarantined),
@@ -43,7 +43,6 @@ def _details(view: Health, zone: ZoneInfo) -> list[str]:
         f"Training: {'running' if process.training else 'none now'}",
         f"Memory {memory} · version {process.version} · at {view.at.astimezone(zone):%H:%M:%S} ({zone.key})",
     ]
-    return lines
 
 
 def _late(seconds: float) -> str:

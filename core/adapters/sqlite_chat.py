@@ -201,7 +201,7 @@ class SqliteChat:
         )
 
     async def kept_updates(self) -> list[str]:
-        """What was never done with, oldest first. Given out ``GIVEN_OUT`` times at most: it may be what ends the bot."""
+        """What was never done with, oldest first; each ``GIVEN_OUT`` times at most: it may be what ends the bot."""
         async with self._db.transaction() as tx:
             await tx.execute("UPDATE updates SET given_out = given_out + 1 WHERE body IS NOT NULL")
             await tx.execute("UPDATE updates SET body = NULL WHERE given_out > ?", (GIVEN_OUT,))

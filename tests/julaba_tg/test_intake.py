@@ -55,14 +55,18 @@ async def test_a_long_work_that_a_stop_cuts_off_is_begun_again_at_the_next_start
         await asyncio.Event().wait()
 
     world.desk.retrain = retrain  # type: ignore[method-assign]
-    for starts in (1, 2):
-        await world.new_bot().start()
-        if starts == 1:
-            world.phone.say(OWNER, "/retrain")
+
+    async def begun_and_cut_off(starts: int) -> None:
         await world.until(lambda: begun == starts)
         assert world.bot is not None
         await world.bot.stop()
         assert world.desk.kept
+
+    await world.new_bot().start()
+    world.phone.say(OWNER, "/retrain")
+    await begun_and_cut_off(1)
+    await world.new_bot().start()
+    await begun_and_cut_off(2)
 
 
 async def test_what_has_been_dealt_with_is_not_handed_out_again(world: World) -> None:

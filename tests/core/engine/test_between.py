@@ -227,7 +227,8 @@ def test_a_hand_on_a_trade_that_is_closed_or_unknown_changes_nothing() -> None:
 
 
 def losing(config: Settings, pairs: Sequence[Pair]) -> tuple[Book, list[Event]]:
-    known, told = book(), []
+    known = book()
+    told: list[Event] = []
     for row, pair in enumerate(pairs):
         known, _ = enter(known, 2 * row, candidate(pair, row=2 * row), config=config)
         known, effect = exits(known, 2 * row + 1, {pair: bar(2 * row + 1, 100, 100, 97, 97)}, config)

@@ -347,7 +347,8 @@ async def test_a_plan_shows_what_closing_makes_and_the_closing_makes_that(tmp_pa
         assert done.equity == pytest.approx(before + shown.pnl)
         record = await kept.ledger.follow(shown.trade_id)
         assert record is not None
-        assert (record.follow.exit_reason, record.pnl) == ("MANUAL", pytest.approx(shown.pnl))
+        assert record.follow.exit_reason == "MANUAL"
+        assert record.pnl == pytest.approx(shown.pnl)
         keys = {item.event.key for item in await kept.chat.pending(1000)}
         assert f"closed:{shown.trade_id}" in keys
         with pytest.raises(UsageError, match="nothing is open in"):
