@@ -80,6 +80,7 @@ class TradingLoop:
         self._minutes = minutes if inside else None
         self._layers = layers
         self._order = {pair: n for n, pair in enumerate(settings.traded)}
+        self._configured = {Pair.parse(p.symbol): p.enabled for p in settings.pairs}
         self.memory: Memory
         self.last_close: int | None = None
         # Held by whoever changes the memory, from reading it until the store has the change: steps and people alike.
@@ -127,7 +128,7 @@ class TradingLoop:
         switch = self.memory.switches.get(pair)
         if switch is not None:
             return switch.enabled
-        return next((p.enabled for p in self._settings.pairs if Pair.parse(p.symbol) == pair), False)
+        return self._configured.get(pair, False)
 
     def handled(self, pair: Pair) -> int | None:
         """Open time of the newest candle of which the pair's steps are done; None for one that is of no concern.
