@@ -368,7 +368,6 @@ async def engine(
             takeovers,
             train=trainer.train,
             champion=info,
-            bell=bell,
             gemini=advisor.standing if advisor else no_gemini,
             worth=worth,
             success=success,

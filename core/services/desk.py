@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import datetime
 
 from core import __version__
 from core.config import Settings
-from core.domain.account import Position
-from core.domain.candles import DAY_MS, Candles, Pair, to_datetime, to_ms
+from core.domain.candles import DAY_MS, Pair, to_datetime, to_ms
 from core.domain.health import Health
-from core.domain.ledger import FollowRecord, Switch
+from core.domain.ledger import Switch
 from core.domain.messages import Event
-from core.domain.trading import FollowKind, Leg, Levels
-from core.engine.telling import duration_minutes
+from core.domain.trading import Leg, Levels
 from core.errors import UsageError
 from core.ml.gate import floors, next_look
 from core.ports import ChatStore, Clock, Ledger
 from core.reports.charts import candle_chart
-from core.services.bus import Bell
 from core.services.champion import ChampionInfo
+from core.services.desk_views import candles_shown, ml_summary, pair_view, position_view, trade_view
 from core.services.dial import DialView, dial_view
 from core.services.explain import Explainer, WhyView
 from core.services.gatekeeper import Gatekeeper, condition_views
@@ -30,7 +27,8 @@ from core.services.listing import SWITCHED_BY
 from core.services.live import LiveTrading
 from core.services.loop import TradingLoop
 from core.services.manual import ClosePlan, CloseResult, Hands
-from core.services.prices import LivePrice, Prices
+from core.services.pausing import Pausing
+from core.services.prices import Prices
 from core.services.proposals import OpeningAnswer, Proposals
 from core.services.registry import ModelList
 from core.services.rules import RuleView
@@ -47,13 +45,10 @@ from core.services.views import (
     Progress,
     StatusView,
     TradesView,
-    TradeView,
     TrainingView,
     WeightAnswer,
 )
 from core.services.worth import GeminiView, LayersView, WorthDesk
-
-CHART_CANDLES = 96
 
 
 class Desk:
@@ -75,7 +70,6 @@ class Desk:
         takeovers: Takeovers,
         train: Callable[[Progress], Awaitable[TrainingView]],
         champion: Callable[[], ChampionInfo],
-        bell: Bell,
         gemini: Callable[[], Awaitable[str]],
         worth: WorthDesk,
         success: SuccessDesk,
@@ -94,7 +88,6 @@ class Desk:
         self._takeovers = takeovers
         self._train = train
         self._champion = champion
-        self._bell = bell
         self._gemini = gemini
         self._worth = worth
         self._success = success
@@ -103,7 +96,8 @@ class Desk:
         self._hands = hands
         self._training = asyncio.Lock()
         self._trainings = Trainings(clock, ledger)
-        self.watch = HealthWatch(settings, clock, ledger, chat, loop, live, self.paused, self._training.locked)
+        self._pausing = Pausing(clock, ledger, loop)
+        self.watch = HealthWatch(settings, clock, ledger, chat, loop, live, self._pausing.why, self._training.locked)
 
     def now(self) -> datetime:
         return self._clock.now()
@@ -121,7 +115,7 @@ class Desk:
         return StatusView(
             now=now,
             mode=settings.mode,
-            paused=self.paused(),
+            paused=self._pausing.why(),
             equity=account.equity,
             cash=account.cash,
             open_pnl=account.open_pnl,
@@ -141,20 +135,6 @@ class Desk:
             version=__version__,
         )
 
-    def paused(self) -> str:
-        """Why there are no new entries; empty where there are."""
-        account, controls = self._loop.account, self._loop.memory.controls
-        if controls.paused:
-            return controls.paused
-        if account.drawdown_paused:
-            return f"drawdown {account.drawdown:.1%}, an approver must /resume"
-        now = to_ms(self._clock.now())
-        if account.paused_day == now // DAY_MS:
-            return "daily loss limit, until 00:00 UTC"
-        if now < account.cooldown_until:
-            return f"a run of losses, until {to_datetime(account.cooldown_until):%d %b %H:%M} UTC"
-        return ""
-
     def _ml_line(self) -> str:
         champion = self._champion()
         if champion.model_id is None:
@@ -164,63 +144,30 @@ class Desk:
     async def positions(self) -> tuple[PositionView, ...]:
         live = self._prices.latest if self._prices is not None else lambda pair: None
         frame_ms = self._settings.frame.ms
-        return tuple(_position_view(p, frame_ms, live(p.pair)) for p in self._loop.account.positions)
+        return tuple(position_view(p, frame_ms, live(p.pair)) for p in self._loop.account.positions)
 
     async def trades(self, count: int) -> TradesView:
         totals = await self._ledger.trade_totals()
         return TradesView(
-            trades=tuple(self._trade_view(t) for t in await self._ledger.closed_trades(count)),
+            trades=tuple(trade_view(t, self._settings) for t in await self._ledger.closed_trades(count)),
             total=totals.count,
             wins=totals.wins,
             pnl=totals.gains - totals.losses,
             profit_factor=totals.gains / totals.losses if totals.losses else None,
         )
 
-    def _trade_view(self, record: FollowRecord) -> TradeView:
-        follow, frame = record.follow, self._settings.frame
-        assert follow.exit_reason is not None
-        assert follow.exit_time is not None
-        return TradeView(
-            trade_id=record.follow_id,
-            pair=str(record.pair),
-            direction=follow.levels.direction,
-            opened_at=to_datetime(follow.entry_time + frame.ms),
-            closed_at=to_datetime(follow.exit_time + frame.ms),
-            entry=follow.levels.entry,
-            exit_price=follow.exit_price or follow.levels.entry,
-            exit_reason=follow.exit_reason,
-            last_target=f"TP{follow.targets_hit}" if follow.targets_hit else "",
-            pnl=record.pnl,
-            r_net=record.r_net or 0.0,
-            duration_minutes=duration_minutes(follow, self._settings),
-        )
-
     async def pairs(self) -> tuple[PairView, ...]:
-        signals = await self._ledger.signals_per_pair()
-        return tuple(self._pair_view(pair, signals.get(pair, 0)) for pair in self._settings.traded)
-
-    def _pair_view(self, pair: Pair, signals: int) -> PairView:
-        memory = self._loop.memory
-        window = memory.windows.get(pair)
-        known = window is not None and len(window) > 0
-        switch = memory.switches.get(pair)
-        enabled = self._loop.enabled(pair)
-        return PairView(
-            pair=str(pair),
-            enabled=enabled,
-            risk=self._settings.risk_of(pair),
-            last_close=to_datetime(int(window.time[-1]) + self._settings.frame.ms) if known and window else None,
-            price=float(window.close[-1]) if known and window else None,
-            note=self._live.note(pair) or (switch.reason if switch and not enabled else ""),
-            signals=signals,
-            open_shadows=sum(f.pair == pair and f.kind is not FollowKind.TRADE for f in memory.book.follows.values()),
+        signals, settings = await self._ledger.signals_per_pair(), self._settings
+        return tuple(
+            pair_view(pair, self._loop, settings, signals.get(pair, 0), self._live.note(pair))
+            for pair in settings.traded
         )
 
     async def ml(self) -> MlView:
-        champion, controls = self._champion(), self._loop.memory.controls
+        champion, controls, rows_needed = self._champion(), self._loop.memory.controls, self._settings.ml.min_rows
         evidence, looks = await self._gatekeeper.evidence(), await self._gatekeeper.looks()
         trades = sum(p.source == "trade" for p in evidence)
-        last = looks[-1] if looks else None
+        last, look, weight = looks[-1] if looks else None, next_look(len(looks)), self._gatekeeper.weight()
         learning = champion.model_id is None
         stock = await self._success.stockroom.stock()
         conditions = last.conditions if last else floors(len(evidence), trades, self._settings.gate)
@@ -228,8 +175,8 @@ class Desk:
             champion=champion.model_id,
             line=controls.line,
             rows=champion.rows,
-            rows_needed=self._settings.ml.min_rows,
-            weight=self._gatekeeper.weight(),
+            rows_needed=rows_needed,
+            weight=weight,
             approved_weight=controls.approved_weight,
             outcomes=len(evidence),
             trades=trades,
@@ -237,10 +184,10 @@ class Desk:
             conditions=condition_views(conditions),
             looked_at=last.looked_at if last else None,
             looks=len(looks),
-            next_look=next_look(len(looks)),
+            next_look=look,
             metrics=champion.metrics,
             pending_approval=await self._gatekeeper.approvals.waiting(),
-            summary=self._ml_summary(champion, len(evidence), next_look(len(looks))),
+            summary=ml_summary(champion, weight, rows_needed, len(evidence), look),
             samples=stock.counts,
             forecast=stock.forecast,
             changes=self._proposals.rules.sentences,
@@ -253,14 +200,6 @@ class Desk:
     async def report(self) -> ReportView:
         return await self._success.view()
 
-    def _ml_summary(self, champion: ChampionInfo, outcomes: int, look: int) -> str:
-        if champion.model_id is None:
-            return f"No model yet: {champion.rows} of {self._settings.ml.min_rows} rows to learn from."
-        weight = self._gatekeeper.weight()
-        counts = f"counts {weight:g}" if weight else "is asked and scored but decides nothing"
-        scored = f"{outcomes} scored {'outcome' if outcomes == 1 else 'outcomes'}"
-        return f"{champion.model_id} {counts}. {scored}; the gate looks at {look}."
-
     async def chart(self, pair: str, trade_id: int | None = None) -> bytes:
         """The last candles as PNG; a trade's chart reaches back to before its entry. Raises UsageError."""
         market = self._known_pair(pair)
@@ -269,7 +208,7 @@ class Desk:
             raise UsageError(f"there are no candles of {market} yet")
         levels, legs, entry = await self._levels_of(trade_id)
         title = f"{market} · {self._settings.timeframe}"
-        shown = _shown(window, entry)
+        shown = candles_shown(window, entry)
         return await asyncio.to_thread(candle_chart, window, levels, title, legs, entry, shown=shown)
 
     async def _levels_of(self, trade_id: int | None) -> tuple[Levels | None, tuple[Leg, ...], int | None]:
@@ -320,32 +259,16 @@ class Desk:
 
     async def pause(self, actor: Actor) -> StatusView:
         """No new entries; stops and targets go on. Survives a restart."""
-        await self._set_paused(f"by {actor.name}", actor)
+        reason = f"by {actor.name}"
+        await self._pausing.pause(reason)
+        await self._note(actor, "pause", reason)
         return await self.status()
 
     async def resume(self, actor: Actor) -> StatusView:
-        """Lifts a pause and the one after a run of losses.
-
-        For an approver also the drawdown pause: the peak starts anew at today's equity.
-        """
-        async with self._loop.changing:
-            account = replace(self._loop.account, cooldown_until=0)
-            if account.drawdown_paused:
-                if actor.role != "approver":
-                    raise UsageError("the drawdown limit paused entries; only an approver can resume")
-                account = replace(account, drawdown_paused=False, drawdown_warned=False, peak_equity=account.equity)
-            if account != self._loop.account:
-                await self._ledger.save_account(account)
-                self._loop.memory.book = replace(self._loop.memory.book, account=account)
-        await self._set_paused("", actor)
+        """Lifts a pause and the one after a run of losses; for an approver also the drawdown pause."""
+        await self._pausing.resume(actor)
+        await self._note(actor, "resume", "")
         return await self.status()
-
-    async def _set_paused(self, reason: str, actor: Actor) -> None:
-        async with self._loop.changing:
-            controls = replace(self._loop.memory.controls, paused=reason)
-            await self._ledger.set_controls(controls)
-            self._loop.memory.controls = controls
-        await self._note(actor, "pause" if reason else "resume", reason)
 
     async def plan_close(self, pair: str | None) -> ClosePlan:
         """What is open in a pair, or with None everywhere, and what closing it now would make. Raises UsageError."""
@@ -353,14 +276,19 @@ class Desk:
 
     async def close(self, pair: str | None, token: str, actor: Actor) -> CloseResult:
         """Closes exactly what a plan has shown; with None it also pauses the entries. Raises UsageError."""
-        account, paused = self._loop.account, self.paused()
+        before = self._standing(self._loop.account.equity)
         done = await self._by_hand().close(None if pair is None else Pair.parse(pair), token, actor)
         before = f"{len(account.positions)} open, equity {account.equity:,.2f}, {paused or 'running'}"
-        after = f"{len(self._loop.account.positions)} open, equity {done.equity:,.2f}, {self.paused() or 'running'}"
+        after = (
+            f"{len(self._loop.account.positions)} open, equity {done.equity:,.2f}, {self._pausing.why() or 'running'}"
+        )
         closed = ", ".join(f"#{c.trade_id} {c.pair} at {c.price:g}, {c.pnl:+.2f} USDT" for c in done.closed)
         closed = closed or "nothing was open any more"
         await self._note(actor, "close" if pair else "panic", f"before: {before}; after: {after}; closed: {closed}")
         return done
+
+    def _standing(self, equity: float) -> str:
+        return f"{len(self._loop.account.positions)} open, equity {equity:,.2f}, {self._pausing.why() or 'running'}"
 
     def _by_hand(self) -> Hands:
         if self._hands is None:
@@ -443,34 +371,3 @@ class Desk:
 
     async def _note(self, actor: Actor, action: str, detail: str) -> None:
         await self._chat.audit(to_ms(self._clock.now()), actor.user_id, actor.name[:64], action, detail[:500])
-
-
-def _position_view(position: Position, frame_ms: int, live: LivePrice | None) -> PositionView:
-    follow, levels = position.follow, position.follow.levels
-    open_r = position.direction.sign * (position.mark - levels.entry) / levels.risk * follow.remaining
-    return PositionView(
-        trade_id=position.trade_id,
-        pair=str(position.pair),
-        direction=position.direction,
-        opened_at=to_datetime(follow.entry_time + frame_ms),
-        entry=levels.entry,
-        mark=position.mark,
-        stop=levels.stop,
-        targets=levels.targets,
-        targets_hit=follow.targets_hit,
-        remaining=follow.remaining,
-        quantity=position.quantity,
-        risk_amount=position.risk_amount,
-        open_pnl=position.open_pnl,
-        realized_pnl=position.pnl,
-        r=follow.realized_r + open_r,
-        bars=follow.bars,
-        live=live,
-        live_pnl=position.pnl_at(live.price) if live is not None else None,
-    )
-
-
-def _shown(window: Candles, entry: int | None) -> int:
-    """How many candles a chart shows: the last day, or from a little before an entry that is older."""
-    since = 0 if entry is None else int((window.time >= entry).sum())
-    return min(len(window), max(CHART_CANDLES, since + 24))

@@ -145,7 +145,6 @@ async def office(
             ),
             train=school.train,
             champion=lambda: school.champion,
-            bell=bell,
             gemini=no_gemini,
             success=SuccessDesk(
                 config,
