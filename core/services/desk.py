@@ -278,10 +278,7 @@ class Desk:
         """Closes exactly what a plan has shown; with None it also pauses the entries. Raises UsageError."""
         before = self._standing(self._loop.account.equity)
         done = await self._by_hand().close(None if pair is None else Pair.parse(pair), token, actor)
-        before = f"{len(account.positions)} open, equity {account.equity:,.2f}, {paused or 'running'}"
-        after = (
-            f"{len(self._loop.account.positions)} open, equity {done.equity:,.2f}, {self._pausing.why() or 'running'}"
-        )
+        after = self._standing(done.equity)
         closed = ", ".join(f"#{c.trade_id} {c.pair} at {c.price:g}, {c.pnl:+.2f} USDT" for c in done.closed)
         closed = closed or "nothing was open any more"
         await self._note(actor, "close" if pair else "panic", f"before: {before}; after: {after}; closed: {closed}")
