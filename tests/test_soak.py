@@ -68,7 +68,7 @@ def _ledger(path: Path, cash: float, *keys: str) -> Path:
         db.execute("INSERT INTO account VALUES (1, ?)", (cash,))
         db.execute("CREATE TABLE outbox (item_id, key, attempts, chat_id, message_id, last_error, payload)")
         for number, key in enumerate(keys):
-            db.execute("INSERT INTO outbox VALUES (?, ?, 0, 0, 0, '', 'x')", (number, key))
+            db.execute("INSERT INTO outbox VALUES (?, ?, 0, 0, 0, '', '{}')", (number, key))
     db.close()
     return path
 

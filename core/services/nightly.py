@@ -66,14 +66,14 @@ class Nightly:
     async def review(self) -> None:
         """Notes what is new, then checks one day that is due, the oldest first."""
         await self._note()
-        day = await self._due()
-        if day is None:
-            return
-        book = await read_day(self._ledger, self._loop.in_force, day)
-        if book is not None:
-            await self._save()
-            await self._keep(await self._compare(self._loop.in_force, book))
-        self._done = day
+        while (day := await self._due()) is not None:
+            book = await read_day(self._ledger, self._loop.in_force, day)
+            if book is not None:
+                await self._save()
+                await self._keep(await self._compare(self._loop.in_force, book))
+            self._done = day
+            if book is not None:
+                return  # days without a book cost nothing: they hold up none that has one
 
     async def _due(self) -> int | None:
         """The oldest finished day that has not been checked; None while its last candle is still being handled."""

@@ -41,13 +41,18 @@ OWN: dict[str, frozenset[str]] = {
 }
 """Columns that are each run's own: places in a chat and in a queue."""
 
-WALL_MARKS = ("told_until",)
-"""Marks that hold a time of the computer's."""
-
 UNCOMPARED = {"updates": "Telegram's numbers", "sqlite_sequence": "SQLite's own"}
 
-OF_A_START = ("started:", "waiting:")
-"""Alerts that each start makes anew, or that tell of a slow answer."""
+PASSED_OVER = {
+    "outbox": ("started:", "waiting:"),  # made anew by each start; told of a slow answer
+    "marks": ("told_until",),  # a time of the computer's
+    "cursors": ("minutes ",),  # how far looks inside candles have come: the close makes up for those not taken
+}
+"""How rows begin that are each run's own."""
+
+OF_THE_MOMENT = ("equity",)
+"""What an alert says of the moment at which it is told: an exit between closes may be seen at once or at the close,
+and the other trades are then worth something else. Cash, closed trades and every close's equity are compared."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +87,10 @@ def _named(table: str, rows: sqlite3.Cursor) -> dict[str, Row]:
     for raw in rows:
         row = {column: raw[column] for column in raw.keys() if column not in OWN.get(table, ())}  # noqa: SIM118
         name = " ".join(str(raw[column]) for column in KEYS[table])
-        if (table == "outbox" and name.startswith(OF_A_START)) or (table == "marks" and name in WALL_MARKS):
+        if any(name.startswith(beginning) for beginning in PASSED_OVER.get(table, ())):
             continue
+        if table == "outbox":
+            row["payload"] = json.dumps({k: v for k, v in json.loads(row["payload"]).items() if k not in OF_THE_MOMENT})
         found[name] = row  # the audit may hold the same entry twice: a command that a kill cut off is handled again
     return found
 
