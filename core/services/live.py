@@ -255,7 +255,8 @@ class LiveTrading:
 
         What comes within a moment is decided together, as if nobody had been late; then nobody waits for anybody.
         """
-        waiting, late, came = set(self.watched()) - self._lacking, dict[Pair, str](), dict[Pair, Candles]()
+        waiting = {pair for pair in set(self.watched()) - self._lacking if not self._has(pair, close)}
+        late, came = dict[Pair, str](), dict[Pair, Candles]()
         trouble, following, attempt = MarketError(NO_NEWS), close + self._frame.ms, 0
         now = asyncio.get_running_loop().time
         together = now() + self.feed.patience(len(waiting))
@@ -288,6 +289,11 @@ class LiveTrading:
                 came = {}
         await self._take(came)
         await self._after(close, {pair: late.get(pair, NO_NEWS) for pair in waiting})
+
+    def _has(self, pair: Pair, close: int) -> bool:
+        """Whether this close's candle came with an earlier one: it had closed by the time that one was answered."""
+        newest = self.feed.newest(pair)
+        return newest is not None and newest + self._frame.ms >= close
 
     async def _take(self, came: Mapping[Pair, Candles]) -> None:
         """What came goes through the loop's steps."""
@@ -326,8 +332,7 @@ class LiveTrading:
         history, failed = await self._history(due, now_ms, PATIENCE)
         await self._catch_up(history)
         for pair in due:
-            newest = self.feed.newest(pair)
-            if pair in history and newest is not None and newest + self._frame.ms >= close:
+            if pair in history and self._has(pair, close):
                 self._lacking.discard(pair)
                 self.quarantine.well(pair)
             elif pair not in self.notes:

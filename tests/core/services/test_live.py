@@ -507,6 +507,22 @@ async def test_a_signal_of_the_candle_that_closed_while_it_was_down_is_still_tak
     assert late == whole
 
 
+async def test_a_close_whose_candles_came_with_those_of_the_one_before_is_no_outage(
+    mexc: Moody, tmp_path: Path
+) -> None:
+    """The next candle had closed by the time the exchange answered, and it gave both."""
+    async with running(mexc, tmp_path) as scene:
+        first, second = NOON + M15.ms, NOON + 2 * M15.ms
+        mexc.now = second + 10
+        scene.clock.advance(to_datetime(first + 10))
+        await scene.until(lambda: scene.live.settled == first)
+        assert scene.loop.handled(LINK) == first
+        scene.clock.advance(to_datetime(second + 10))
+        await scene.until(lambda: scene.live.settled == second)
+
+        assert await scene.notices("fault") == []
+
+
 async def test_the_third_of_three_like_signals_at_one_candle_is_refused_for_the_two_before_it(
     mexc: Moody, tmp_path: Path
 ) -> None:
