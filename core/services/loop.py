@@ -30,7 +30,7 @@ from core.ports import Advisor, Clock, Ledger, Predictor
 from core.services.asking import Asking, LowerCandles
 from core.services.bus import Bell
 from core.services.changes import check_history, in_force
-from core.services.memory import Memory
+from core.services.memory import Changing, Memory
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class TradingLoop:
         self.last_close: int | None = None
         # Held by whoever changes the memory, from reading it until the store has the change: steps and people alike.
         # Never while an opinion is awaited, and never to look.
-        self.changing = asyncio.Lock()
+        self.changing = Changing(self._read_anew)
 
     async def start(self) -> None:
         """Rebuilds the memory from the store; a new store starts with ``paper.start_balance``."""
@@ -416,9 +416,7 @@ class TradingLoop:
         """Stores the effect, then makes it the present. What the store has seen before is not applied twice."""
         if not await self._ledger.commit(effect):
             log.warning("the step %s was stored before: reloading", effect.step)
-            histories, early = self.memory.histories, self.memory.early
-            await self.start()
-            self.memory.histories, self.memory.early = histories, early
+            await self._read_anew()
             return
         self.memory.book = book
         if effect.cursors:
@@ -427,3 +425,10 @@ class TradingLoop:
             self.memory.outcomes = await self._ledger.outcome_count()
         if effect.events:
             self._bell.ring()
+
+    async def _read_anew(self) -> None:
+        """The memory as the store has it; candles are kept, for no store has those."""
+        before = getattr(self, "memory", None)
+        await self.start()
+        if before is not None:
+            self.memory.histories, self.memory.early = before.histories, before.early

@@ -13,11 +13,13 @@ from typing import cast
 import pytest
 
 from core.adapters.clocks import ReplayClock
+from core.adapters.sqlite_ledger import SqliteLedger
 from core.config import Settings
 from core.domain.candles import Candles, Pair, Timeframe, to_datetime
+from core.domain.ledger import Effect
 from core.domain.messages import TradeClosed, event_from_json
 from core.domain.trading import Candidate, GeminiOpinion
-from core.errors import MarketError, UsageError
+from core.errors import MarketError, StoreError, UsageError
 from core.ports import MarketData
 from core.services import loop as loop_module
 from core.services.bus import Bell
@@ -393,3 +395,58 @@ async def test_a_pair_the_exchange_no_longer_gives_closes_at_its_last_close_and_
         (shown,) = (await hands.plan(position.pair)).closings
 
         assert (shown.price, shown.price_at) == (position.mark, last)
+
+
+class Unsure(SqliteLedger):
+    """Stores an effect and then fails, as a connection does that breaks before the answer."""
+
+    broken = False
+
+    async def commit(self, effect: Effect) -> bool:
+        done = await super().commit(effect)
+        if self.broken:
+            self.broken = False
+            raise StoreError("the answer was lost")
+        return done
+
+
+async def test_a_closing_that_is_stored_but_fails_all_the_same_is_not_booked_again_by_the_next_close(
+    tmp_path: Path,
+) -> None:
+    async with books(tmp_path) as kept:
+        kept.ledger = Unsure(kept.db)
+        stage, hands, _ = await with_something_open(kept)
+        plan = await hands.plan(None)
+        kept.ledger.broken = True
+        with pytest.raises(StoreError):
+            await hands.close(None, plan.token, OWNER)
+
+        row = (round(stage.clock.now().timestamp() * 1000) - START) // M15.ms
+        await stage.play(market(LAST), row, row + 5)
+
+        for shown in plan.closings:
+            record = await kept.ledger.follow(shown.trade_id)
+            assert record is not None
+            assert [leg.name for leg in record.follow.legs][-1] == "MANUAL"
+            assert sum(leg.fraction for leg in record.follow.legs) == pytest.approx(1)
+        pnl = sum(r.pnl for r in await kept.ledger.closed_trades()) + sum(p.pnl for p in stage.loop.account.positions)
+        assert stage.loop.account.cash == pytest.approx(10_000 + pnl)
+
+
+async def test_a_start_that_the_store_refuses_can_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with books(tmp_path) as kept:
+        loop = TradingLoop(conf(), ReplayClock(to_datetime(START)), kept.ledger)
+        with monkeypatch.context() as broken:
+            broken.setattr(SqliteLedger, "load", refuse)
+            with pytest.raises(StoreError):
+                async with loop.changing:
+                    await loop.start()
+        async with loop.changing:
+            await loop.start()
+        assert loop.account.cash == 10_000
+
+
+async def refuse(*_: object) -> None:
+    raise StoreError("the disk is full")
