@@ -427,6 +427,7 @@ async def test_a_closing_that_is_stored_but_fails_all_the_same_is_not_booked_aga
         for shown in plan.closings:
             record = await kept.ledger.follow(shown.trade_id)
             assert record is not None
+            assert record.follow.exit_reason == "MANUAL"
             assert [leg.name for leg in record.follow.legs][-1] == "MANUAL"
             assert sum(leg.fraction for leg in record.follow.legs) == pytest.approx(1)
         pnl = sum(r.pnl for r in await kept.ledger.closed_trades()) + sum(p.pnl for p in stage.loop.account.positions)
