@@ -179,25 +179,22 @@ async def _show(world: World, folder: Path, port: int) -> int:
 
 
 async def keep_in_step(clock: SimClock, handled: Callable[[], int | None]) -> None:
-    """Time goes on from here, and waits whenever the bot is behind with its closes: a busy machine misses no signal.
+    """Time goes on from here, but never ``LEAD`` beyond what the bot has handled: a busy machine misses no signal.
 
     ``handled`` gives the newest close the bot has dealt with (epoch ms). Runs until cancelled.
     """
-    begun = known = clock.now_ms()
+    known, waited = clock.now_ms(), 0.0
     period = min(0.02, 0.1 / clock.candles_per_second)
-    waited = 0.0
     while True:
-        newest = max(begun, handled() or 0)
+        newest = handled() or 0
         if newest > known:
             known, waited = newest, 0.0
-        behind = clock.now_ms() - known > LEAD * clock.timeframe.ms
-        if behind and waited < PATIENCE:
-            waited += period
-            if not clock.paused:
-                clock.pause()
-        elif clock.paused:
+        clock.run_until(known + LEAD * clock.timeframe.ms if waited < PATIENCE else None)
+        if clock.paused:
             clock.resume()
         await asyncio.sleep(period)
+        if clock.stands:
+            waited += period
 
 
 async def _tell_time(phone: Phone, clock: SimClock) -> None:

@@ -28,6 +28,7 @@ class SimClock:
         self._since = time.monotonic()
         self._speed = candles_per_second
         self._paused = False
+        self._until: float | None = None
         self._changed = asyncio.Event()
 
     @property
@@ -37,6 +38,11 @@ class SimClock:
     @property
     def paused(self) -> bool:
         return self._paused
+
+    @property
+    def stands(self) -> bool:
+        """Whether time has come to where ``run_until`` ends it."""
+        return self._until is not None and self._exact() >= self._until
 
     @property
     def rate(self) -> float:
@@ -51,7 +57,8 @@ class SimClock:
         return to_datetime(self.now_ms())
 
     def _exact(self) -> float:
-        return self._base_ms + (time.monotonic() - self._since) * self.rate * 1000
+        exact = self._base_ms + (time.monotonic() - self._since) * self.rate * 1000
+        return exact if self._until is None else min(exact, max(self._base_ms, self._until))
 
     def _rebase(self, base_ms: float) -> None:
         self._base_ms, self._since = base_ms, time.monotonic()
@@ -65,6 +72,12 @@ class SimClock:
     def resume(self) -> None:
         self._rebase(self._exact())
         self._paused = False
+
+    def run_until(self, epoch_ms: float | None) -> None:
+        """Time goes to this moment and stands there, however busy the computer is; None: it goes on and on."""
+        if epoch_ms != self._until:
+            self._rebase(self._exact())
+            self._until = epoch_ms
 
     def set_speed(self, candles_per_second: float) -> None:
         """Raises ValueError for a negative speed."""
@@ -84,11 +97,12 @@ class SimClock:
         self._rebase(float(to_ms(moment)))
 
     async def sleep_until(self, moment: datetime) -> None:
-        """Returns once ``now() >= moment``; a pause holds it, a step or a jump wakes it."""
+        """Returns once ``now() >= moment``; a pause or ``run_until`` holds it, a step or a jump wakes it."""
         target = to_ms(moment)
         while (missing := target - self._exact()) > 0:
             changed = self._changed
-            seconds = missing / 1000 / self.rate if self.rate > 0 else None
+            held = self.rate == 0 or (self._until is not None and self._until < target)
+            seconds = None if held else missing / 1000 / self.rate
             try:
                 async with asyncio.timeout(seconds):
                     await changed.wait()

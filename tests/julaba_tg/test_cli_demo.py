@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -110,7 +111,7 @@ def clock() -> SimClock:
 async def stopped(clock: SimClock) -> int:
     """Waits until time stands still; gives it, in candles since the start."""
     async with asyncio.timeout(5):
-        while not clock.paused:  # noqa: ASYNC110 - a clock rings no bell
+        while not clock.stands:  # noqa: ASYNC110 - a clock rings no bell
             await asyncio.sleep(0.001)
     return (clock.now_ms() - to_ms(START)) // M15.ms
 
@@ -121,11 +122,22 @@ async def test_time_stands_still_until_the_close_is_handled_and_then_goes_on(clo
 
     first = await stopped(clock)
     handled.append(to_ms(START) + first * M15.ms)
-    while clock.paused:  # noqa: ASYNC110
+    while clock.stands:  # noqa: ASYNC110
         await asyncio.sleep(0.001)
     second = await stopped(clock)
 
     assert 1 <= first < second
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_a_computer_that_is_held_up_leaves_time_no_further_than_the_bot_can_follow(clock: SimClock) -> None:
+    task = await in_step(clock, [to_ms(START)])
+
+    time.sleep(0.2)  # noqa: ASYNC251 - nobody can stop the clock meanwhile: ten candles at this speed
+
+    assert clock.now_ms() - to_ms(START) <= 2 * M15.ms
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
