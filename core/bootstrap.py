@@ -20,11 +20,9 @@ if TYPE_CHECKING:
     from core.adapters.backup_folder import BackupFolder
     from core.adapters.candle_files import CandleFiles
     from core.adapters.model_files import ModelFiles
-    from core.domain.candles import Pair
-    from core.ml.forecast import Forecast
-    from core.ports import ChampionBook, ChatStore, Clock, Ledger, MarketData, PriceStream, SettableClock
+    from core.ports import ChampionBook, ChatStore, Clock, Ledger, MarketData, OpinionSource, PriceStream, SettableClock
     from core.secrets import Secrets
-    from core.services.champion import ChampionInfo
+    from core.services.assembly import Outside
     from core.services.engine import Engine
     from core.services.offline_models import OfflineModels
     from core.services.views import Progress
@@ -224,42 +222,10 @@ async def engine(
     ``gemini_note`` is added to the status where the advisor is not Gemini itself (the demo's stand-in).
     Raises StoreError, and MarketError when the exchange's clock is wanted and cannot be read.
     """
-    from core.adapters.glibc import Tidy, few_arenas
+    from core.adapters.glibc import few_arenas
     from core.adapters.health_server import HealthServer
     from core.adapters.instance_lock import instance_lock
-    from core.adapters.ping import Ping
-    from core.adapters.sd_notify import Systemd
-    from core.adapters.sqlite_chat import SqliteChat
-    from core.adapters.sqlite_database import Database
-    from core.adapters.sqlite_ledger import SqliteLedger
-    from core.adapters.sqlite_models import SqliteModels
-    from core.services.approvals import Approvals
-    from core.services.backups import Backups
-    from core.services.bus import Bell
-    from core.services.champion import champion_reader
-    from core.services.desk import Desk
-    from core.services.drift_watch import DriftWatch, in_a_worker
-    from core.services.engine import Engine
-    from core.services.feed import ExchangeLower
-    from core.services.gatekeeper import Gatekeeper
-    from core.services.live import LiveTrading
-    from core.services.loop import TradingLoop
-    from core.services.manual import Hands
-    from core.services.minutes import ExchangeMinutes, MinuteWatch
-    from core.services.nightly import Nightly, in_a_process
-    from core.services.outbox import Outbox
-    from core.services.predict import ChampionPredictor
-    from core.services.prices import Prices
-    from core.services.proposals import Proposals, auditor
-    from core.services.registry import Registry
-    from core.services.retrain import Trainer
-    from core.services.rules import RuleKeeper
-    from core.services.stock import Stockroom
-    from core.services.success import SuccessDesk
-    from core.services.supervision import Supervision
-    from core.services.takeovers import Takeovers
-    from core.services.worker import Worker
-    from core.services.worth import WorthDesk
+    from core.services.assembly import assemble
 
     few_arenas()
     # A thread that reads or draws hands over to the event loop after 1 ms, not after Python's 5: an answer takes
@@ -267,135 +233,66 @@ async def engine(
     sys.setswitchinterval(0.001)
     async with AsyncExitStack() as stack:
         stack.enter_context(instance_lock(data_dir))
-        db = await stack.enter_async_context(Database(ledger_path(data_dir)))
-        _same_timeframe((await SqliteLedger(db).load()).timeframe, settings, data_dir)
-        exchange = market(settings)
-        stack.push_async_callback(exchange.close)
-        time = await _patient_clock(settings, exchange)
-        bell, ledger, chat = Bell(), SqliteLedger(db), SqliteChat(db)
-        models, candles = model_files(data_dir), candle_store(data_dir)
-        worker = await stack.enter_async_context(Worker())
-        advisor = None
-        if secrets.gemini_api_key is not None:
-            from core.adapters.gemini_advisor import GeminiAdvisor
-            from core.adapters.sqlite_opinions import SqliteOpinions
-            from core.services.advice import Advice
+        made = assemble(await _outside(stack, settings, secrets, data_dir), progress, gemini_note)
+        stack.push_async_callback(made.live.save)
+        await stack.enter_async_context(HealthServer(settings.health.host, settings.health.port, made.desk.health))
+        yield made
 
-            source = GeminiAdvisor(settings.gemini, secrets.gemini_api_key.get_secret_value())
-            advisor = Advice(
-                settings.gemini,
-                time,
-                ledger,
-                SqliteOpinions(db),
-                source,
-                bell,
-                lambda: live.faults,
-                gemini_note,
-            )
-            stack.push_async_callback(advisor.close)
-        champion = champion_reader(models)
-        predictor = ChampionPredictor(worker, models, lambda: f"learning {trainer.rows}/{settings.ml.min_rows}")
-        loop = TradingLoop(
-            settings,
-            time,
-            ledger,
-            advisor=advisor,
-            predictor=predictor,
-            lower=ExchangeLower(exchange),
-            minutes=ExchangeMinutes(exchange, time),
-            bell=bell,
-        )
-        live = LiveTrading(settings, time, exchange, candles, ledger, loop, bell)
-        stack.push_async_callback(live.save)
 
-        def info() -> ChampionInfo:
-            return champion(trainer.rows)
+async def _outside(stack: AsyncExitStack, settings: Settings, secrets: Secrets, data_dir: Path) -> Outside:
+    """All that the bot reads from, writes to and talks to but the chat; ``stack`` closes it."""
+    from core.adapters.glibc import Tidy
+    from core.adapters.ping import Ping
+    from core.adapters.sd_notify import Systemd
+    from core.adapters.sqlite_chat import SqliteChat
+    from core.adapters.sqlite_database import Database
+    from core.adapters.sqlite_ledger import SqliteLedger
+    from core.adapters.sqlite_models import SqliteModels
+    from core.adapters.sqlite_opinions import SqliteOpinions
+    from core.services.assembly import Outside
+    from core.services.worker import Worker
 
-        book = SqliteModels(db)
-        approvals = Approvals(settings, time, chat, loop, bell)
-        compare = in_a_worker(candles, models, lambda: loop.in_force)
-        watch = DriftWatch(time, ledger, chat, lambda: loop.memory.book.next_decision_id, compare)
-        gatekeeper = Gatekeeper(settings, time, ledger, chat, loop, bell, info, approvals, book, watch)
-        registry = Registry(models, book, time, worker.run)
-        takeovers = Takeovers(settings, time, loop, bell, registry, gatekeeper, approvals)
-        # A client of its own, so that a long history does not stand in line before the next close's candles.
-        history = market(settings)
-        stack.push_async_callback(history.close)
-        trainer = Trainer(settings, time, history, candles, ledger, models, live.save, in_force=lambda: loop.in_force)
-        stockroom = Stockroom(
-            settings,
-            time,
-            ledger,
-            chat,
-            candles,
-            lambda: info().metrics,
-            lambda: loop.memory.controls.line,
-            in_force=lambda: loop.in_force,
-        )
+    def client() -> MarketData:
+        made = market(settings)
+        stack.push_async_callback(made.close)
+        return made
 
-        success = SuccessDesk(settings, time, ledger, chat, bell, stockroom, lambda: info().metrics)
+    db = await stack.enter_async_context(Database(ledger_path(data_dir)))
+    ledger = SqliteLedger(db)
+    _same_timeframe((await ledger.load()).timeframe, settings, data_dir)
+    exchange = client()
+    url = secrets.julaba_ping_url
+    return Outside(
+        settings=settings,
+        clock=await _patient_clock(settings, exchange),
+        ledger=ledger,
+        chat=SqliteChat(db),
+        champions=SqliteModels(db),
+        opinions=SqliteOpinions(db),
+        candles=candle_store(data_dir),
+        models=model_files(data_dir),
+        backups=backup_folder(data_dir),
+        exchange=exchange,
+        history=client(),
+        quotes=client(),
+        stream=price_stream(settings),
+        advisor=_gemini(stack, settings, secrets),
+        worker=await stack.enter_async_context(Worker()),
+        supervisor=Systemd(),
+        ping=await stack.enter_async_context(Ping(url.get_secret_value())) if url is not None else None,
+        tidy=Tidy(),
+    )
 
-        async def no_gemini() -> str:
-            return gemini_note or "off (no key)"
 
-        async def outlook() -> Forecast:
-            return (await stockroom.stock()).forecast
+def _gemini(stack: AsyncExitStack, settings: Settings, secrets: Secrets) -> OpinionSource | None:
+    """None without a key: its library is loaded only where there is one."""
+    if secrets.gemini_api_key is None:
+        return None
+    from core.adapters.gemini_advisor import GeminiAdvisor
 
-        rules = RuleKeeper(settings, time, ledger, chat, loop, bell, approvals)
-        worth = WorthDesk(settings, time, ledger, chat, bell, gemini_present=advisor is not None, rules=rules)
-        # Again a client of its own: who looks at a price must not hold up a close's candles.
-        quotes = market(settings)
-        stack.push_async_callback(quotes.close)
-
-        def held() -> list[Pair]:
-            return [position.pair for position in loop.account.positions] if live.ready.is_set() else []
-
-        prices = Prices(held, quotes, price_stream(settings))
-        audit = auditor(candles, live.save)
-        proposals = Proposals(time, ledger, chat, loop, bell, rules, models, outlook, audit)
-
-        backups = Backups(settings, time, ledger, live.faults, backup_folder(data_dir))
-
-        nightly = Nightly(time, ledger, loop, bell, live.watched, live.save, in_a_process(candles))
-        desk = Desk(
-            settings,
-            time,
-            ledger,
-            chat,
-            loop,
-            live,
-            gatekeeper,
-            takeovers,
-            train=trainer.train,
-            champion=info,
-            gemini=advisor.standing if advisor else no_gemini,
-            worth=worth,
-            success=success,
-            proposals=proposals,
-            hands=Hands(settings, time, exchange, ledger, loop),
-            prices=prices,
-        )
-        await stack.enter_async_context(HealthServer(settings.health.host, settings.health.port, desk.health))
-        ping = None
-        if secrets.julaba_ping_url is not None:
-            ping = await stack.enter_async_context(Ping(secrets.julaba_ping_url.get_secret_value()))
-        supervision = Supervision(desk.health, Systemd(), ping)
-        yield Engine(
-            settings=settings,
-            clock=time,
-            ledger=ledger,
-            desk=desk,
-            outbox=Outbox(chat, bell),
-            live=live,
-            gatekeeper=gatekeeper,
-            takeovers=takeovers,
-            champion=info,
-            bell=bell,
-            progress=progress,
-            reviews=(backups.review, worth.review, success.review, proposals.review, nightly.review, Tidy()),
-            beside=(MinuteWatch(settings, time, exchange, loop).run, prices.run, desk.watch.run, supervision.run),
-            announce=supervision.ready,
-        )
+    advisor = GeminiAdvisor(settings.gemini, secrets.gemini_api_key.get_secret_value())
+    stack.push_async_callback(advisor.close)
+    return advisor
 
 
 def _same_timeframe(held: str | None, settings: Settings, data_dir: Path) -> None:

@@ -122,8 +122,6 @@ class Advisor(Protocol):
         """An opinion, or a short sentence saying why there is none. Never raises."""
         ...
 
-    async def close(self) -> None: ...
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -148,8 +146,6 @@ class OpinionSource(Protocol):
     async def ask(self, candidate: Candidate, recent: Candles, patience: float) -> Answer:
         """Answers within ``patience`` seconds of wall time. Never raises but for cancellation."""
         ...
-
-    async def close(self) -> None: ...
 
 
 class OpinionBook(Protocol):

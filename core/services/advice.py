@@ -89,9 +89,6 @@ class Advice:
             return f"silent until 00:00 UTC: {self._spent_words()}"
         return f"{self._name}, {_short(spent)} of {_short(limit)} tokens today"
 
-    async def close(self) -> None:
-        await self._source.close()
-
     def _question(self, candidate: Candidate) -> str:
         """Who is asked for what: with another model, or another direction, the answer would be another."""
         search = " with search" if self._settings.grounding else ""

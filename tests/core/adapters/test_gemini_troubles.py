@@ -81,7 +81,7 @@ async def world(path: Path, server: Gemini, row: int = FIRST, **gemini: Any) -> 
         try:
             yield World(server, kept, stage, advice, row)
         finally:
-            await advice.close()
+            await client.close()
 
 
 @pytest.fixture

@@ -50,9 +50,6 @@ class Says:
         await asyncio.sleep(min(self.takes, patience))
         return next(self.answers)
 
-    async def close(self) -> None:
-        return
-
 
 @dataclass
 class Desk:

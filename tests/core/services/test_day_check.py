@@ -164,9 +164,6 @@ class Adviser:
     async def opinion(self, candidate: Candidate, recent: Candles) -> GeminiOpinion | str:
         return GeminiOpinion(False, 0.9, "no", (), "test")
 
-    async def close(self) -> None:
-        return
-
 
 async def test_a_limit_is_named_with_the_ledger_s_own_sentence(tmp_path: Path) -> None:
     async with days(tmp_path, open_handed(portfolio=WIDE | {"max_positions": 1})) as lived:

@@ -62,9 +62,6 @@ class Thinks:
         await self.let.wait()
         return GeminiOpinion(True, 0.9, "because", (), "test")
 
-    async def close(self) -> None:
-        return
-
 
 @dataclass
 class School:

@@ -45,9 +45,6 @@ class Says:
     async def predict(self, features: Mapping[str, float], *asked: object) -> Prediction | str:
         return Prediction(self.model_id, self.probability, ())
 
-    async def close(self) -> None:
-        return
-
 
 def opinion(approve: bool, confidence: float = 0.8) -> GeminiOpinion:
     return GeminiOpinion(approve, confidence, "because", (), "test")

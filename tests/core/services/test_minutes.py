@@ -288,9 +288,6 @@ class Slow:
             await self.go.wait()
         return GeminiOpinion(True, 0.9, "because", (), "test")
 
-    async def close(self) -> None:
-        return
-
 
 async def test_a_pair_whose_opinion_takes_its_time_holds_up_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -129,9 +129,6 @@ class Oracle:
             return "no answer within 20 s"
         return GeminiOpinion(int(rsi * 10) % 3 != 0, round(rsi % 1, 3), "because", (), "oracle", 100, 10)
 
-    async def close(self) -> None:
-        return
-
 
 class Coin:
     model_id = "coin"

@@ -1,0 +1,266 @@
+"""Puts the running bot together, a topic at a time; ``core.bootstrap`` opens what lies outside and hands it over."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from core.config import Settings
+from core.domain.candles import Pair
+from core.ml.forecast import Forecast
+from core.ports import (
+    CandleStore,
+    ChampionBook,
+    ChatStore,
+    Clock,
+    Ledger,
+    MarketData,
+    OpinionBook,
+    OpinionSource,
+    PriceStream,
+)
+from core.services.advice import Advice
+from core.services.approvals import Approvals
+from core.services.backups import Backups, BackupStore
+from core.services.bus import Bell
+from core.services.champion import ChampionFiles, ChampionInfo, champion_reader
+from core.services.desk import Desk
+from core.services.drift_watch import DriftWatch, in_a_worker
+from core.services.engine import Engine
+from core.services.feed import ExchangeLower
+from core.services.gatekeeper import Gatekeeper
+from core.services.live import LiveTrading
+from core.services.loop import TradingLoop
+from core.services.manual import Hands
+from core.services.minutes import ExchangeMinutes, MinuteWatch
+from core.services.nightly import Nightly, in_a_process
+from core.services.outbox import Outbox
+from core.services.predict import ChampionPredictor
+from core.services.prices import Prices
+from core.services.proposals import Proposals, auditor
+from core.services.registry import ModelShelf, Registry
+from core.services.retrain import Trainer
+from core.services.rules import RuleKeeper
+from core.services.stock import Stockroom
+from core.services.success import SuccessDesk
+from core.services.supervision import Supervision, Supervisor
+from core.services.takeovers import Takeovers
+from core.services.train import Models
+from core.services.views import Progress
+from core.services.worker import Worker
+from core.services.worth import WorthDesk
+
+
+class ModelStore(ModelShelf, ChampionFiles, Models, Protocol):
+    """The models on disk, as all who use them want them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the bot stands on, opened and ready; whoever made it closes it.
+
+    Three clients of one exchange: a long ``history`` must not stand in line before the next close's candles, nor may
+    whoever looks at ``quotes``. ``advisor`` None: no key. ``stream`` None: prices are only asked for.
+    """
+
+    settings: Settings
+    clock: Clock
+    ledger: Ledger
+    chat: ChatStore
+    champions: ChampionBook
+    opinions: OpinionBook
+    candles: CandleStore
+    models: ModelStore
+    backups: BackupStore
+    exchange: MarketData
+    history: MarketData
+    quotes: MarketData
+    stream: PriceStream | None
+    advisor: OpinionSource | None
+    worker: Worker
+    supervisor: Supervisor
+    ping: Callable[[], Awaitable[bool]] | None
+    tidy: Callable[[], Awaitable[None]]
+
+
+def assemble(outside: Outside, progress: Progress, gemini_note: str) -> Engine:
+    """Nothing runs until ``Engine.run``. ``gemini_note`` stands in the status in place of Gemini's own name."""
+    settings, clock, ledger, bell = outside.settings, outside.clock, outside.ledger, Bell()
+    trading = _trading(outside, bell, gemini_note)
+    loop, live = trading.loop, trading.live
+    judging = _judging(outside, trading, bell)
+    counsel = _counsel(outside, trading, judging, bell)
+    prices = Prices(trading.held, outside.quotes, outside.stream)
+    desk = Desk(
+        settings,
+        clock,
+        ledger,
+        outside.chat,
+        loop,
+        live,
+        judging.gatekeeper,
+        judging.takeovers,
+        train=trading.trainer.train,
+        champion=trading.champion,
+        gemini=trading.advice.standing if trading.advice else _nobody(gemini_note),
+        worth=counsel.worth,
+        success=counsel.success,
+        proposals=counsel.proposals,
+        prices=prices,
+        hands=Hands(settings, clock, outside.exchange, ledger, loop),
+    )
+    backups = Backups(settings, clock, ledger, live.faults, outside.backups)
+    nightly = Nightly(clock, ledger, loop, bell, live.watched, live.save, in_a_process(outside.candles))
+    supervision = Supervision(desk.health, outside.supervisor, outside.ping)
+    return Engine(
+        settings=settings,
+        clock=clock,
+        ledger=ledger,
+        desk=desk,
+        outbox=Outbox(outside.chat, bell),
+        live=live,
+        gatekeeper=judging.gatekeeper,
+        takeovers=judging.takeovers,
+        champion=trading.champion,
+        bell=bell,
+        progress=progress,
+        reviews=(backups.review, *counsel.reviews, nightly.review, outside.tidy),
+        beside=(
+            MinuteWatch(settings, clock, outside.exchange, loop).run,
+            prices.run,
+            desk.watch.run,
+            supervision.run,
+        ),
+        announce=supervision.ready,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Trading:
+    """The loop on the exchange's candles with whom it asks: Gemini, and the model with its trainer."""
+
+    loop: TradingLoop
+    live: LiveTrading
+    advice: Advice | None
+    trainer: Trainer
+    champion: Callable[[], ChampionInfo]
+
+    def in_force(self) -> Settings:
+        return self.loop.in_force
+
+    def held(self) -> list[Pair]:
+        """The pairs with an open trade."""
+        return [position.pair for position in self.loop.account.positions] if self.live.ready.is_set() else []
+
+
+def _trading(outside: Outside, bell: Bell, gemini_note: str) -> _Trading:
+    settings, clock, ledger, exchange = outside.settings, outside.clock, outside.ledger, outside.exchange
+    advice = None
+    if outside.advisor is not None:
+        advice = Advice(
+            settings.gemini,
+            clock,
+            ledger,
+            outside.opinions,
+            outside.advisor,
+            bell,
+            lambda: live.faults,
+            gemini_note,
+        )
+    loop = TradingLoop(
+        settings,
+        clock,
+        ledger,
+        advisor=advice,
+        predictor=ChampionPredictor(
+            outside.worker, outside.models, lambda: f"learning {trainer.rows}/{settings.ml.min_rows}"
+        ),
+        lower=ExchangeLower(exchange),
+        minutes=ExchangeMinutes(exchange, clock),
+        bell=bell,
+    )
+    live = LiveTrading(settings, clock, exchange, outside.candles, ledger, loop, bell)
+    trainer = Trainer(
+        settings,
+        clock,
+        outside.history,
+        outside.candles,
+        ledger,
+        outside.models,
+        live.save,
+        in_force=lambda: loop.in_force,
+    )
+    read = champion_reader(outside.models)
+    return _Trading(loop, live, advice, trainer, lambda: read(trainer.rows))
+
+
+@dataclass(frozen=True, slots=True)
+class _Judging:
+    """Whether the model may decide, which one, and what an approver is asked about it."""
+
+    approvals: Approvals
+    gatekeeper: Gatekeeper
+    takeovers: Takeovers
+
+
+def _judging(outside: Outside, trading: _Trading, bell: Bell) -> _Judging:
+    settings, clock, ledger, chat = outside.settings, outside.clock, outside.ledger, outside.chat
+    loop = trading.loop
+    approvals = Approvals(settings, clock, chat, loop, bell)
+    compare = in_a_worker(outside.candles, outside.models, trading.in_force)
+    drift = DriftWatch(clock, ledger, chat, lambda: loop.memory.book.next_decision_id, compare)
+    gatekeeper = Gatekeeper(
+        settings, clock, ledger, chat, loop, bell, trading.champion, approvals, outside.champions, drift
+    )
+    registry = Registry(outside.models, outside.champions, clock, outside.worker.run)
+    takeovers = Takeovers(settings, clock, loop, bell, registry, gatekeeper, approvals)
+    return _Judging(approvals, gatekeeper, takeovers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Counsel:
+    """What the layers and the whole were worth so far, and which rule could be changed."""
+
+    worth: WorthDesk
+    success: SuccessDesk
+    proposals: Proposals
+
+    @property
+    def reviews(self) -> tuple[Callable[[], Awaitable[None]], ...]:
+        return self.worth.review, self.success.review, self.proposals.review
+
+
+def _counsel(outside: Outside, trading: _Trading, judging: _Judging, bell: Bell) -> _Counsel:
+    settings, clock, ledger, chat = outside.settings, outside.clock, outside.ledger, outside.chat
+    loop, candles = trading.loop, outside.candles
+    stockroom = Stockroom(
+        settings,
+        clock,
+        ledger,
+        chat,
+        candles,
+        lambda: trading.champion().metrics,
+        lambda: loop.memory.controls.line,
+        in_force=trading.in_force,
+    )
+
+    async def outlook() -> Forecast:
+        return (await stockroom.stock()).forecast
+
+    rules = RuleKeeper(settings, clock, ledger, chat, loop, bell, judging.approvals)
+    audit = auditor(candles, trading.live.save)
+    return _Counsel(
+        WorthDesk(settings, clock, ledger, chat, bell, gemini_present=outside.advisor is not None, rules=rules),
+        SuccessDesk(settings, clock, ledger, chat, bell, stockroom, lambda: trading.champion().metrics),
+        Proposals(clock, ledger, chat, loop, bell, rules, outside.models, outlook, audit),
+    )
+
+
+def _nobody(note: str) -> Callable[[], Awaitable[str]]:
+    """What the status says of Gemini where there is no key."""
+
+    async def standing() -> str:
+        return note or "off (no key)"
+
+    return standing
