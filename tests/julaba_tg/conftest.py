@@ -15,7 +15,8 @@ from julaba_tg.app import Bot
 from julaba_tg.phone.bot_api import Phone
 from julaba_tg.phone.chats import Message
 from julaba_tg.phone.clock import wall_now
-from tests.fakes.desk import FakeDesk, FakeOutbox
+from tests.fakes.desk import FakeDesk
+from tests.fakes.outbox import FakeOutbox
 from tests.julaba_tg.line import OWNER, STRANGER, VIEWER, Line, a_line, make_hasty
 
 __all__ = ["OWNER", "STRANGER", "VIEWER", "World"]

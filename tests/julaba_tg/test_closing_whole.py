@@ -21,10 +21,10 @@ from core.services.outbox import Outbox
 from julaba_tg.app import Bot
 from julaba_tg.phone.bot_api import Phone
 from julaba_tg.phone.clock import wall_now
-from tests.core.services.test_desk import FIRST, Office, office
 from tests.julaba_tg.conftest import OWNER, World
 from tests.ledgers import market, settings
 from tests.markets import M15, START
+from tests.offices import FIRST, Office, office
 
 
 class Silent:

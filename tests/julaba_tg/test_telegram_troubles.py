@@ -20,13 +20,13 @@ from julaba_tg.alerts import AGAIN
 from julaba_tg.app import Bot
 from julaba_tg.phone.bot_api import Phone
 from julaba_tg.phone.clock import wall_now
-from tests.core.services.test_live import NOON as NOON_MS
-from tests.core.services.test_live import Moody, running
 from tests.fakes.desk import FakeDesk, a_refusal, a_signal
 from tests.fakes.mexc import START
 from tests.julaba_tg.conftest import OWNER
 from tests.julaba_tg.line import CLOSED, LATER, OPENED, REFUSED, STALE_AFTER, Line, refused_token, story
 from tests.markets import M15
+from tests.scenes import NOON as NOON_MS
+from tests.scenes import Moody, running
 
 Trouble = Callable[[Line], Coroutine[Any, Any, None]]
 

@@ -3,171 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from core.adapters.candle_files import CandleFiles
-from core.adapters.model_files import ModelFiles
 from core.adapters.sqlite_chat import broken_link
-from core.adapters.sqlite_models import SqliteModels
-from core.config import Gate, Settings
-from core.domain.candles import Candles, Pair, to_datetime
+from core.domain.candles import Pair, to_datetime
 from core.domain.ledger import Controls, Effect
-from core.domain.messages import ModelTrained, Notice, SignalDecided
-from core.domain.trading import Candidate, FollowKind, GeminiOpinion
+from core.domain.messages import SignalDecided
+from core.domain.trading import FollowKind
 from core.errors import UsageError
-from core.ml.challenge import Comparison
-from core.ml.forecast import Forecast, Seen, forecast
-from core.ports import MarketData, StoredApproval
-from core.services.approvals import Approvals
-from core.services.bus import Bell
+from core.ports import MarketData
 from core.services.champion import ChampionInfo
-from core.services.desk import Desk
-from core.services.gatekeeper import Gatekeeper
-from core.services.live import LiveTrading
 from core.services.prices import Prices
-from core.services.proposals import Proposals, auditor
-from core.services.registry import Registry
-from core.services.rules import RuleKeeper
-from core.services.stock import Stockroom
-from core.services.success import SuccessDesk
-from core.services.takeovers import Takeovers
-from core.services.views import Actor, Progress, TrainingView
-from core.services.worth import WorthDesk
-from tests.ledgers import Books, Stage, books, market, settings
+from tests.ledgers import market, settings
 from tests.markets import M15, START
-from tests.thrones import inline, no_better, saved
-
-FIRST, LAST = 400, 900
-LINK, ETH = Pair.parse("LINK/USDT"), Pair.parse("ETH/USDT")
-ANN, OLE = Actor(1001, "Ann", "approver"), Actor(1002, "Ole", "operator")
-PNG = b"\x89PNG\r\n\x1a\n"
-
-
-@dataclass
-class Thinks:
-    """An advisor that answers when it is let."""
-
-    let: asyncio.Event = field(default_factory=asyncio.Event)
-    asked: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def opinion(self, candidate: Candidate, recent: Candles) -> GeminiOpinion | str:
-        self.asked.set()
-        await self.let.wait()
-        return GeminiOpinion(True, 0.9, "because", (), "test")
-
-
-@dataclass
-class School:
-    """Trainings that end as the test says."""
-
-    result: TrainingView = field(default_factory=lambda: trained(None, False))
-    champion: ChampionInfo = field(default_factory=lambda: ChampionInfo(None, {}, 31))
-    let: asyncio.Event | None = None
-
-    async def train(self, progress: Progress) -> TrainingView:
-        progress("history", 0.1)
-        if self.let is not None:
-            await self.let.wait()
-        return self.result
-
-
-async def _no_outlook() -> Forecast:
-    return forecast(Seen(0, 0, 0, 0.0, 3), to_datetime(START), Gate())
-
-
-def trained(model_id: str | None, champion: bool) -> TrainingView:
-    return TrainingView(
-        model_id, champion, "ML learning 31/50" if model_id is None else "it is better", 60, {}, None, 1
-    )
-
-
-@dataclass
-class Office:
-    desk: Desk
-    keeper: Gatekeeper
-    stage: Stage
-    live: LiveTrading
-    kept: Books
-    school: School
-
-    async def played(self, last: int = LAST) -> Office:
-        await self.stage.play(market(LAST), FIRST, last)
-        return self
-
-
-async def no_gemini() -> str:
-    return "off (no key)"
-
-
-@asynccontextmanager
-async def office(
-    path: Path, row: int = FIRST, config: Settings | None = None, advisor: Any = None, prices: Prices | None = None
-) -> AsyncIterator[Office]:
-    """Opened at a row, with the history before it."""
-    config = config or settings()
-    async with books(path) as kept:
-        stage = await Stage.begin(kept, row, config, advisor=advisor)
-        for candles in market(LAST).values():
-            stage.loop.warm(candles.rows(0, row))
-        bell, school = Bell(), School()
-        nobody = cast(MarketData, None)  # the desk itself asks no exchange
-        live = LiveTrading(config, stage.clock, nobody, CandleFiles(path), kept.ledger, stage.loop, bell)
-        approvals = Approvals(config, stage.clock, kept.chat, stage.loop, bell)
-        keeper = Gatekeeper(
-            config, stage.clock, kept.ledger, kept.chat, stage.loop, bell, lambda: school.champion, approvals
-        )
-        desk = Desk(
-            config,
-            stage.clock,
-            kept.ledger,
-            kept.chat,
-            stage.loop,
-            live,
-            keeper,
-            Takeovers(
-                config,
-                stage.clock,
-                stage.loop,
-                bell,
-                Registry(ModelFiles(path / "models"), SqliteModels(kept.db), stage.clock, inline),
-                keeper,
-                approvals,
-            ),
-            train=school.train,
-            champion=lambda: school.champion,
-            gemini=no_gemini,
-            success=SuccessDesk(
-                config,
-                stage.clock,
-                kept.ledger,
-                kept.chat,
-                bell,
-                Stockroom(config, stage.clock, kept.ledger, kept.chat, CandleFiles(path), dict, lambda: "main"),
-                dict,
-            ),
-            worth=WorthDesk(config, stage.clock, kept.ledger, kept.chat, bell, gemini_present=False),
-            proposals=Proposals(
-                stage.clock,
-                kept.ledger,
-                kept.chat,
-                stage.loop,
-                bell,
-                RuleKeeper(config, stage.clock, kept.ledger, kept.chat, stage.loop, bell, approvals),
-                ModelFiles(path),
-                _no_outlook,
-                auditor(CandleFiles(path), live.save),
-            ),
-            prices=prices,
-        )
-        yield Office(desk, keeper, stage, live, kept, school)
-
+from tests.offices import ANN, FIRST, LAST, LINK, OLE, PNG, Thinks, office
 
 # -- looking -----------------------------------------------------------------------------------------------------------
 
@@ -516,66 +371,6 @@ async def test_a_pause_and_a_lost_weight_at_the_same_moment_both_hold(tmp_path: 
 
         assert stored == at.stage.loop.memory.controls
         assert (stored.approved_weight, stored.paused) == (0.0, "by Ole")
-
-
-# -- learning ----------------------------------------------------------------------------------------------------------
-
-
-async def test_one_training_at_a_time(tmp_path: Path) -> None:
-    async with office(tmp_path) as at:
-        at.school.let = asyncio.Event()
-        heard: list[str] = []
-        first = asyncio.create_task(at.desk.retrain(OLE, lambda text, done: heard.append(text)))
-        await asyncio.sleep(0.02)
-        with pytest.raises(UsageError, match="already running"):
-            await at.desk.retrain(ANN, lambda text, done: None)
-        at.school.let.set()
-        assert (await first).sentence == "ML learning 31/50"
-        await at.desk.retrain(ANN, lambda text, done: None)
-
-    assert heard == ["history"]
-
-
-def approval(weight: float) -> StoredApproval:
-    return StoredApproval(0, "weight", "pending", "May it?", (), weight, "main", "m1", "Ann", START, START + 10**12)
-
-
-async def test_a_new_champion_takes_the_weight_away_and_open_questions_with_it(tmp_path: Path) -> None:
-    async with office(tmp_path) as at:
-        at.school.champion = ChampionInfo("m1", {}, 400)
-        await at.kept.ledger.set_controls(Controls(approved_weight=0.5, approved_model="m1"))
-        at.stage.loop.memory.controls = await at.kept.ledger.controls()
-        number = await at.kept.chat.ask(
-            approval(0.75), lambda n: Notice(key="x", time=at.desk.now(), topic="weight", title="asked")
-        )
-        saved(ModelFiles(tmp_path / "models"), "m2")
-        alone = Comparison(None, "m2", 0, True, "it is the first model and becomes champion")
-        at.school.result = replace(trained("m2", False), comparison=alone)
-        await at.desk.retrain(ANN, lambda text, done: None)
-        view = await at.desk.approval(number)
-        events = [item.event for item in await at.kept.chat.pending(100)]
-
-        assert at.stage.loop.memory.controls.approved_weight == 0.0
-        assert await at.kept.ledger.controls() == at.stage.loop.memory.controls
-        assert view is not None
-        assert (view.state, view.answer_note) == ("withdrawn", "m2 has become the champion")
-        assert [e.model_id for e in events if isinstance(e, ModelTrained)] == ["m2"]
-        assert "The model's weight 0.5 is taken away" in [e.title for e in events if isinstance(e, Notice)]
-
-
-SAME = replace(trained("m1", True), comparison=no_better("m1", "m1"))
-STAYS = replace(trained("m2", False), comparison=no_better("m1", "m2"))
-
-
-@pytest.mark.parametrize("result", [STAYS, SAME, trained(None, False)])
-async def test_a_training_that_changes_no_champion_changes_no_weight(tmp_path: Path, result: TrainingView) -> None:
-    async with office(tmp_path) as at:
-        at.school.champion, at.school.result = ChampionInfo("m1", {}, 400), result
-        at.stage.loop.memory.controls = Controls(approved_weight=0.5, approved_model="m1")
-        await at.desk.retrain(ANN, lambda text, done: None)
-
-        assert at.stage.loop.memory.controls.approved_weight == 0.5
-        assert await at.kept.chat.pending(10) == []
 
 
 # -- keeping -----------------------------------------------------------------------------------------------------------

@@ -11,9 +11,9 @@ from core.adapters.clocks import ReplayClock
 from core.domain.candles import to_datetime
 from core.services import live, standstill
 from core.services.standstill import Standstill, StoodStill
-from tests.core.services.test_live import NOON, Moody, mexc, running
 from tests.ledgers import settings
 from tests.markets import M15
+from tests.scenes import NOON, Moody, mexc, running
 
 __all__ = ["mexc"]
 

@@ -24,10 +24,10 @@ from core.services import feed, fetch, live
 from core.services.backups import AGAIN_AFTER, MARK, Backups
 from core.services.bus import Bell
 from core.services.faults import Faults
-from tests.core.services.test_live import LINK, NOON, Moody, Scene, running
 from tests.fakes.mexc import START
 from tests.ledgers import Books, books, facts_of
 from tests.markets import M15
+from tests.scenes import LINK, NOON, Moody, Scene, running
 
 NIGHT = datetime(2026, 11, 21, 23, 50, tzinfo=UTC)
 
