@@ -42,7 +42,7 @@ LOOSE = {"adx_min": 0, "volume_ratio_min": 0, "rsi_long_max": 100, "rsi_short_mi
 
 
 @pytest.fixture(autouse=True)
-def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "PAUSE", 0.005)
     monkeypatch.setattr(feed, "PATIENCE", 0.1)
     monkeypatch.setattr(feed, "LONG_WAIT", 0.2)

@@ -17,9 +17,9 @@ from core.services import health as health_module
 from core.services import lag
 from core.services.health import ChatLine, HealthWatch
 from core.services.lag import LagWatch
-from tests.core.services.test_exchange_troubles import LINK, Scene, trading
+from tests.core.services.test_exchange_troubles import LINK, Scene, no_long_pauses, trading
 
-__all__: list[str] = []
+__all__ = ["no_long_pauses"]
 
 
 def watch_of(scene: Scene) -> HealthWatch:
@@ -113,7 +113,7 @@ async def test_a_database_that_takes_no_commit_is_degraded_once_and_down_when_it
         watch = watch_of(scene)
 
         async def full(*args: object) -> None:
-            raise StoreError("the disk is full")
+            raise StoreError("The disk is full")
 
         seen = []
         for write in (full, full, well):
@@ -122,7 +122,7 @@ async def test_a_database_that_takes_no_commit_is_degraded_once_and_down_when_it
             seen.append(await watch.look())
 
     assert [view.state for view in seen] == ["degraded", "down", "ok"]
-    assert sentences(seen[1]) == ["The database takes no commit; see the log."]
+    assert sentences(seen[1]) == ["The disk is full."]
     assert seen[2].process.commit_age is not None
 
 

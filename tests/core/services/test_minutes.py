@@ -7,10 +7,12 @@ import contextlib
 import random
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import cast
 
 import pytest
+import pytest_asyncio
 
 from core.adapters.clocks import ReplayClock
 from core.adapters.sqlite_ledger import SqliteLedger
@@ -39,6 +41,7 @@ def conf(**changes: object) -> Settings:
     return settings(portfolio=WIDE, **changes)
 
 
+@cache
 def all_minutes(last: int = LAST) -> dict[Pair, Candles]:
     return {p: minutes_of(c.rows(FIRST, last), n) for n, (p, c) in enumerate(market(last).items())}
 
@@ -81,11 +84,28 @@ async def lived(path: Path, looks: Mapping[int, list[int]], stops: tuple[int, ..
         return dict(await facts_of(kept))
 
 
-async def test_looks_and_kills_at_any_moment_leave_the_books_of_closes_alone(tmp_path: Path) -> None:
+Facts = Mapping[str, object]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def by_closes(tmp_path_factory: pytest.TempPathFactory) -> Facts:
+    """The books of a run that looks inside its candles at each close."""
+    return await lived(tmp_path_factory.mktemp("closes"), {})
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def by_candles(tmp_path_factory: pytest.TempPathFactory) -> Facts:
+    """The books of a run that never looks inside a candle."""
+    async with books(tmp_path_factory.mktemp("candles")) as kept:
+        stage = await begun(kept, FIRST, None)
+        await stage.play(market(LAST), FIRST, LAST)
+        return await facts_of(kept)
+
+
+async def test_looks_and_kills_at_any_moment_leave_the_books_of_closes_alone(by_closes: Facts, tmp_path: Path) -> None:
     dice = random.Random(4)
     some = {row: sorted(dice.sample(range(1, 16), 3)) for row in range(FIRST, LAST) if dice.random() < 0.7}
 
-    by_closes = await lived(tmp_path / "closes", {})
     by_looks = await lived(tmp_path / "looks", some)
     killed = await lived(tmp_path / "killed", some, stops=tuple(sorted(dice.sample(range(FIRST + 1, LAST), 25))))
 
@@ -98,28 +118,24 @@ async def test_looks_and_kills_at_any_moment_leave_the_books_of_closes_alone(tmp
     assert keys[0] == keys[1]
 
 
-async def test_exits_between_closes_stand_off_the_grid_and_are_off_by_the_setting(tmp_path: Path) -> None:
-    on = await lived(tmp_path / "on", {})
-    async with books(tmp_path / "off") as kept:
+async def test_exits_between_closes_stand_off_the_grid_and_are_off_by_the_setting(
+    by_closes: Facts, by_candles: Facts, tmp_path: Path
+) -> None:
+    async with books(tmp_path) as kept:
         known = Known(all_minutes())
         stage = await begun(kept, FIRST, known, conf(paper={"exits_between_closes": False}))
         await stage.play(market(LAST), FIRST, LAST)
         off = await facts_of(kept)
-    async with books(tmp_path / "none") as kept:
-        stage = await begun(kept, FIRST, None)
-        await stage.play(market(LAST), FIRST, LAST)
-        none = await facts_of(kept)
 
     assert known.asked == 0
-    assert off == none
-    times = [cast(int, leg[3]) for leg in cast(list[tuple[object, ...]], on["legs"])]
+    assert off == by_candles
+    times = [cast(int, leg[3]) for leg in cast(list[tuple[object, ...]], by_closes["legs"])]
     assert any(time % M15.ms for time in times)
     assert all(cast(int, leg[3]) % M15.ms == 0 for leg in off["legs"])
 
 
-async def first_exit(path: Path) -> tuple[int, int, TradeClosed]:
+def first_exit(facts: Facts) -> tuple[int, int, TradeClosed]:
     """The row and the minute of the first trade that ends within a candle, and what is told of it."""
-    facts = await lived(path, {})
     for key, kind, _, payload in cast(list[tuple[str, str, int, str]], facts["outbox"]):
         if kind == "trade_closed":
             event = event_from_json(payload)
@@ -130,9 +146,9 @@ async def first_exit(path: Path) -> tuple[int, int, TradeClosed]:
     raise AssertionError("no trade ends within a candle")
 
 
-async def test_a_stop_between_closes_is_queued_before_the_close(tmp_path: Path) -> None:
-    row, minute, event = await first_exit(tmp_path / "all")
-    async with books(tmp_path / "one") as kept:
+async def test_a_stop_between_closes_is_queued_before_the_close(by_closes: Facts, tmp_path: Path) -> None:
+    row, minute, event = first_exit(by_closes)
+    async with books(tmp_path) as kept:
         bell = Bell()
         stage = await begun(kept, FIRST, Known(all_minutes()), bell=bell)
         await stage.play(market(LAST), FIRST, row)
@@ -148,20 +164,16 @@ async def test_a_stop_between_closes_is_queued_before_the_close(tmp_path: Path) 
             await bell.heard(60)
 
 
-async def test_minutes_that_do_not_come_leave_the_closed_candle_as_the_judge(tmp_path: Path) -> None:
-    async with books(tmp_path / "late") as kept:
+async def test_minutes_that_do_not_come_leave_the_closed_candle_as_the_judge(by_candles: Facts, tmp_path: Path) -> None:
+    async with books(tmp_path) as kept:
         stage = await begun(kept, FIRST, Known(all_minutes(), until=START))
         await stage.play(market(LAST), FIRST, LAST)
-        late = await facts_of(kept)
-    async with books(tmp_path / "none") as kept:
-        stage = await begun(kept, FIRST, None)
-        await stage.play(market(LAST), FIRST, LAST)
-        assert late == await facts_of(kept)
+        assert await facts_of(kept) == by_candles
 
 
-async def test_a_look_beyond_a_close_that_is_not_handled_yet_stops_there(tmp_path: Path) -> None:
-    row, _, event = await first_exit(tmp_path / "all")
-    async with books(tmp_path / "one") as kept:
+async def test_a_look_beyond_a_close_that_is_not_handled_yet_stops_there(by_closes: Facts, tmp_path: Path) -> None:
+    row, _, event = first_exit(by_closes)
+    async with books(tmp_path) as kept:
         stage = await begun(kept, FIRST, Known(all_minutes()))
         await stage.play(market(LAST), FIRST, row - 3)
         await stage.loop.look_inside(START + (row + 1) * M15.ms)
@@ -244,12 +256,12 @@ async def test_an_exchange_that_hangs_holds_up_a_close_no_longer_than_the_patien
 
 
 async def test_the_watch_looks_at_each_minute_and_survives_what_goes_wrong(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    by_closes: Facts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("core.services.minutes.LEAST_PAUSE", 0.0)
     monkeypatch.setattr("core.services.minutes.AFTER_ERROR", 0.0)
-    row, minute, event = await first_exit(tmp_path / "all")
-    async with books(tmp_path / "one") as kept:
+    row, minute, event = first_exit(by_closes)
+    async with books(tmp_path) as kept:
         config = conf(exchange={"grace": 0})
         there, clock = exchange(row)
         loop = TradingLoop(config, clock, kept.ledger, minutes=ExchangeMinutes(cast(MarketData, there), clock))
