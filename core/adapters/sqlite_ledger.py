@@ -40,6 +40,7 @@ PART = 200
 
 ACCOUNT = tuple(f.name for f in fields(Account) if f.name != "positions")
 _FOLLOW_CHANGES = FOLLOW[6:7] + FOLLOW[12:]
+_LEG = ("name", "time", "price", "fraction", "r")
 _INSERT_DECISION = f"INSERT INTO decisions {placeholders(DECISION)}"
 _SAVE_FOLLOW = f"INSERT INTO follows {placeholders(FOLLOW)} ON CONFLICT (follow_id) DO UPDATE SET " + ", ".join(
     f"{c} = excluded.{c}" for c in _FOLLOW_CHANGES
@@ -117,9 +118,14 @@ class SqliteLedger:
             ],
         )
         await tx.executemany(_SAVE_FOLLOW, [follow_values(f) for f in effect.follows])
+        # A leg's place is that in its trade, not behind what is there: one that is booked twice is refused by its key.
+        place = {(f.follow_id, leg.name): n for f in effect.follows for n, leg in enumerate(f.follow.legs)}
         await tx.executemany(
-            "INSERT INTO legs SELECT ?1, (SELECT count(*) FROM legs WHERE follow_id = ?1), ?2, ?3, ?4, ?5, ?6, ?7",
-            [(r.follow_id, r.leg.name, r.leg.time, r.leg.price, r.leg.fraction, r.leg.r, r.pnl) for r in effect.legs],
+            "INSERT INTO legs VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (r.follow_id, place[r.follow_id, r.leg.name], *(getattr(r.leg, name) for name in _LEG), r.pnl)
+                for r in effect.legs
+            ],
         )
         await put_events(tx, effect.events)
 

@@ -29,20 +29,43 @@ class ByHand:
 def run_minutes(book: Book, minutes: Mapping[Pair, Sequence[Candle]], settings: Settings) -> tuple[Book, Effect]:
     """Stops and targets of the open trades by these closed 1m candles of the candle that is running, oldest first.
 
+    Minute by minute through all pairs: what a trade's end does to the account, it does in the order of the ends,
+    whether they are found one by one or together.
+
     The effect holds nothing but cursors where no leg was filled: what else has changed in the book, the best and the
     worst price so far, is found again from the same minutes and need not be stored.
     """
     seen = {pair: found for pair, found in minutes.items() if found}
-    chosen = [r for r in book.follows.values() if r.kind is FollowKind.TRADE and r.pair in seen]
-    after, effect = _moved(
+    steps: list[Effect] = []
+    for time in sorted({minute.open_time for found in seen.values() for minute in found}):
+        now = {pair: [m for m in found if m.open_time == time] for pair, found in seen.items()}
+        book, effect = _one_minute(book, now, settings)
+        steps.append(effect)
+    cursors = {pair: found[-1].open_time for pair, found in seen.items()}
+    moved = {record.follow_id: record for effect in steps for record in effect.follows}
+    if not moved:
+        return book, Effect(step="minutes", cursors=cursors)
+    # The cursors are stored for all, and so is what their minutes did to the trades in which nothing was filled.
+    moved |= {r.follow_id: r for r in book.follows.values() if r.kind is FollowKind.TRADE and r.pair in seen}
+    return book, Effect(
+        step="minutes",
+        cursors=cursors,
+        account=book.account,
+        follows=tuple(moved.values()),
+        legs=tuple(leg for effect in steps for leg in effect.legs),
+        events=tuple(event for effect in steps for event in effect.events),
+    )
+
+
+def _one_minute(book: Book, now: Mapping[Pair, Sequence[Candle]], settings: Settings) -> tuple[Book, Effect]:
+    chosen = [r for r in book.follows.values() if r.kind is FollowKind.TRADE and now.get(r.pair)]
+    return _moved(
         book,
         chosen,
-        lambda record: trader.look_inside(record.follow, seen[record.pair], settings),
+        lambda record: trader.look_inside(record.follow, now[record.pair], settings),
         settings,
         ends_in=settings.frame.ms,
     )
-    cursors = {pair: found[-1].open_time for pair, found in seen.items()}
-    return after, replace(effect, step="minutes", cursors=cursors)
 
 
 def run_manual(book: Book, hands: Iterable[ByHand], settings: Settings) -> tuple[Book, Effect]:

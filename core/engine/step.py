@@ -37,14 +37,10 @@ class Book:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """A pair's new candle and the last close before it (for a follow that ends at a gap).
-
-    ``inside``: the 1m candles of this one that no look has had yet, oldest first; for a trade they come before it.
-    """
+    """A pair's new candle and the last close before it (for a follow that ends at a gap)."""
 
     candle: Candle
     previous_close: float | None
-    inside: tuple[Candle, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +107,7 @@ def _next(record: FollowRecord, close: Close, settings: Settings) -> Follow:
     """The follow after this candle, or ended at the last close before a gap that is too long."""
     if _missing(record, close.candle.open_time, settings) > settings.candles.max_gap:
         return trader.end_at_gap(record.follow, close.previous_close or record.follow.levels.entry, record.last_time)
-    follow = record.follow
-    if record.kind is FollowKind.TRADE:
-        follow = trader.look_inside(follow, close.inside, settings)
-    return trader.advance(follow, close.candle, settings)
+    return trader.advance(record.follow, close.candle, settings)
 
 
 def _missing(record: FollowRecord, open_time: int, settings: Settings) -> int:

@@ -178,7 +178,9 @@ class TradingLoop:
             self._append(pair, candle)
         if new:
             async with self.changing:
-                closes = {p: Close(candles[p], before[p], self._unseen(p, inside)) for p in new}
+                # The minutes that no look has had come first, as a look of their own: it could have come before.
+                await self._look(inside)
+                closes = {p: Close(candles[p], before[p]) for p in new}
                 book, effect = step.run_exits(self.memory.book, time, closes, self.in_force)
                 if time + self._settings.frame.ms < (self.last_close or 0):
                     effect = replace(effect, equity_time=None)  # a late pair: that close has its equity already
@@ -219,19 +221,26 @@ class TradingLoop:
         if not any(len(candles) for candles in inside.values()):
             return
         async with self.changing:
-            # A close may have been handled meanwhile: what it has looked at is not looked at again.
-            begun = {r.pair: r.last_time + frame for r in self._open_trades()}
-            minutes = {
-                p: tuple(c for c in self._unseen(p, inside) if begun[p] <= c.open_time < begun[p] + frame)
-                for p in inside
-                if p in begun
-            }
-            book, effect = between.run_minutes(self.memory.book, minutes, self.in_force)
-            if effect.quiet:
-                self.memory.book = book
-                self.memory.cursors["minutes"].update(effect.cursors)
-            else:
-                await self._commit(effect, book)
+            await self._look(inside)
+
+    async def _look(self, inside: Mapping[Pair, Candles]) -> None:
+        """Of these minutes, those of each open trade's running candle that no look has had. ``changing`` is held.
+
+        Where candles are missing before that one, nobody knows what they did: the closed candle alone judges.
+        """
+        frame = self._settings.frame.ms
+        begun = {r.pair: r.last_time + frame for r in self._open_trades()}
+        minutes = {
+            p: tuple(c for c in self._unseen(p, inside) if begun[p] <= c.open_time < begun[p] + frame)
+            for p in inside
+            if p in begun
+        }
+        book, effect = between.run_minutes(self.memory.book, minutes, self.in_force)
+        if effect.quiet:
+            self.memory.book = book
+            self.memory.cursors["minutes"].update(effect.cursors)
+        else:
+            await self._commit(effect, book)
 
     async def close_by_hand(self, hands: Iterable[ByHand]) -> tuple[FollowRecord, ...]:
         """Closes what remains of these trades; gives those that were still open, as they ended."""

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from core.config import Settings
 from core.domain.candles import HOUR_MS, Candle, Candles, Pair, to_datetime, to_ms
+from core.domain.ledger import LegRecord
 from core.domain.messages import Event, Notice, TargetHit, TradeClosed
 from core.domain.trading import Direction, ExitReason, Follow, FollowKind, Leg
 from core.engine import fills, trader
@@ -159,7 +160,8 @@ def through(candles: Candles, small: Candles, looks: Sequence[int], config: Sett
             if inside[done:stop]:
                 known, _ = run_minutes(known, {LINK: inside[done:stop]}, config)
                 done = stop
-        known, _ = run_exits(known, candle.open_time, {LINK: Close(candle, None, tuple(inside[done:]))}, config)
+        known, _ = run_minutes(known, {LINK: inside[done:]}, config)
+        known, _ = run_exits(known, candle.open_time, {LINK: Close(candle, None)}, config)
     return known
 
 
@@ -173,6 +175,64 @@ def test_when_the_looks_were_made_changes_nothing(
     small = minutes_of(candles, seed)
 
     assert through(candles, small, looks, config) == through(candles, small, [], config)
+
+
+@given(
+    st.lists(st.tuples(paths, st.integers(0, 5), st.sampled_from(list(Direction))), min_size=2, max_size=3),
+    st.lists(st.integers(1, 15), max_size=4),
+)
+@hypothesis_settings(max_examples=100)
+def test_trades_that_end_in_the_same_candle_leave_the_same_account_whenever_the_looks_were_made(
+    markets: list[tuple[list[tuple[float, float, float]], int, Direction]], looks: list[int]
+) -> None:
+    """Money, runs of losses and what is told, to the last bit: an end at minute 3 comes before one at minute 9."""
+    pairs = [LINK, ETH, Pair.parse("SOL")][: len(markets)]
+    candles = {p: replace(candle_path(draws), pair=p) for p, (draws, _, _) in zip(pairs, markets, strict=True)}
+    small = {p: minutes_of(candles[p], seed) for p, (_, seed, _) in zip(pairs, markets, strict=True)}
+
+    def lived(stops: Sequence[int]) -> tuple[Book, list[Event], list[LegRecord]]:
+        known = book()
+        told: list[Event] = []
+        legs: list[LegRecord] = []
+        for pair, (_, _, direction) in zip(pairs, markets, strict=True):
+            known, _ = enter(known, 0, candidate(pair, direction=direction), config=COOLING)
+        for row in range(1, max(len(c) for c in candles.values()) + 1):
+            opened_at = START + row * M15.ms
+            begun = opened_at
+            for stop in (*sorted(set(stops)), 15):
+                until = opened_at + stop * MINUTE
+                now = {p: list(small[p].between(begun, until)) for p in pairs if row <= len(candles[p])}
+                known, effect = run_minutes(known, now, COOLING)
+                begun, told, legs = until, told + list(effect.events), legs + list(effect.legs)
+            closes = {p: Close(candles[p].candle(row - 1), None) for p in pairs if row <= len(candles[p])}
+            known, effect = run_exits(known, opened_at, closes, COOLING)
+            told, legs = told + list(effect.events), legs + list(effect.legs)
+        return known, told, legs
+
+    assert lived(looks) == lived([])
+
+
+def test_a_loss_before_a_win_ends_no_run_that_the_win_ended() -> None:
+    """LINK loses at minute 9, ETH wins at minute 3: found together, the win still came first."""
+    known, _ = enter(book(), 0, candidate(LINK), candidate(ETH), config=COOLING)
+    small = {LINK: [minute(9, 97, 100)], ETH: [minute(3, 100, 109)]}
+
+    after, effect = run_minutes(known, small, COOLING)
+
+    assert after.account.loss_streak == 1
+    assert [e.pair for e in effect.events if isinstance(e, TradeClosed)] == ["ETH/USDT", "LINK/USDT"]
+
+
+def test_what_a_look_saw_of_the_other_trades_is_stored_with_its_cursor() -> None:
+    """Else a kill after it would lose their best price so far: those minutes are not looked at again."""
+    known, _ = enter(book(), 0, candidate(LINK), candidate(ETH), config=COOLING)
+    small = {LINK: [minute(0, 99, 103.2)], ETH: [minute(0, 99, 102)]}
+
+    after, effect = run_minutes(known, small, COOLING)
+
+    assert effect.cursors.keys() == {LINK, ETH}
+    assert {f.follow_id: f for f in effect.follows} == after.follows
+    assert after.follows[2].follow.mfe_r == pytest.approx(1.0)
 
 
 def _legs(follow: Follow) -> list[tuple[str, float, float]]:
