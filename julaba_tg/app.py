@@ -221,4 +221,4 @@ class Bot:
         known = isinstance(update, Update) and self._gate.actor_of(update) is not None
         if known and isinstance(update, Update) and update.effective_chat is not None:
             with contextlib.suppress(TelegramError):
-                await send(context.bot, update.effective_chat.id, Outgoing(rendering.apology()))
+                await send(context.bot, update.effective_chat.id, Outgoing(rendering.apology(context.error)))

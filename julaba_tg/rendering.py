@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from core.errors import StoreError
 from core.services.prices import LivePrice
 from core.services.views import (
     ApprovalView,
@@ -365,8 +366,10 @@ def too_old(command_line: str, age: timedelta | None = None) -> Card:
     )
 
 
-def apology() -> Card:
-    return card("😕 That went wrong on my side and is in the log. Nothing else is affected.")
+def apology(error: Exception | None = None) -> Card:
+    if isinstance(error, StoreError):
+        return card(f"😕 {error}", "What you asked may not have been done: send it again when that is over.")
+    return card("😕 That went wrong on my side and is in the log. Trading goes on.")
 
 
 def not_understood(near: Command | None) -> Card:

@@ -35,7 +35,7 @@ def _details(view: Health, zone: ZoneInfo) -> list[str]:
         f"Trading: {_late(trading.late)}{_times(', begun anew', trading.restarts)}",
         f"Candles: {_candles(view.pairs)}",
         *(f"{coin(p.pair)} is asked now and then: {p.quarantined}" for p in view.pairs if p.quarantined),
-        f"Clock: {_offset(view.clock_offset)}",
+        f"Clock: {_offset(view.clock_offset, trading.started)}",
         f"Telegram: {_silence(chat.silent)}{_times(', polling built anew', chat.restarts)}",
         f"Alerts waiting: {chat.waiting}{_oldest(chat.oldest)}",
         f"Database: {_commit(process.commit_age)}",
@@ -60,9 +60,11 @@ def _candles(pairs: tuple[PairHealth, ...]) -> str:
     return ", ".join(f"{' '.join(names)} {age}" for age, names in ages.items())
 
 
-def _offset(seconds: float | None) -> str:
+def _offset(seconds: float | None, started: bool) -> str:
     if seconds is None:
-        return "the exchange's is the clock"
+        return "the exchange's is the clock" if started else "not compared with the exchange's yet"
+    if abs(seconds) < 0.05:
+        return "as the exchange's"
     side = "ahead of" if seconds > 0 else "behind"
     return f"this computer is {abs(seconds):.1f} s {side} the exchange"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from core import bootstrap
 from core.config import Settings
+from core.log_lines import LogLines
 from core.secrets import Secrets
 from core.services.engine import Engine
 from core.services.views import Progress
@@ -52,7 +53,7 @@ def log_to_file(data_dir: Path) -> None:
     folder = data_dir / "logs"
     folder.mkdir(parents=True, exist_ok=True)
     handler = RotatingFileHandler(folder / "julaba.log", maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(LogLines())
     handler.setLevel(logging.INFO)
     root = logging.getLogger()
     for existing in root.handlers:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from core.log_lines import LogLines
+
 _HIDDEN = "<token>"
 
 
@@ -19,15 +21,16 @@ class Redactor(logging.Filter):
         if self._token in message:
             record.msg, record.args = message.replace(self._token, _HIDDEN), None
         if record.exc_info and not record.exc_text:
-            record.exc_text = logging.Formatter().formatException(record.exc_info)
+            record.exc_text = LogLines().formatException(record.exc_info)
         if record.exc_text:
             record.exc_text = record.exc_text.replace(self._token, _HIDDEN)
         return True
 
 
 def keep_out_of_logs(token: str) -> Redactor:
-    """Quiets the HTTP library and puts a filter on every root handler there is now. Give it back to ``allow_again``."""
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    """Quiets what speaks HTTP, and puts a filter on every root handler there is now. Give it back to ``allow_again``."""
+    for library in ("httpx", "google_genai"):  # the second one has a line for every question, of no use to anybody
+        logging.getLogger(library).setLevel(logging.WARNING)
     redactor = Redactor(token)
     for handler in logging.getLogger().handlers:
         handler.addFilter(redactor)

@@ -25,6 +25,7 @@ from core.config_file import DEFAULT_DATA_DIR, load_settings
 from core.domain.candles import Pair
 from core.errors import JulabaError, UsageError
 from core.interrupts import gracefully
+from core.log_lines import LogLines
 
 if TYPE_CHECKING:
     from core.secrets import Secrets
@@ -208,11 +209,9 @@ def _run(arguments: list[str], commands: Sequence[Command]) -> int:
     if args.command is None:
         parser.print_help(sys.stderr)
         return 2
-    logging.basicConfig(
-        level=logging.INFO if args.verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    to_stderr = logging.StreamHandler(sys.stderr)
+    to_stderr.setFormatter(LogLines())
+    logging.basicConfig(level=logging.INFO if args.verbose else logging.WARNING, handlers=[to_stderr])
     if args.command != "doctor":  # which says it in a line of its own, among all else
         _must_be_folder(args.data_dir)
     context = Context(args.config, args.data_dir, args.json)

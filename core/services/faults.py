@@ -7,11 +7,14 @@ all-clear comes all the same.
 from __future__ import annotations
 
 import json
+import logging
 from datetime import datetime
 
 from core.domain.messages import Notice
 from core.ports import Clock, Ledger
 from core.services.bus import Bell
+
+log = logging.getLogger(__name__)
 
 TOLD = "faults told"
 """The mark that holds the names of the faults whose end has not been told yet, as a JSON list."""
@@ -50,6 +53,8 @@ class Faults:
 
     async def raised(self, name: str, title: str, detail: str = "") -> None:
         """Raises StoreError where the alert cannot be stored; it is kept until it can, or until the fault is over."""
+        if name not in self._active:
+            log.warning("%s", f"{title}: {detail}" if detail else title)
         self._active[name] = title
         if name not in self._told:
             notice = self._untold.setdefault(name, self._notice("fault", name, title, detail))
@@ -63,7 +68,8 @@ class Faults:
 
     async def cleared(self, name: str, title: str) -> None:
         """Raises StoreError where the all-clear cannot be stored; it is told at the next call."""
-        self._active.pop(name, None)
+        if self._active.pop(name, None) is not None:
+            log.warning("%s", title)  # a warning too, so that the terminal shows the end of what it showed begin
         was_told, late = name in self._told, self._untold.pop(name, None)
         if not was_told and late is None:
             return

@@ -13,7 +13,8 @@ from pathlib import Path
 from core import __version__
 from core.config import Settings
 from core.domain.candles import to_datetime, to_ms
-from core.domain.health import ChatHealth, Health, PairHealth, ProcessHealth, State, TradingHealth, Trouble
+from core.domain.health import ChatHealth, Health, PairHealth, ProcessHealth, TradingHealth, Trouble
+from core.errors import StoreError
 from core.ports import ChatStore, Clock, Ledger
 from core.services.lag import LagWatch
 from core.services.live import LiveTrading
@@ -73,6 +74,7 @@ class HealthWatch:
         self._committed: float | None = None  # loop seconds
         self._oldest: tuple[int, float] | None = None  # the oldest waiting alert (epoch ms), first seen (loop seconds)
         self._refusals = 0  # commits in a row that the database refused
+        self._refusal = ""  # why, the last time
         self._settled = (0, 0.0)  # the newest close as last seen (epoch ms), and since when (loop seconds)
         self.chat_line: Callable[[], ChatLine] | None = None
 
@@ -97,6 +99,8 @@ class HealthWatch:
             self._committed, self._refusals = asyncio.get_running_loop().time(), 0
         except Exception as error:  # the edge of a loop: whatever the database does, this one goes on looking
             self._refusals += 1
+            known = isinstance(error, StoreError)
+            self._refusal = f"{error}." if known else "The database takes no commit; see the log."
             log.warning("the database took no commit: %s", error)
 
     async def _keep_looking(self) -> None:
@@ -182,11 +186,10 @@ class HealthWatch:
             found.append(Trouble("degraded", "Starting takes long." if late else "Starting."))
         if trading.late > 2 * self._settings.frame.ms / 1000 and self._unmoved() > STANDS:
             found.append(Trouble("degraded", f"Trading is {trading.late / 60:.0f} min behind the clock."))
-        if self._refusals:
-            state: State = "down" if self._refusals > 1 else "degraded"
-            found.append(Trouble(state, "The database takes no commit; see the log."))
         for name, title in self._live.faults.named:
             found.append(Trouble("down" if name == "trading" else "degraded", f"{title}."))
+        if self._refusals and self._refusal not in {t.sentence for t in found}:
+            found.append(Trouble("down" if self._refusals > 1 else "degraded", self._refusal))
         # Before the loop has its memory from the store, nobody can say what is watched.
         watched = self._live.watched() if trading.started else ()
         missing = set(self._live.quarantine.pairs) - {p for p in watched if self._live.faults.is_active(f"feed:{p}")}

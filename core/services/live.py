@@ -15,7 +15,7 @@ from core.config import Settings
 from core.domain.candles import Candles, Pair, to_datetime, to_ms
 from core.domain.messages import Notice
 from core.engine.history import history_start
-from core.errors import DataError, JulabaError, MarketError, RateLimited, UnknownPair
+from core.errors import DataError, JulabaError, MarketError, RateLimited, StoreError, UnknownPair
 from core.ports import CandleStore, Clock, Ledger, MarketData
 from core.services.bus import Bell
 from core.services.candle_keeper import CandleKeeper
@@ -118,9 +118,12 @@ class LiveTrading:
 
     async def _tell_of(self, error: Exception) -> None:
         reason = str(error) if isinstance(error, JulabaError) else f"{type(error).__name__}: {str(error)[:200]}"
-        what = "stood still" if isinstance(error, StoodStill) else "broke off"
+        happened = "stood still" if isinstance(error, StoodStill) else "broke off"
+        what = f"Trading {happened} and begins again from the store"
+        # A full disk is what a person can mend, and all that is seen of an alert that is told when it is over.
+        told = (reason, f"{what}.") if isinstance(error, StoreError) else (what, reason)
         try:
-            await self.faults.raised("trading", f"Trading {what} and begins again from the store", reason)
+            await self.faults.raised("trading", *told)
         except Exception:  # the store that failed is also the one that keeps alerts
             log.exception("the alert could not be stored")
 

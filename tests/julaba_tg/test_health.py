@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from core.domain.health import Trouble
@@ -45,6 +46,17 @@ def test_what_is_worst_comes_first_and_the_figures_are_in_the_fold() -> None:
     assert "HTTP 503 &lt;b&gt;&amp;" in card
     assert "LINK 20 s ago, ETH 45m ago" in card
     assert "this computer is 0.4 s behind the exchange" in card
+
+
+def test_a_clock_that_was_never_compared_is_not_called_the_exchanges() -> None:
+    well = health()
+    for started, offset, words in (
+        (False, None, "Clock: not compared with the exchange's yet"),
+        (True, None, "Clock: the exchange's is the clock"),
+        (True, 0.01, "Clock: as the exchange's"),
+    ):
+        view = replace(well, clock_offset=offset, trading=replace(well.trading, started=started))
+        assert words in plain(rendering_health.health(view, UTC)).splitlines()
 
 
 def test_it_is_short_enough_for_a_phone() -> None:

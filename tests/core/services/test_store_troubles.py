@@ -138,7 +138,7 @@ async def test_a_full_disk_is_told_once_when_it_is_over_and_trading_lost_nothing
         told, facts = await alerts(scene.kept), await facts_of(scene.kept)
 
     assert [e.topic for e in told] == ["fault", "recovered"]
-    assert told[0].detail.startswith("The disk is full: nothing more can be written to ")
+    assert told[0].title.startswith("The disk is full: nothing more can be written to ")
     assert decided(facts) == decided(await unbroken(tmp_path / "whole", closes))
 
 
@@ -155,7 +155,7 @@ async def test_a_lock_held_elsewhere_is_told_once_and_trading_lost_nothing(
         told, facts = await alerts(scene.kept), await facts_of(scene.kept)
 
     assert [e.topic for e in told] == ["fault", "recovered"]
-    assert told[0].detail.startswith("The database is locked: another process writes to ")
+    assert told[0].title.startswith("The database is locked: another process writes to ")
     assert decided(facts) == decided(await unbroken(tmp_path / "whole", closes))
 
 
