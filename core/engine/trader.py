@@ -201,8 +201,11 @@ def close_by_hand(follow: Follow, price: float, at: int, settings: Settings) -> 
 
 
 def end_at_gap(follow: Follow, last_close: float, last_time: int) -> Follow:
-    """A follow that was open when candles went missing for too long: it ends at the last close known."""
-    return fills.close_at(follow, last_close, last_time, ExitReason.GAP)
+    """A follow that was open when candles went missing for too long: it ends at the last close known.
+
+    A look may have filled a leg after that close: no end comes before it.
+    """
+    return fills.close_at(follow, last_close, max([last_time, *(leg.time for leg in follow.legs)]), ExitReason.GAP)
 
 
 def mark(account: Account, position: Position, close: float) -> Account:

@@ -73,7 +73,10 @@ class CloseResult:
 
 
 class Hands:
-    """Plans and closes. Stops and targets that the market has reached before the closing come first."""
+    """Plans and closes. Stops and targets that the market has reached before the closing come first.
+
+    But with ``paper.exits_between_closes`` off: then only closes count, also here.
+    """
 
     def __init__(self, settings: Settings, clock: Clock, market: MarketData, ledger: Ledger, loop: TradingLoop) -> None:
         self._settings = settings

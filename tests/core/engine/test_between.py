@@ -349,6 +349,16 @@ def test_a_trade_that_ends_at_a_long_hole_says_so() -> None:
     assert effect.follows[0].missing == 11
 
 
+def test_a_trade_that_ends_at_a_long_hole_does_not_end_before_its_last_target() -> None:
+    known, _ = run_minutes(opened(), {LINK: [minute(7, 100, 103.2)]}, SETTINGS)
+
+    _, effect = exits(known, 12, {LINK: bar(12, 100, 101, 99, 100)})
+
+    first, end = effect.follows[0].follow.legs
+    assert (first.name, end.name) == ("TP1", "GAP")
+    assert first.time == end.time == effect.follows[0].follow.exit_time
+
+
 def test_a_leg_keeps_the_time_that_makes_it_known_with_its_minute() -> None:
     _, effect = run_minutes(opened(), {LINK: [minute(0, 97, 101)]}, SETTINGS)
 
