@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from core.adapters.loopback import REFUSAL, is_asked_locally, is_loopback
 from core.domain.health import Health
 
 if TYPE_CHECKING:
     from aiohttp import web
 
 log = logging.getLogger(__name__)
-
-LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
 
 Look = Callable[[], Awaitable[Health]]
 
@@ -68,13 +65,12 @@ class HealthServer:
     def _app(self) -> web.Application:
         from aiohttp import web
 
-        only_local = _is_loopback(self._host)
+        only_local = is_loopback(self._host)
 
         @web.middleware
         async def guarded(request: web.Request, handler: Any) -> web.StreamResponse:
-            name = urlsplit(f"//{request.headers.get('Host', '')}").hostname or ""
-            if only_local and name not in LOCAL_NAMES:
-                return web.Response(status=403, text="this server answers to 127.0.0.1 and localhost only\n")
+            if only_local and not is_asked_locally(request.headers.get("Host", "")):
+                return web.Response(status=403, text=REFUSAL)
             if request.method not in {"GET", "HEAD"}:
                 return web.Response(status=405, headers={"Allow": "GET, HEAD"}, text="look, but do not touch\n")
             answer: web.StreamResponse = await handler(request)
@@ -112,12 +108,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds").replace("+00:00", "Z")
     return round(value, 3) if isinstance(value, float) else value
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import ipaddress
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from core.adapters.loopback import REFUSAL, is_asked_locally, is_loopback
 from core.errors import UsageError
 from julaba_tg.phone.faults import Fault, Faults
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
 
 
 class LocalServer(ABC):
@@ -80,20 +79,11 @@ class LocalServer(ABC):
         )
 
 
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 @web.middleware
 async def local_only(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuses foreign names for this machine (DNS rebinding) and requests that another page's script makes."""
-    if _host_name(request.headers.get("Host", "")) not in _LOCAL_NAMES:
-        return web.Response(status=403, text="this server answers to 127.0.0.1 and localhost only")
+    if not is_asked_locally(request.headers.get("Host", "")):
+        return web.Response(status=403, text=REFUSAL)
     origin = request.headers.get("Origin")
     foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("Host")
     crossing = request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}
@@ -101,7 +91,3 @@ async def local_only(request: web.Request, handler: Handler) -> web.StreamRespon
     if sends and (foreign or crossing):
         return web.Response(status=403, text="requests from other pages are refused")
     return await handler(request)
-
-
-def _host_name(header: str) -> str:
-    return urlsplit(f"//{header}").hostname or ""

@@ -285,16 +285,22 @@ async def test_a_long_ledger_is_read_in_parts_between_which_others_have_their_tu
         assert max(fetched) == 2
 
 
-async def test_what_is_counted_at_every_look_is_counted_without_reading_the_rows(tmp_path: Path) -> None:
+def noting(kept: Books) -> list[tuple[str, Any]]:
+    """What is read from now on, as it is asked for."""
     asked: list[tuple[str, Any]] = []
+    whole = kept.db.rows
+
+    async def noted(sql: str, values: Any = ()) -> Any:
+        asked.append((sql, values))
+        return await whole(sql, values)
+
+    kept.db.rows = noted  # type: ignore[method-assign]
+    return asked
+
+
+async def test_what_is_counted_at_every_look_is_counted_without_reading_the_rows(tmp_path: Path) -> None:
     async with books(tmp_path) as kept:
-        whole = kept.db.rows
-
-        async def noted(sql: str, values: Any = ()) -> Any:
-            asked.append((sql, values))
-            return await whole(sql, values)
-
-        kept.db.rows = noted  # type: ignore[method-assign]
+        whole, asked = kept.db.rows, noting(kept)
         for count in (kept.ledger.outcome_count, kept.ledger.trade_totals, kept.ledger.signals_per_pair):
             await count()
         plans = [await whole(f"EXPLAIN QUERY PLAN {sql}", values) for sql, values in asked]
@@ -305,15 +311,8 @@ async def test_what_is_counted_at_every_look_is_counted_without_reading_the_rows
 
 
 async def test_at_a_start_the_legs_and_variants_of_long_ago_are_not_gone_through(tmp_path: Path) -> None:
-    asked: list[tuple[str, Any]] = []
     async with books(tmp_path) as kept:
-        whole = kept.db.rows
-
-        async def noted(sql: str, values: Any = ()) -> Any:
-            asked.append((sql, values))
-            return await whole(sql, values)
-
-        kept.db.rows = noted  # type: ignore[method-assign]
+        whole, asked = kept.db.rows, noting(kept)
         await kept.ledger.load()
         steps = [row["detail"] for sql, values in asked for row in await whole(f"EXPLAIN QUERY PLAN {sql}", values)]
 
