@@ -28,7 +28,7 @@ class Redactor(logging.Filter):
 
 
 def keep_out_of_logs(token: str) -> Redactor:
-    """Quiets what speaks HTTP, and puts a filter on every root handler there is now. Give it back to ``allow_again``."""
+    """Quiets what speaks HTTP, puts a filter on every root handler there is now. Give it back to ``allow_again``."""
     for library in ("httpx", "google_genai"):  # the second one has a line for every question, of no use to anybody
         logging.getLogger(library).setLevel(logging.WARNING)
     redactor = Redactor(token)
