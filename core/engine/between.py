@@ -59,13 +59,7 @@ def run_minutes(book: Book, minutes: Mapping[Pair, Sequence[Candle]], settings: 
 
 def _one_minute(book: Book, now: Mapping[Pair, Sequence[Candle]], settings: Settings) -> tuple[Book, Effect]:
     chosen = [r for r in book.follows.values() if r.kind is FollowKind.TRADE and now.get(r.pair)]
-    return _moved(
-        book,
-        chosen,
-        lambda record: trader.look_inside(record.follow, now[record.pair], settings),
-        settings,
-        ends_in=settings.frame.ms,
-    )
+    return _moved(book, chosen, lambda r: trader.look_inside(r.follow, now[r.pair], settings), settings)
 
 
 def run_manual(book: Book, hands: Iterable[ByHand], settings: Settings) -> tuple[Book, Effect]:
@@ -85,10 +79,7 @@ def _moved(
     chosen: Sequence[FollowRecord],
     move: Callable[[FollowRecord], Follow],
     settings: Settings,
-    *,
-    ends_in: int = 0,
 ) -> tuple[Book, Effect]:
-    """``ends_in``: how long after its last candle (ms) the one begins that a trade ends in, and so has seen."""
     account, follows = book.account, dict(book.follows)
     changed: list[FollowRecord] = []
     legs: list[LegRecord] = []
@@ -96,8 +87,7 @@ def _moved(
     for record in chosen:
         follow = move(record)
         account, position, money = settle_trade(account, record, follow, settings)
-        last_time = record.last_time + (ends_in if follow.closed else 0)
-        after = follows[record.follow_id] = trade_record(record, position, last_time)
+        after = follows[record.follow_id] = trade_record(record, position, record.last_time)
         if money:
             settled.append((after, money))
             changed.append(after)

@@ -310,6 +310,20 @@ def test_a_run_of_losses_pauses_entries_for_hours_and_is_told_once() -> None:
     assert effect.decisions[0].status == "taken"
 
 
+def test_a_run_of_losses_that_a_look_or_a_hand_completes_is_told_too() -> None:
+    known, _ = losing(COOLING, [LINK])
+    known, _ = enter(known, 2, candidate(ETH, row=2), config=COOLING)
+
+    _, looked = run_minutes(known, {ETH: [minute(4, 97, 100, row=3)]}, COOLING)
+    _, by_hand = run_manual(known, [ByHand(2, 99.0, START + 3 * M15.ms + 5 * MINUTE)], COOLING)
+
+    for effect in (looked, by_hand):
+        notice = only(effect.events, Notice)
+        assert (notice.topic, to_ms(notice.time)) == ("breaker", START + 3 * M15.ms + 5 * MINUTE)
+        assert effect.account is not None
+        assert effect.account.cooldown_until == to_ms(notice.time) + 6 * HOUR_MS
+
+
 def test_a_win_ends_the_run_and_without_the_setting_there_is_no_pause() -> None:
     known, _ = losing(COOLING, [LINK])
     known, _ = enter(known, 2, candidate(ETH, row=2), config=COOLING)
