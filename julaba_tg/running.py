@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from logging.handlers import RotatingFileHandler
@@ -48,11 +49,19 @@ class Stop:
         await self._event.wait()
 
 
+class LogFile(RotatingFileHandler):
+    """A file that cannot be written (a full disk) costs its lines; stderr has the warnings and needs no more."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
 def log_to_file(data_dir: Path) -> None:
     """Adds a rotating log below the data directory; warnings still go to stderr."""
     folder = data_dir / "logs"
     folder.mkdir(parents=True, exist_ok=True)
-    handler = RotatingFileHandler(folder / "julaba.log", maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8")
+    handler = LogFile(folder / "julaba.log", maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8")
     handler.setFormatter(LogLines())
     handler.setLevel(logging.INFO)
     root = logging.getLogger()

@@ -206,7 +206,13 @@ def test_in_an_empty_place_each_command_says_what_is_missing(
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
 
 
-@pytest.mark.parametrize("command", [c.name for c in COMMANDS if c.name not in {"candles", "predict", "indicators"}])
+NEED_NO_SETTINGS = {"backup", "restore"}  # they must be possible just when something is broken
+
+
+@pytest.mark.parametrize(
+    "command",
+    [c.name for c in COMMANDS if c.name not in {"candles", "predict", "indicators"} | NEED_NO_SETTINGS],
+)
 def test_broken_settings_end_every_command_with_2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
@@ -367,6 +373,7 @@ def test_a_data_directory_that_is_a_file_is_named(
     file = tmp_path / "notes.txt"
     file.touch()
     words = {"export": "trades", "candles": "check", "check": "warmup", "predict": "LINK", "indicators": "LINK"}
+    words["restore"] = "julaba.tar.gz"
     more = [words[command]] if command in words else []
 
     assert main([command, *more, "--data-dir", str(file)]) == 2
