@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import signal
 import sys
 
@@ -17,4 +18,8 @@ def main() -> None:
     from core.cli import main as core_main
     from julaba_tg.cli_table import CHAT_COMMANDS
 
-    sys.exit(core_main(extra=CHAT_COMMANDS))
+    try:
+        code = core_main(extra=CHAT_COMMANDS)
+    finally:
+        gc.freeze()  # all is closed: without it the interpreter's end looks through every object, for some seconds
+    sys.exit(code)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,3 +30,13 @@ def test_a_log_file_on_a_full_disk_costs_its_lines_and_floods_nobody(
     assert "Logging error" in capsys.readouterr().err
     monkeypatch.undo()
     handler.close()
+
+
+def test_the_interpreters_end_looks_through_nothing_any_more() -> None:
+    """Collecting what two hundred megabytes of libraries leave behind took three seconds after "stopped"."""
+    code = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 1000)); import julaba_tg.cli as c; "
+    ended = subprocess.run(
+        [sys.executable, "-c", code + "c.main()", "--version"], capture_output=True, text=True, check=False
+    )
+
+    assert (ended.returncode, ended.stdout.splitlines()[-1]) == (0, "True")
