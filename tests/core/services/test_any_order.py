@@ -259,6 +259,34 @@ async def trades(path: Path) -> list[TradeRow]:
         return await kept.ledger.trade_rows()
 
 
+class Wild:
+    """Minutes that reach every price."""
+
+    async def minutes(self, pair: Pair, start_ms: int, end_ms: int) -> Candles:
+        times = range(start_ms, end_ms, M1.ms)
+        return Candles.of(pair, M1, [Candle(t, 100.0, 1000.0, 1.0, 100.0, 1.0) for t in times])
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+async def test_after_missing_candles_no_minute_ends_a_trade_but_the_closed_candle_alone(
+    tmp_path: Path, missing: int
+) -> None:
+    async with books(tmp_path) as kept:
+        life = Life(tmp_path, kept, seed=1)
+        await life.begin()
+        while not life.loop.account.positions:
+            life.at(life.now + M15.ms)
+            await life.close()
+        (position,) = life.loop.account.positions
+        life.loop._minutes = Wild()
+        life.at(life.now + (1 + missing) * M15.ms)
+        await life.close()
+
+        record = await kept.ledger.follow(position.trade_id)
+        assert record is not None
+        assert (record.follow.closed, record.missing) == (not missing, missing)
+
+
 async def test_a_leg_that_is_booked_a_second_time_is_refused_with_all_that_came_with_it(tmp_path: Path) -> None:
     async with books(tmp_path) as kept:
         life = Life(tmp_path, kept, seed=1)
