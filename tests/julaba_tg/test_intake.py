@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
+from julaba_tg import app
 from tests.julaba_tg.conftest import OWNER, STRANGER, World
 
 
@@ -31,7 +34,10 @@ async def _killed(world: World) -> None:
     await bot.stop()
 
 
-async def test_a_command_cut_off_in_its_handler_is_done_at_the_next_start(world: World) -> None:
+async def test_a_command_cut_off_in_its_handler_is_done_at_the_next_start(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "STOP_PATIENCE", 0.1)  # what the killed handler had in hand is never done with
     before, reached = world.desk.pause, _stuck(world)
     await world.new_bot().start()
     world.phone.say(OWNER, "/pause")
