@@ -61,5 +61,5 @@ class Changing(asyncio.Lock):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # What a person asked for and may not have is refused before anything is written.
-        self._in_doubt = self._in_doubt or not (kind is None or issubclass(kind, UsageError))
+        self._in_doubt = not (kind is None or issubclass(kind, UsageError))
         await super().__aexit__(kind, error, trace)

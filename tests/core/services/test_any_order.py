@@ -287,6 +287,40 @@ async def test_after_missing_candles_no_minute_ends_a_trade_but_the_closed_candl
         assert (record.follow.closed, record.missing) == (not missing, missing)
 
 
+class Overtaken(Wild):
+    """The first who asks waits for an answer; who asks after that gets none."""
+
+    def __init__(self) -> None:
+        self.asked, self.go = asyncio.Event(), asyncio.Event()
+
+    async def minutes(self, pair: Pair, start_ms: int, end_ms: int) -> Candles:
+        if self.asked.is_set():
+            return Candles.empty(pair, M1)
+        self.asked.set()
+        await self.go.wait()
+        return await super().minutes(pair, start_ms, end_ms)
+
+
+async def test_minutes_that_come_after_their_close_was_handled_are_not_looked_at(tmp_path: Path) -> None:
+    async with books(tmp_path) as kept:
+        life = Life(tmp_path, kept, seed=1)
+        await life.begin()
+        while not life.loop.account.positions:
+            life.at(life.now + M15.ms)
+            await life.close()
+        late = life.loop._minutes = Overtaken()
+        looking = asyncio.ensure_future(life.loop.look_inside(life.now + 5 * M1.ms))
+        await late.asked.wait()
+        life.at(life.now + M15.ms)
+        await life.close()
+        before = life.loop.memory.book
+        late.go.set()
+        await looking
+
+        assert before.account.positions
+        assert life.loop.memory.book == before
+
+
 async def test_a_leg_that_is_booked_a_second_time_is_refused_with_all_that_came_with_it(tmp_path: Path) -> None:
     async with books(tmp_path) as kept:
         life = Life(tmp_path, kept, seed=1)
