@@ -278,7 +278,7 @@ def approval_answered(view: ApprovalView, zone: ZoneInfo) -> Card:
 
 def approval_end(view: ApprovalView, zone: ZoneInfo) -> str:
     """``✅ Approved by Ann, 21 Nov 14:30``."""
-    who = f" by {view.answered_by}" if view.answered_by else ""
+    who = f" by {view.answered_by}" if view.answered_by and view.state != "expired" else ""
     when = f", {day_time(view.answered_at, zone)}" if view.answered_at else ""
     words = {
         "approved": "✅ Approved",

@@ -116,7 +116,7 @@ async def test_an_approval_card_has_buttons_and_is_edited_when_it_ends(world: Wo
         ("Approve", "yes:3", "success"),
         ("Reject", "no:3", "danger"),
     ]
-    world.desk.approvals[3] = replace(an_approval(), state="expired")
+    world.desk.approvals[3] = replace(an_approval(), state="expired", answered_by="nobody")
     world.outbox.put(ended())
     await drain(alerts)
     card, reply = world.phone.messages()
