@@ -370,7 +370,7 @@ async def test_a_restart_in_the_middle_of_an_outage_tells_nothing_twice(undistur
         await scene.closes(SIGNAL + 1)
         scene.exchange.fault("error", method="klines", times=None)
         await scene.closes_in_trouble(2)
-        while not await scene.told():
+        while not await scene.told():  # noqa: ASYNC110 - the store tells nobody
             await asyncio.sleep(0.002)
         moment = scene.clock.now()
     async with trading(tmp_path, moment) as scene:
