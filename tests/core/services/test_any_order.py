@@ -287,6 +287,38 @@ async def test_after_missing_candles_no_minute_ends_a_trade_but_the_closed_candl
         assert (record.follow.closed, record.missing) == (not missing, missing)
 
 
+class Told(Wild):
+    """Minutes as (low, high), from the first one after ``start`` on."""
+
+    def __init__(self, start: int, *reached: tuple[float, float]) -> None:
+        self.start, self.reached = start, reached
+
+    async def minutes(self, pair: Pair, start_ms: int, end_ms: int) -> Candles:
+        found = [
+            Candle(self.start + n * M1.ms, low, high, low, high, 1.0) for n, (low, high) in enumerate(self.reached)
+        ]
+        return Candles.of(pair, M1, found).between(start_ms, end_ms)
+
+
+async def test_a_minute_is_looked_at_once_also_where_tp1_has_moved_the_stop_since(tmp_path: Path) -> None:
+    strategy = CONFIG.strategy.model_copy(update={"breakeven_after_tp1": True})
+    async with books(tmp_path) as kept:
+        life = Life(tmp_path, kept, seed=1)
+        await life.begin(CONFIG.model_copy(update={"strategy": strategy}))
+        while not life.loop.account.positions:
+            life.at(life.now + M15.ms)
+            await life.close()
+        levels = life.loop.account.positions[0].follow.levels
+        at, beyond = levels.entry, (levels.entry + levels.targets[0]) / 2
+        around, first, past = (at, at), sorted((beyond, levels.targets[0])), (beyond, beyond)
+        life.loop._minutes = Told(life.now, around, (first[0], first[1]), past, past)
+        for minute in (2, 4):
+            await life.loop.look_inside(life.now + minute * M1.ms)
+
+        (position,) = life.loop.account.positions
+        assert [leg.name for leg in position.follow.legs] == ["TP1"]
+
+
 class Overtaken(Wild):
     """The first who asks waits for an answer; who asks after that gets none."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import pytest
 
 from core.adapters.clocks import ReplayClock
@@ -76,6 +78,52 @@ async def test_panic_closes_everything_and_pauses_and_survives_a_restart(tmp_pat
         await again.start()
         assert again.memory.controls.paused == "panic by Ann"
         assert again.account == stage.loop.account
+
+
+@pytest.mark.parametrize(("price", "end"), [("stop", ["STOP"]), ("target", ["TP1"])])
+async def test_what_the_market_has_reached_comes_before_the_hand(tmp_path: Path, price: str, end: list[str]) -> None:
+    async with books(tmp_path) as kept:
+        stage, hands, there = await with_something_open(kept)
+        position = stage.loop.account.positions[0]
+        plan = await hands.plan(position.pair)
+        found = there.candles_of[position.pair]
+        levels = position.follow.levels
+        level = np.full(len(found), levels.stop if price == "stop" else levels.targets[0])
+        there.candles_of = {
+            **there.candles_of,
+            position.pair: replace(found, open=level, high=level, low=level, close=level),
+        }
+        stage.clock.advance(to_datetime(round(stage.clock.now().timestamp() * 1000) + 2 * M1.ms))
+        with pytest.raises(UsageError, match="has changed since it was shown"):
+            await hands.close(position.pair, plan.token, OWNER)
+
+        record = await kept.ledger.follow(position.trade_id)
+        assert record is not None
+        assert [leg.name for leg in record.follow.legs] == end
+
+
+async def test_a_panic_keeps_the_reason_of_a_pause_that_was_there_before(tmp_path: Path) -> None:
+    async with books(tmp_path) as kept:
+        stage, hands, _ = await with_something_open(kept)
+        stage.loop.memory.controls = replace(stage.loop.memory.controls, paused="over the holidays")
+        plan = await hands.plan(None)
+        done = await hands.close(None, plan.token, OWNER)
+
+        assert done.paused
+        assert stage.loop.memory.controls.paused == "over the holidays"
+
+
+async def test_where_the_newest_minute_has_not_come_the_one_before_it_gives_the_price(tmp_path: Path) -> None:
+    async with books(tmp_path) as kept:
+        stage, hands, there = await with_something_open(kept)
+        pair, now = stage.loop.account.positions[0].pair, round(stage.clock.now().timestamp() * 1000)
+        known = there.candles_of[pair].between(None, now + M1.ms)
+        there.candles_of = {**there.candles_of, pair: known}
+        stage.clock.advance(to_datetime(now + 2 * M1.ms))
+
+        (shown,) = (await hands.plan(pair)).closings
+
+        assert (shown.price, shown.price_at) == (known.close[-1], to_datetime(now + M1.ms))
 
 
 async def test_nothing_is_closed_that_was_not_shown(tmp_path: Path) -> None:
