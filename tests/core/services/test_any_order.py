@@ -319,6 +319,22 @@ async def test_a_minute_is_looked_at_once_also_where_tp1_has_moved_the_stop_sinc
         assert [leg.name for leg in position.follow.legs] == ["TP1"]
 
 
+async def test_a_minute_that_is_still_running_is_not_looked_at_whatever_the_exchange_gives(tmp_path: Path) -> None:
+    async with books(tmp_path) as kept:
+        life = Life(tmp_path, kept, seed=1)
+        await life.begin()
+        while not life.loop.account.positions:
+            life.at(life.now + M15.ms)
+            await life.close()
+        levels = life.loop.account.positions[0].follow.levels
+        calm, everything = (levels.entry, levels.entry), (1.0, 1000.0)
+        life.loop._minutes = Told(life.now, calm, everything)
+        await life.loop.look_inside(life.now + M1.ms + 59_000)
+        assert life.loop.account.positions
+        await life.loop.look_inside(life.now + 2 * M1.ms)
+        assert not life.loop.account.positions
+
+
 class Overtaken(Wild):
     """The first who asks waits for an answer; who asks after that gets none."""
 
