@@ -223,6 +223,19 @@ async def test_a_minute_that_was_not_there_yet_is_asked_for_again() -> None:
     assert len(await source.minutes(LINK, start, start + M1.ms)) == 1
 
 
+async def test_an_answer_that_ended_early_is_asked_for_again_and_one_that_was_whole_counts_no_further() -> None:
+    there, clock = exchange(FIRST)
+    source = ExchangeMinutes(cast(MarketData, there), clock)
+    start = START + FIRST * M15.ms
+    clock.advance(to_datetime(start + 2 * M1.ms))
+
+    assert len(await source.minutes(LINK, start, start + 3 * M1.ms)) == 2
+    clock.advance(to_datetime(start + 3 * M1.ms))
+    assert len(await source.minutes(LINK, start, start + 3 * M1.ms)) == 3
+    clock.advance(to_datetime(start + 6 * M1.ms))
+    assert len(await source.minutes(LINK, start, start + 6 * M1.ms)) == 6
+
+
 @pytest.mark.parametrize("error", [MarketError("the exchange cannot be reached"), TimeoutError()])
 async def test_an_exchange_that_fails_gives_no_minutes_and_raises_nothing(error: Exception) -> None:
     there, clock = exchange(FIRST + 2)
