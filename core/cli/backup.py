@@ -67,7 +67,8 @@ def _data(backup: Backup) -> dict[str, object]:
 
 def _words(backup: Backup) -> str:
     decisions, trades = backup.rows.get("decisions", 0), backup.rows.get("follows", 0)
-    return f"{decisions:,} decisions, {trades:,} trades and shadow trades, {backup.models} models"
+    models = "1 model" if backup.models == 1 else f"{backup.models} models"
+    return f"{decisions:,} decisions, {trades:,} trades and shadow trades, {models}"
 
 
 def _size(size: int) -> str:

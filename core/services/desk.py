@@ -272,7 +272,10 @@ class Desk:
 
     async def plan_close(self, pair: str | None) -> ClosePlan:
         """What is open in a pair, or with None everywhere, and what closing it now would make. Raises UsageError."""
-        return await self._by_hand().plan(None if pair is None else Pair.parse(pair))
+        market = None if pair is None else Pair.parse(pair)
+        if market is not None and self._loop.account.position(market) is None:
+            self._known_pair(str(market))  # one taken out of the settings may still have something open
+        return await self._by_hand().plan(market)
 
     async def close(self, pair: str | None, token: str, actor: Actor) -> CloseResult:
         """Closes exactly what a plan has shown; with None it also pauses the entries. Raises UsageError."""

@@ -31,7 +31,7 @@ def test_a_backup_says_what_was_written_how_large_and_that_it_was_checked(
     assert code == 0
     assert made.name.endswith("Z-by-hand.tar.gz")
     assert f"data/backups/{made.name} written: {made.stat().st_size / 1e3:,.1f} kB, 0 decisions, " in out
-    assert out.endswith("1 models; it was read back and is whole\n")
+    assert out.endswith("1 model; it was read back and is whole\n")
 
 
 def test_a_backup_made_here_is_restored_there(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

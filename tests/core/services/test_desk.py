@@ -389,3 +389,9 @@ async def test_a_command_that_comes_twice_is_new_once_and_every_one_is_in_the_ch
     assert [(row["action"], row["user_id"]) for row in rows] == [("refused", 1003), ("command", 1001)]
     assert len(str(rows[0]["detail"])) == 500
     assert broken_link(reversed(rows)) is None
+
+
+async def test_closing_a_pair_that_nobody_knows_names_those_that_are(tmp_path: Path) -> None:
+    async with office(tmp_path) as at:
+        with pytest.raises(UsageError, match="XRP/USDT is not among the pairs: LINK, ETH, SOL"):
+            await at.desk.plan_close("XRP")
