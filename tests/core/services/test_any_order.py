@@ -335,6 +335,27 @@ async def test_a_minute_that_is_still_running_is_not_looked_at_whatever_the_exch
         assert not life.loop.account.positions
 
 
+async def test_a_pair_that_comes_late_does_not_write_over_the_equity_of_a_close_that_is_past(tmp_path: Path) -> None:
+    async with books(tmp_path) as kept:
+        life = Life(tmp_path, kept, seed=1)
+        await life.begin()
+        while not life.loop.account.positions:
+            life.at(life.now + M15.ms)
+            await life.close()
+        pair, late = life.loop.account.positions[0].pair, life.now
+        for _ in range(2):
+            life.at(life.now + M15.ms)
+            at = life.now - M15.ms
+            await life.loop.handle({p: c.between(at, at + 1) for p, c in life.candles.items() if p != pair})
+        before = await kept.ledger.equity_curve()
+        await life.loop.handle({pair: life.candles[pair].between(late, late + 1)})
+
+        assert await kept.ledger.equity_curve() == before
+        record = await kept.ledger.follow(life.loop.account.positions[0].trade_id)
+        assert record is not None
+        assert record.last_time == late
+
+
 class Overtaken(Wild):
     """The first who asks waits for an answer; who asks after that gets none."""
 
