@@ -21,7 +21,7 @@ from tests.bench.stage import lived
 from tests.bench.world import OWNER, World, julaba, world
 
 ASKED, ASKED_BUSY = 40, 120
-PAUSE = 0.5  # seconds between two questions; nobody asks faster, and a chat takes only so many messages
+PAUSE = 1.3  # seconds between two questions: who asks more often than once a second is asked to wait
 SPEED = 1.0  # candles a second: a close every second, for each of which it has a quarter of an hour
 DAYS = 30
 FAST = 40.0
