@@ -109,6 +109,7 @@ def assemble(outside: Outside, progress: Progress, gemini_note: str) -> Engine:
         proposals=counsel.proposals,
         prices=prices,
         hands=Hands(settings, clock, outside.exchange, ledger, loop),
+        draw=outside.worker.run,
     )
     backups = Backups(settings, clock, ledger, live.faults, outside.backups)
     nightly = Nightly(clock, ledger, loop, bell, live.watched, live.save, in_a_process(outside.candles))

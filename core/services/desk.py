@@ -55,7 +55,7 @@ class Desk:
     """Implements what the chat needs (``julaba_tg.ports.DeskLike``) on the loop, the ledger and the gatekeeper.
 
     ``train`` runs a training somewhere off the event loop and reports its progress; ``champion`` says which model
-    is in use. ``gemini`` gives what the status shows of the advisor.
+    is in use. ``gemini`` gives what the status shows of the advisor, ``draw`` runs a chart's function somewhere else.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class Desk:
         proposals: Proposals,
         prices: Prices | None = None,
         hands: Hands | None = None,
+        draw: Callable[..., Awaitable[bytes]] = asyncio.to_thread,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -94,6 +95,7 @@ class Desk:
         self._proposals = proposals
         self._prices = prices
         self._hands = hands
+        self._draw = draw
         self._training = asyncio.Lock()
         self._trainings = Trainings(clock, ledger)
         self._pausing = Pausing(clock, ledger, loop)
@@ -209,7 +211,7 @@ class Desk:
         levels, legs, entry = await self._levels_of(trade_id)
         title = f"{market} · {self._settings.timeframe}"
         shown = candles_shown(window, entry)
-        return await asyncio.to_thread(candle_chart, window, levels, title, legs, entry, shown=shown)
+        return await self._draw(candle_chart, window, levels, title, legs, entry, shown=shown)
 
     async def _levels_of(self, trade_id: int | None) -> tuple[Levels | None, tuple[Leg, ...], int | None]:
         record = await self._ledger.follow(trade_id) if trade_id is not None else None
