@@ -141,7 +141,7 @@ class Gemini(Section):
         return self
 
 
-def _regimes(value: object) -> object:
+def _listed(value: object) -> object:
     """``CHOPPY+VOLATILE`` or ``none``, as a sweep and the chat write it, beside a list."""
     if isinstance(value, str):
         return () if value == "none" else tuple(value.split("+"))
@@ -153,7 +153,7 @@ def _once(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 RefusableRegime = Literal["CHOPPY", "TRENDING", "WEAK_TRENDING", "VOLATILE"]
-RefusedRegimes = Annotated[tuple[RefusableRegime, ...], BeforeValidator(_regimes), AfterValidator(_once)]
+RefusedRegimes = Annotated[tuple[RefusableRegime, ...], BeforeValidator(_listed), AfterValidator(_once)]
 
 
 class Strategy(Section):
@@ -313,7 +313,10 @@ class Notify(Section):
     fault: NoticeLevel = "loud"
     training: NoticeLevel = "silent"
     quiet_hours: Annotated[str, AfterValidator(_quiet_hours)] = ""  # your time, such as 22:00-07:00
-    quiet_loud: tuple[LoudKind, ...] = ("approval", "fault")  # what may ring then all the same
+    quiet_loud: Annotated[tuple[LoudKind, ...], BeforeValidator(_listed)] = (
+        "approval",
+        "fault",
+    )  # what may ring then all the same
 
 
 class Health(Section):

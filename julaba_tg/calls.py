@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 from telegram import Bot as TelegramBot
 from telegram import Update
@@ -30,12 +31,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One command of one person: its line in the table and the words behind it."""
+    """One command of one person: its line in the table, the words behind it, and the person's time zone."""
 
     actor: Actor
     command: Command
     arguments: tuple[str, ...]
     place: Place
+    zone: ZoneInfo
 
 
 def place_of(update: Update, bot: TelegramBot, actor: Actor) -> Place:

@@ -149,7 +149,7 @@ class Chat:
             line = " ".join((f"/{typed.name}", *typed.arguments))
             await say(place, Outgoing(rendering.too_old(line, age), keyboards.do_it_now(line)))
         else:
-            answer = await self._run(Call(visitor.actor, command, typed.arguments, place))
+            answer = await self._run(Call(visitor.actor, command, typed.arguments, place, self._zone))
             if answer is not None:
                 await say(place, answer)
 
@@ -162,7 +162,7 @@ class Chat:
             line = " ".join((f"/{typed.name}", *typed.arguments))
             await say(place, Outgoing(rendering.too_old(line), keyboards.do_it_now(line)))
             return
-        answer = await self._run(Call(visitor.actor, command, typed.arguments, place))
+        answer = await self._run(Call(visitor.actor, command, typed.arguments, place, self._zone))
         if answer is None:
             return
         if in_place and await edited(place, answer):

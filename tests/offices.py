@@ -27,9 +27,11 @@ from core.services.prices import Prices
 from core.services.proposals import Proposals, auditor
 from core.services.registry import Registry
 from core.services.rules import RuleKeeper
+from core.services.steering import Steering
 from core.services.stock import Stockroom
 from core.services.success import SuccessDesk
 from core.services.takeovers import Takeovers
+from core.services.topics import Topics
 from core.services.views import Actor, Progress, TrainingView
 from core.services.worth import WorthDesk
 from tests.ledgers import Books, Stage, books, market, settings
@@ -144,6 +146,7 @@ async def office(
                 Stockroom(config, stage.clock, kept.ledger, kept.chat, CandleFiles(path), dict, lambda: "main"),
                 dict,
             ),
+            topics=Topics(steering=Steering(config, stage.clock, kept.ledger, kept.chat, stage.loop)),
             worth=WorthDesk(config, stage.clock, kept.ledger, kept.chat, bell, gemini_present=False),
             proposals=Proposals(
                 stage.clock,

@@ -162,12 +162,28 @@ def what_is_asked_often(db: sqlite3.Connection) -> None:
     _run(db, _QUICK)
 
 
+_PEOPLE = """
+CREATE TABLE deeds (
+    deed_id INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL, user_id INTEGER NOT NULL,
+    user_name TEXT NOT NULL, subject TEXT NOT NULL, before TEXT NOT NULL, after TEXT NOT NULL,
+    undone_by INTEGER REFERENCES deeds (deed_id)
+) STRICT;
+CREATE TABLE people (user_id INTEGER PRIMARY KEY, wishes TEXT NOT NULL) STRICT;
+"""
+
+
+def what_people_do_and_wish(db: sqlite3.Connection) -> None:
+    """What a person has changed, so that it can be taken back (``deeds``), and how each wants to be talked to."""
+    _run(db, _PEOPLE)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     ledger_first_form,
     what_models_saw,
     what_a_restart_must_know,
     what_was_said_and_not_done,
     what_is_asked_often,
+    what_people_do_and_wish,
 )
 """Applied in order; ``PRAGMA user_version`` holds how many have been."""
 

@@ -42,10 +42,12 @@ from core.services.proposals import Proposals, auditor
 from core.services.registry import ModelShelf, Registry
 from core.services.retrain import Trainer
 from core.services.rules import RuleKeeper
+from core.services.steering import Steering
 from core.services.stock import Stockroom
 from core.services.success import SuccessDesk
 from core.services.supervision import Supervision, Supervisor
 from core.services.takeovers import Takeovers
+from core.services.topics import Topics
 from core.services.train import Models
 from core.services.views import Progress
 from core.services.worker import Worker
@@ -107,6 +109,7 @@ def assemble(outside: Outside, progress: Progress, gemini_note: str) -> Engine:
         worth=counsel.worth,
         success=counsel.success,
         proposals=counsel.proposals,
+        topics=_topics(outside, trading),
         prices=prices,
         hands=Hands(settings, clock, outside.exchange, ledger, loop),
         draw=outside.worker.run,
@@ -256,6 +259,11 @@ def _counsel(outside: Outside, trading: _Trading, judging: _Judging, bell: Bell)
         SuccessDesk(settings, clock, ledger, chat, bell, stockroom, lambda: trading.champion().metrics),
         Proposals(clock, ledger, chat, loop, bell, rules, outside.models, outlook, audit),
     )
+
+
+def _topics(outside: Outside, trading: _Trading) -> Topics:
+    settings, clock, ledger, chat = outside.settings, outside.clock, outside.ledger, outside.chat
+    return Topics(steering=Steering(settings, clock, ledger, chat, trading.loop))
 
 
 def _nobody(note: str) -> Callable[[], Awaitable[str]]:

@@ -1,4 +1,7 @@
-"""Settings that an approver has changed: which may be, how they lie over the configured ones, and when they lapse.
+"""Settings changed from the chat: which may be, how they lie over the configured ones, and when they lapse.
+
+Rules (``CHANGEABLE``) are an approver's to change; what a person is told and how much of a pair is traded, an
+operator's.
 
 A change is kept beside the configured value it was approved against (``Controls.changes``). It counts while that is
 still what is configured: whoever edits ``config.yaml`` afterwards has the last word, and the change lapses.
@@ -6,13 +9,15 @@ still what is configured: whoever edits ``config.yaml`` afterwards has the last 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
 
-from core.config import Settings
+from core.config import Notify, Settings
+from core.domain.candles import Pair
 from core.domain.ledger import Controls
 from core.errors import SettingsError
 
@@ -27,7 +32,7 @@ CHANGEABLE: dict[str, str] = {
     "strategy.refused_regimes": "regimes without signals",
     "strategy.cooldown_bars": "candles between two signals",
 }
-"""The settings that a person may change from the chat, in words. No other name is ever taken."""
+"""The rules that a person may change from the chat by an approval, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +69,47 @@ def plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def pair_risk(pair: Pair) -> str:
+    """The name of a pair's risk multiplier."""
+    return f"pairs.{pair}.risk"
+
+
+def _pair_of(name: str) -> str | None:
+    """``LINK/USDT`` of ``pairs.LINK/USDT.risk``."""
+    found = re.fullmatch(r"pairs\.([A-Z0-9]+/[A-Z0-9]+)\.risk", name)
+    return found[1] if found else None
+
+
+def is_changeable(name: str) -> bool:
+    """Whether the chat can change a setting of that name at all: a rule, ``notify.*``, or a pair's risk."""
+    section, _, key = name.partition(".")
+    return name in CHANGEABLE or (section == "notify" and key in Notify.model_fields) or _pair_of(name) is not None
+
+
 def configured(settings: Settings, name: str) -> object:
     """The value of a setting by its dotted name, as JSON can hold it: a list is ``CHOPPY+VOLATILE`` or ``none``.
 
     Raises SettingsError for one that the chat may not change.
     """
-    if name not in CHANGEABLE:
+    if not is_changeable(name):
         raise SettingsError(f"{name} cannot be changed from the chat; these can: {', '.join(CHANGEABLE)}")
+    if (symbol := _pair_of(name)) is not None:
+        found = next((p.risk for p in settings.pairs if p.symbol == symbol), None)
+        if found is None:
+            raise SettingsError(f"{symbol} is not among the pairs")
+        return found
     section, key = name.split(".")
     value: object = getattr(getattr(settings, section), key)
     return "+".join(value) or "none" if isinstance(value, tuple) else value
+
+
+def _put(content: dict[str, Any], name: str, value: object) -> None:
+    """A changed value into the settings' plain form."""
+    if (symbol := _pair_of(name)) is not None:
+        content["pairs"] = [p | {"risk": value} if p["symbol"] == symbol else p for p in content["pairs"]]
+        return
+    section, key = name.split(".")
+    content[section] = content[section] | {key: value}
 
 
 def changed(settings: Settings, values: Mapping[str, object]) -> Settings:
@@ -86,8 +122,7 @@ def changed(settings: Settings, values: Mapping[str, object]) -> Settings:
     content: dict[str, Any] = settings.model_dump()
     for name, value in values.items():
         configured(settings, name)
-        section, key = name.split(".")
-        content[section] = content[section] | {key: value}
+        _put(content, name, value)
     try:
         found = Settings.model_validate(content)
     except ValidationError as error:
@@ -119,8 +154,11 @@ def in_force(settings: Settings, changes: Mapping[str, object]) -> InForce:
     active: list[Change] = []
     lapsed: list[tuple[Change, str]] = []
     for change in stored(changes):
-        if change.name not in CHANGEABLE:
+        symbol = _pair_of(change.name)
+        if not is_changeable(change.name):
             lapsed.append((change, "it can no longer be changed from the chat"))
+        elif symbol is not None and all(p.symbol != symbol for p in settings.pairs):
+            lapsed.append((change, f"{symbol} is not among the pairs any more"))
         elif configured(settings, change.name) != change.configured:
             now = plain(configured(settings, change.name))
             lapsed.append((change, f"the configuration has become {now} since"))

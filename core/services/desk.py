@@ -35,6 +35,7 @@ from core.services.rules import RuleView
 from core.services.stock import SamplesView
 from core.services.success import ReportView, SuccessDesk
 from core.services.takeovers import Promotion, RollbackPlan, Takeovers
+from core.services.topics import Topics
 from core.services.trainings import Trainings
 from core.services.views import (
     Actor,
@@ -74,6 +75,7 @@ class Desk:
         worth: WorthDesk,
         success: SuccessDesk,
         proposals: Proposals,
+        topics: Topics,
         prices: Prices | None = None,
         hands: Hands | None = None,
         draw: Callable[..., Awaitable[bytes]] = asyncio.to_thread,
@@ -93,6 +95,7 @@ class Desk:
         self._worth = worth
         self._success = success
         self._proposals = proposals
+        self.topics = topics
         self._prices = prices
         self._hands = hands
         self._draw = draw

@@ -19,6 +19,8 @@ from core.services.changes import CHANGEABLE, Change, configured, in_force, plai
 from core.services.loop import TradingLoop
 from core.services.views import Actor
 
+_LOOK = {"notify": "/notify", "pairs": "/pairs"}
+
 
 @dataclass(frozen=True, slots=True)
 class RuleView:
@@ -67,7 +69,9 @@ class RuleKeeper:
     @property
     def sentences(self) -> tuple[str, ...]:
         """``strategy.adx_min 25 → 20``, one for each change that counts."""
-        return tuple(c.sentence for c in in_force(self._settings, self._controls.changes).active)
+        return tuple(
+            c.sentence for c in in_force(self._settings, self._controls.changes).active if c.name in CHANGEABLE
+        )
 
     async def view(self) -> tuple[RuleView, ...]:
         """Every rule that the chat may change, the changed ones first."""
@@ -125,12 +129,13 @@ class RuleKeeper:
         return ""
 
     async def back_to_config(self, actor: Actor) -> tuple[RuleView, ...]:
-        """Takes every change back; what is configured counts from the next candle on. Raises UsageError."""
+        """Takes every changed rule back; what is configured counts from the next candle on. Raises UsageError."""
         if actor.role != "approver":
             raise UsageError("only an approver can change the rules")
-        if not self._controls.changes:
+        changed = [name for name in self._controls.changes if name in CHANGEABLE]
+        if not changed:
             raise UsageError("the rules are as configured: there is nothing to take back")
-        await self._take_back(None, ())
+        await self._take_back(changed, ())
         return await self.view()
 
     async def review(self) -> None:
@@ -138,18 +143,18 @@ class RuleKeeper:
         found = in_force(self._settings, self._controls.changes)
         if not found.lapsed:
             return
-        now = self._clock.now()
-        notices = tuple(
-            Notice(
-                key=f"rule:lapsed:{change.name}:{change.at}",
-                time=now,
-                topic="weight",
-                title=f"A changed rule counts no longer: {change.name}",
-                detail=f"{change.sentence} has lapsed: {reason}. /rules shows what is in force.",
-            )
-            for change, reason in found.lapsed
-        )
+        notices = tuple(self._lapsed(change, reason) for change, reason in found.lapsed)
         await self._take_back([c.name for c, _ in found.lapsed], notices)
+
+    def _lapsed(self, change: Change, reason: str) -> Notice:
+        where = _LOOK.get(change.name.partition(".")[0], "/rules")
+        return Notice(
+            key=f"rule:lapsed:{change.name}:{change.at}",
+            time=self._clock.now(),
+            topic="weight",
+            title=f"A changed setting counts no longer: {change.name}",
+            detail=f"{change.sentence} has lapsed: {reason}. {where} shows what is in force.",
+        )
 
     async def _take_back(self, names: Sequence[str] | None, notices: tuple[Notice, ...]) -> None:
         async with self._loop.changing:

@@ -38,6 +38,7 @@ from core.services.views import (
 from core.services.worth import GeminiView, LayersView
 from tests.fakes import closing, rules, success, worth
 from tests.fakes.health import health
+from tests.fakes.topics import FakeTopics
 from tests.fakes.why import a_why
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -196,6 +197,7 @@ class FakeDesk:
     """Says what its attributes hold and keeps what was asked of it."""
 
     def __init__(self) -> None:
+        self.topics = FakeTopics()
         self.recorded: list[Recorded] = []
         self.troubles: list[str] = []
         self.troubled: set[str] = set()

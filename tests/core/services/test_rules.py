@@ -137,7 +137,7 @@ async def test_a_change_that_has_lapsed_is_told_once_and_does_not_come_back(tmp_
         told = [e for e in await edited.events() if isinstance(e, Notice)]
         assert [(n.title, n.detail) for n in told] == [
             (
-                "A changed rule counts no longer: strategy.adx_min",
+                "A changed setting counts no longer: strategy.adx_min",
                 "strategy.adx_min 10 → 5 has lapsed: the configuration has become 12 since. "
                 "/rules shows what is in force.",
             )

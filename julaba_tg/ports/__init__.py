@@ -34,12 +34,23 @@ from core.services.views import (
     WeightAnswer,
 )
 from core.services.worth import GeminiView, LayersView
+from julaba_tg.ports.steering import SteeringLike
 
-__all__ = ["DeskLike", "MessageRef", "OutboxItem", "OutboxLike"]
+__all__ = ["DeskLike", "MessageRef", "OutboxItem", "OutboxLike", "TopicsLike"]
+
+
+class TopicsLike(Protocol):
+    """The desk's topics, each with a port of its own beside this file."""
+
+    @property
+    def steering(self) -> SteeringLike: ...
 
 
 class DeskLike(Protocol):
     """Use cases. Every command raises a JulabaError with a sentence for the user when it cannot be done."""
+
+    @property
+    def topics(self) -> TopicsLike: ...
 
     def now(self) -> datetime: ...
 

@@ -1,0 +1,14 @@
+"""What the desk hands on to its topics: each a service of its own, so that the desk itself stays one page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.services.steering import Steering
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """One field a topic. ``julaba_tg.ports`` says of each what the chat asks of it."""
+
+    steering: Steering
