@@ -295,13 +295,29 @@ class Approvals(Section):
     weight_steps: tuple[Fraction, ...] = (0.25, 0.50, 0.75)
 
 
-LoudKind = Literal["opened", "closed", "target", "signal", "approval", "fault", "training"]
+LoudKind = Literal["opened", "closed", "target", "signal", "approval", "fault", "training", "digest"]
 
 
 def _quiet_hours(text: str) -> str:
     if text and not re.match(r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$", text):
         raise ValueError("hours such as 22:00-07:00 are wanted, or an empty text")
     return text
+
+
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def _daily_at(text: str) -> str:
+    if text and not re.match(r"^([01]\d|2[0-3]):[0-5]\d$", text):
+        raise ValueError("a time such as 20:00 is wanted, or an empty text")
+    return text
+
+
+def _weekly_at(text: str) -> str:
+    lower = text.lower()
+    if text and not re.match(rf"^({'|'.join(WEEKDAYS)}) ([01]\d|2[0-3]):[0-5]\d$", lower):
+        raise ValueError("a day and a time such as sun 18:00 are wanted, or an empty text")
+    return lower
 
 
 class Notify(Section):
@@ -312,6 +328,10 @@ class Notify(Section):
     approval: NoticeLevel = "loud"
     fault: NoticeLevel = "loud"
     training: NoticeLevel = "silent"
+    digest: NoticeLevel = "silent"  # the day's and the week's story
+    daily_at: Annotated[str, AfterValidator(_daily_at)] = "20:00"  # your time; empty: never
+    weekly_at: Annotated[str, AfterValidator(_weekly_at)] = "sun 18:00"
+    pinned: bool = True  # one message that always says how things stand, pinned in the alerts' chat
     quiet_hours: Annotated[str, AfterValidator(_quiet_hours)] = ""  # your time, such as 22:00-07:00
     quiet_loud: Annotated[tuple[LoudKind, ...], BeforeValidator(_listed)] = (
         "approval",
@@ -345,7 +365,7 @@ class Settings(Section):
     pairs: tuple[PairSettings, ...] = DEFAULT_PAIRS
     timeframe: TimeframeText = "15m"
     detail_timeframe: Literal["none", "1m", "5m"] = "none"  # for the order inside a candle, in backtests
-    mode: Literal["paper", "signals"] = "paper"
+    mode: Literal["paper", "advisory", "signals"] = "paper"  # advisory: each trade waits for a yes
     clock: Literal["system", "exchange"] = "system"
     fills: Literal["reference", "pessimistic"] = "reference"
     timezone: str = "UTC"

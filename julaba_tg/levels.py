@@ -6,6 +6,7 @@ from core.config import LoudKind, NoticeLevel, Notify
 from core.domain.messages import (
     ApprovalAsked,
     ApprovalEnded,
+    Digest,
     Event,
     ModelTrained,
     Notice,
@@ -37,6 +38,8 @@ def kind_of(event: Event) -> LoudKind | None:
             return "fault"
         case ModelTrained() | Notice(topic="training"):
             return "training"
+        case Digest():
+            return "digest"
         case Notice():
             return None  # started, a fault's end, Gemini's comings and goings, a report's flags
 

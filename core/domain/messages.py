@@ -105,6 +105,16 @@ class ApprovalEnded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalReminder:
+    """A card that still waits and will soon expire; told once."""
+
+    kind: Literal["approval_reminder"] = "approval_reminder"
+    key: str
+    time: datetime
+    approval_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PairStopped:
     """A pair was switched off by the bot itself (delisted, renamed, failing)."""
 
@@ -128,7 +138,10 @@ class ModelTrained:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """Anything else worth a line: started, a breaker, a fault and its end, a weight revoked."""
+    """Anything else worth a line: started, a breaker, a fault and its end, a weight revoked.
+
+    ``about``: what it belongs to, such as ``approval:12``; it is told in answer to the message that shows that.
+    """
 
     kind: Literal["notice"] = "notice"
     key: str
@@ -136,9 +149,37 @@ class Notice:
     topic: Literal["started", "breaker", "fault", "recovered", "weight", "gemini", "training", "report"]
     title: str
     detail: str = ""
+    about: str = ""
 
 
-Event = SignalDecided | TargetHit | TradeClosed | ApprovalAsked | ApprovalEnded | PairStopped | ModelTrained | Notice
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    """The story of a day or a week from ``since`` to ``time``, in words that were frozen when it was due.
+
+    Its key holds the local date it is of, so that it is told once.
+    """
+
+    kind: Literal["digest"] = "digest"
+    key: str
+    time: datetime
+    span: Literal["day", "week"]
+    since: datetime
+    title: str
+    lines: tuple[str, ...]
+
+
+Event = (
+    SignalDecided
+    | TargetHit
+    | TradeClosed
+    | ApprovalAsked
+    | ApprovalEnded
+    | ApprovalReminder
+    | PairStopped
+    | ModelTrained
+    | Notice
+    | Digest
+)
 
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
 
@@ -153,7 +194,7 @@ def event_from_json(text: str) -> Event:
 
 def is_urgent(event: Event) -> bool:
     """Urgent events overtake the others in the outbox: what moves money or needs a person."""
-    return isinstance(event, TradeClosed | ApprovalAsked | PairStopped) or (
+    return isinstance(event, TradeClosed | ApprovalAsked | ApprovalReminder | PairStopped) or (
         (isinstance(event, Notice) and event.topic in {"fault", "breaker", "weight"})
         or (isinstance(event, SignalDecided) and event.status in {"taken", "waiting"})
     )

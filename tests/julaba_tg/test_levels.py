@@ -9,7 +9,7 @@ import pytest
 
 from core.config import LoudKind, Notify
 from core.domain import messages
-from core.domain.messages import ApprovalAsked, ApprovalEnded, Event, ModelTrained, Notice, PairStopped
+from core.domain.messages import ApprovalAsked, ApprovalEnded, Digest, Event, ModelTrained, Notice, PairStopped
 from julaba_tg import alerts
 from julaba_tg.levels import kind_of, level_of, rings
 from tests.fakes.desk import NOON, a_closing, a_signal, a_target
@@ -32,6 +32,11 @@ TABLE: dict[str, tuple[Event, LoudKind | None, str]] = {
     "approval_ended": (ApprovalEnded(key="e", time=NOON, approval_id=1), "approval", "loud"),
     "pair_stopped": (PairStopped(key="p", time=NOON, pair="LINK/USDT", reason="gone"), "fault", "loud"),
     "model_trained": (ModelTrained(key="m", time=NOON, model_id="x", champion=True, summary="s"), "training", "silent"),
+    "digest": (
+        Digest(key="d", time=NOON, span="day", since=NOON, title="The day", lines=("nothing",)),
+        "digest",
+        "silent",
+    ),
     "notice started": (notice("started"), None, "silent"),
     "notice breaker": (notice("breaker"), "fault", "loud"),
     "notice fault": (notice("fault"), "fault", "loud"),
