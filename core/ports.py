@@ -277,7 +277,8 @@ class OutboxItem:
 class StoredApproval:
     """An approval as kept: evidence frozen in ``lines`` with their hash. Times in epoch ms.
 
-    ``kind`` is weight, promote (a challenger) or rule (a changed setting); ``body`` is JSON that says what a yes does.
+    ``kind`` is weight, promote (a challenger), rule (a changed setting) or trade; ``body`` is JSON that says what a yes
+    does. ``intact`` False: the store's evidence is not what was frozen.
     """
 
     approval_id: int
@@ -295,6 +296,8 @@ class StoredApproval:
     answered_at: int | None = None
     answer_note: str = ""
     body: str = ""
+    evidence_hash: str = ""
+    intact: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,6 +354,7 @@ class ChatStore(Protocol):
         note: str,
         controls: Controls | None,
         events: Iterable[Event],
+        effect: Effect | None = None,
     ) -> bool: ...
     async def save_look(self, line: str, look: int, n: int, at: int, alpha: float, state: str, body: str) -> bool: ...
     async def looks(self, line: str) -> list[str]: ...

@@ -9,9 +9,10 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from core.adapters.sqlite_database import Database, Row, unpack
-from core.adapters.sqlite_ledger import put_events
-from core.domain.ledger import Controls
+from core.adapters.sqlite_approvals import put_approval, read_approval
+from core.adapters.sqlite_database import Database, unpack
+from core.adapters.sqlite_ledger import put_events, save_effect
+from core.domain.ledger import Controls, Effect
 from core.domain.messages import Event, event_from_json
 from core.ports import MessageRef, OutboxItem, StoredApproval
 
@@ -21,24 +22,10 @@ _TOLD_UNTIL = "told_until"
 GIVEN_OUT = 5
 """Starts at which an update that was never done with is handed to the handlers again."""
 
-_APPROVAL = (
-    "approval_id", "kind", "state", "title", "weight", "line", "model_id", "asked_by", "created_at", "expires_at",
-    "answered_by", "answered_at", "answer_note", "body",
-)  # fmt: skip
-
-
-def evidence_hash(title: str, lines: Iterable[str]) -> str:
-    return hashlib.sha256(json.dumps([title, *lines]).encode()).hexdigest()
-
 
 def audit_hash(previous: str, time: int, user_id: int, user_name: str, action: str, detail: str) -> str:
     """SHA-256 over the entry and the hash before it: changing any entry breaks every later one."""
     return hashlib.sha256(json.dumps([previous, time, user_id, user_name, action, detail]).encode()).hexdigest()
-
-
-def read_approval(row: Row) -> StoredApproval:
-    """An approval as it stands in its table."""
-    return StoredApproval(lines=tuple(json.loads(row["lines"])), **{name: row[name] for name in _APPROVAL})
 
 
 def _places(values: Sequence[object]) -> str:
@@ -123,17 +110,8 @@ class SqliteChat:
 
     async def ask(self, approval: StoredApproval, asked: Callable[[int], Event]) -> int:
         """Stores the approval and queues ``asked(its id)`` in one transaction; gives the id."""
-        columns: dict[str, Any] = {name: getattr(approval, name) for name in _APPROVAL if name != "approval_id"}
-        columns |= {
-            "lines": json.dumps(approval.lines),
-            "evidence_hash": evidence_hash(approval.title, approval.lines),
-        }
         async with self._db.transaction() as tx:
-            cursor = await tx.execute(
-                f"INSERT INTO approvals ({', '.join(columns)}) VALUES ({', '.join('?' for _ in columns)})",
-                tuple(columns.values()),
-            )
-            approval_id = int(cursor.lastrowid or 0)
+            approval_id = await put_approval(tx, approval)
             await put_events(tx, [asked(approval_id)])
         return approval_id
 
@@ -154,6 +132,7 @@ class SqliteChat:
         note: str,
         controls: Controls | None,
         events: Iterable[Event],
+        effect: Effect | None = None,
     ) -> bool:
         """Ends a pending approval and applies what it grants, together. False: it was no longer pending."""
         async with self._db.transaction() as tx:
@@ -169,6 +148,8 @@ class SqliteChat:
                     "INSERT OR REPLACE INTO controls VALUES (?, ?)",
                     [(key, json.dumps(value)) for key, value in asdict(controls).items()],
                 )
+            if effect is not None:
+                await save_effect(tx, effect)
             await put_events(tx, events)
         return True
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
+from core.adapters.sqlite_approvals import put_asked
 from core.adapters.sqlite_database import Database, Row, placeholders
 from core.adapters.sqlite_rows import (
     DECISION,
@@ -25,7 +26,7 @@ from core.adapters.sqlite_rows import (
 )
 from core.domain.account import Account
 from core.domain.candles import Pair, to_ms
-from core.domain.ledger import Controls, DecisionRecord, Effect, FollowRecord, LedgerState, Seen, Step, Switch
+from core.domain.ledger import Controls, DecisionRecord, Effect, FollowRecord, LedgerState, Seen, Settled, Step, Switch
 from core.domain.messages import Event, event_to_json, is_urgent
 from core.domain.trading import FollowKind
 from core.ports import Outcome, TradeRow, TradeTotals
@@ -39,7 +40,7 @@ PART = 200
 """Decisions that are read at once: some ten milliseconds."""
 
 ACCOUNT = tuple(f.name for f in fields(Account) if f.name != "positions")
-_FOLLOW_CHANGES = FOLLOW[6:7] + FOLLOW[12:]
+_FOLLOW_CHANGES = ("kind", "last_time", *FOLLOW[12:])
 _LEG = ("name", "time", "price", "fraction", "r")
 _INSERT_DECISION = f"INSERT INTO decisions {placeholders(DECISION)}"
 _SAVE_FOLLOW = f"INSERT INTO follows {placeholders(FOLLOW)} ON CONFLICT (follow_id) DO UPDATE SET " + ", ".join(
@@ -70,6 +71,68 @@ async def _off_the_loop(read: Callable[..., T], rows: Sequence[Row], *more: Sequ
     return read(rows, *more) if len(rows) <= FEW else await asyncio.to_thread(read, rows, *more)
 
 
+async def save_effect(tx: aiosqlite.Connection, effect: Effect) -> None:
+    """All that a step changes, into a transaction that somebody else has begun."""
+    await tx.executemany(
+        "INSERT INTO cursors (step, pair, open_time) VALUES (?, ?, ?) "
+        "ON CONFLICT (step, pair) DO UPDATE SET open_time = excluded.open_time",
+        [(effect.step, str(pair), time) for pair, time in effect.cursors.items()],
+    )
+    if effect.account is not None:
+        await save_account(tx, effect.account, effect.equity_time)
+    if not effect.quiet:
+        await _save_records(tx, effect)
+
+
+async def save_account(tx: aiosqlite.Connection, account: Account, equity_time: int | None) -> None:
+    """The account, and with a time (epoch ms of the close) the equity it had then."""
+    await tx.execute(
+        f"INSERT OR REPLACE INTO account {placeholders(('id', *ACCOUNT))}",
+        (1, *(getattr(account, name) for name in ACCOUNT)),
+    )
+    if equity_time is not None:
+        await tx.execute("INSERT OR REPLACE INTO equity VALUES (?, ?, ?)", (equity_time, account.cash, account.equity))
+
+
+async def _save_records(tx: aiosqlite.Connection, effect: Effect) -> None:
+    await tx.executemany(_INSERT_DECISION, [decision_values(d) for d in effect.decisions])
+    await tx.executemany(
+        "INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [
+            (d.decision_id, seq, v.layer, v.rule, v.ruling, v.number, v.sentence)
+            for d in effect.decisions
+            for seq, v in enumerate(d.verdicts)
+        ],
+    )
+    await tx.executemany(_SAVE_FOLLOW, [follow_values(f) for f in effect.follows])
+    # A leg's place is that in its trade, not behind what is there: one that is booked twice is refused by its key.
+    place = {(f.follow_id, leg.name): n for f in effect.follows for n, leg in enumerate(f.follow.legs)}
+    await tx.executemany(
+        "INSERT INTO legs VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (r.follow_id, place[r.follow_id, r.leg.name], *(getattr(r.leg, name) for name in _LEG), r.pnl)
+            for r in effect.legs
+        ],
+    )
+    for settled in effect.settled:
+        await _settle(tx, settled)
+    cards = [await put_asked(tx, asked) for asked in effect.asked]
+    await put_events(tx, [*effect.events, *cards])
+
+
+async def _settle(tx: aiosqlite.Connection, settled: Settled) -> None:
+    """A decision that waited, as it ended; its last verdict says who ended it."""
+    number, verdict = settled.decision_id, settled.verdict
+    await tx.execute(
+        "UPDATE decisions SET status = ?, reason = ?, quantity = ?, risk_amount = ? WHERE decision_id = ?",
+        (settled.status, settled.reason, settled.quantity, settled.risk_amount, number),
+    )
+    await tx.execute(
+        "INSERT INTO verdicts SELECT ?, coalesce(max(seq), -1) + 1, ?, ?, ?, ?, ? FROM verdicts WHERE decision_id = ?",
+        (number, verdict.layer, verdict.rule, verdict.ruling, verdict.number, verdict.sentence, number),
+    )
+
+
 class SqliteLedger:
     """Implements ``core.ports.Ledger`` on a ``Database``."""
 
@@ -81,53 +144,13 @@ class SqliteLedger:
         async with self._db.transaction() as tx:
             if await self._seen(tx, effect):
                 return False
-            await tx.executemany(
-                "INSERT INTO cursors (step, pair, open_time) VALUES (?, ?, ?) "
-                "ON CONFLICT (step, pair) DO UPDATE SET open_time = excluded.open_time",
-                [(effect.step, str(pair), time) for pair, time in effect.cursors.items()],
-            )
-            if effect.account is not None:
-                await self._save_account(tx, effect.account, effect.equity_time)
-            if not effect.quiet:
-                await self._save_records(tx, effect)
+            await save_effect(tx, effect)
         return True
 
     async def _seen(self, tx: aiosqlite.Connection, effect: Effect) -> bool:
         rows = await tx.execute_fetchall("SELECT pair, open_time FROM cursors WHERE step = ?", (effect.step,))
         known = {row["pair"]: row["open_time"] for row in rows}
         return any(known.get(str(pair), -1) >= time for pair, time in effect.cursors.items())
-
-    async def _save_account(self, tx: aiosqlite.Connection, account: Account, equity_time: int | None) -> None:
-        await tx.execute(
-            f"INSERT OR REPLACE INTO account {placeholders(('id', *ACCOUNT))}",
-            (1, *(getattr(account, name) for name in ACCOUNT)),
-        )
-        if equity_time is not None:
-            await tx.execute(
-                "INSERT OR REPLACE INTO equity VALUES (?, ?, ?)", (equity_time, account.cash, account.equity)
-            )
-
-    async def _save_records(self, tx: aiosqlite.Connection, effect: Effect) -> None:
-        await tx.executemany(_INSERT_DECISION, [decision_values(d) for d in effect.decisions])
-        await tx.executemany(
-            "INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [
-                (d.decision_id, seq, v.layer, v.rule, v.ruling, v.number, v.sentence)
-                for d in effect.decisions
-                for seq, v in enumerate(d.verdicts)
-            ],
-        )
-        await tx.executemany(_SAVE_FOLLOW, [follow_values(f) for f in effect.follows])
-        # A leg's place is that in its trade, not behind what is there: one that is booked twice is refused by its key.
-        place = {(f.follow_id, leg.name): n for f in effect.follows for n, leg in enumerate(f.follow.legs)}
-        await tx.executemany(
-            "INSERT INTO legs VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (r.follow_id, place[r.follow_id, r.leg.name], *(getattr(r.leg, name) for name in _LEG), r.pnl)
-                for r in effect.legs
-            ],
-        )
-        await put_events(tx, effect.events)
 
     async def load(self) -> LedgerState:
         """Everything the live loop needs to go on; an empty database gives an empty state."""
@@ -330,7 +353,7 @@ class SqliteLedger:
     async def save_account(self, account: Account) -> None:
         """An account changed by a person, outside of any candle."""
         async with self._db.transaction() as tx:
-            await self._save_account(tx, account, None)
+            await save_account(tx, account, None)
 
     async def publish(self, events: Iterable[Event]) -> None:
         """Queues events that belong to no other change."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 
-from core.adapters.sqlite_chat import read_approval
+from core.adapters.sqlite_approvals import read_approval
 from core.adapters.sqlite_database import Database
 from core.adapters.sqlite_ledger import put_events
 from core.domain.ledger import Controls

@@ -14,7 +14,8 @@ from core.domain.trading import Direction, Follow, FollowKind, Leg, Neighbour, R
 Step = Literal["exits", "entries", "minutes", "manual"]
 """A close's two steps, the look inside a running candle, and what a person closes."""
 
-DecisionStatus = Literal["candidate", "taken", "refused", "missed", "signal_only"]
+DecisionStatus = Literal["candidate", "taken", "refused", "missed", "signal_only", "waiting"]
+"""``waiting``: a person is asked, and has until the next close."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,32 @@ class LegRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """A trade that waits for a person's yes: the card's first line, its evidence in sentences, and when it expires.
+
+    ``body`` is JSON, see ``core.engine.advisory``; ``expires_at`` epoch ms.
+    """
+
+    time: int
+    title: str
+    lines: tuple[str, ...]
+    body: str
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a decision that waited: its status from now on, and the verdict that says who decided."""
+
+    decision_id: int
+    status: DecisionStatus
+    reason: str
+    verdict: Verdict
+    quantity: float = 0.0
+    risk_amount: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Effect:
     """Everything one step changes, written in one transaction or not at all.
 
@@ -109,23 +136,28 @@ class Effect:
     follows: tuple[FollowRecord, ...] = ()
     legs: tuple[LegRecord, ...] = ()
     events: tuple[Event, ...] = field(default=())
+    asked: tuple[Asked, ...] = ()
+    settled: tuple[Settled, ...] = ()
 
     @property
     def quiet(self) -> bool:
         """Nothing but time has passed."""
-        return not (self.decisions or self.follows or self.legs or self.events)
+        changes = (self.decisions, self.follows, self.legs, self.events, self.asked, self.settled)
+        return not any(changes)
 
 
 @dataclass(frozen=True, slots=True)
 class Controls:
     """What people have set from the chat; survives restarts. ``paused`` is the reason, empty when running.
 
-    ``changes`` are settings that an approver changed, by dotted name (``rules.btc``), in JSON's types.
+    ``changes`` are settings changed from the chat, by dotted name (``rules.btc``), in JSON's types; ``granted_by`` is
+    the number of the approval that gave the weight, 0 where there is none.
     """
 
     paused: str = ""
     approved_weight: float = 0.0
     approved_model: str | None = None
+    granted_by: int = 0
     line: str = "main"
     changes: Mapping[str, object] = field(default_factory=dict)
 

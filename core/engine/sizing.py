@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from core.config import Paper, Portfolio
 from core.domain.account import Account
 from core.domain.candles import DAY_MS, Pair, to_datetime
-from core.domain.trading import Candidate, Ruling, Verdict
+from core.domain.trading import Candidate, Direction, Ruling, Verdict
 
 SMALLEST_SHARE = 0.1
 """A size that the limits shrink below this share of the intended is refused: a crumb says nothing and takes a slot."""
@@ -23,8 +24,17 @@ class Size:
     verdicts: tuple[Verdict, ...]
 
 
+class Entering(Protocol):
+    """Which pair is to be entered on which side: a candidate, or a signal that waited."""
+
+    @property
+    def pair(self) -> Pair: ...
+    @property
+    def direction(self) -> Direction: ...
+
+
 def portfolio_verdicts(
-    candidate: Candidate,
+    candidate: Entering,
     account: Account,
     limits: Portfolio,
     correlations: Mapping[Pair, float | None],
@@ -88,7 +98,7 @@ def _change(loss: float) -> str:
 
 
 def _correlated_verdict(
-    candidate: Candidate, account: Account, limits: Portfolio, correlations: Mapping[Pair, float | None]
+    candidate: Entering, account: Account, limits: Portfolio, correlations: Mapping[Pair, float | None]
 ) -> Verdict:
     """A correlation that nobody knows is said to be unknown, not taken for none."""
     like = _correlated(candidate, account, limits, correlations)
@@ -103,7 +113,7 @@ def _correlated_verdict(
 
 
 def _correlated(
-    candidate: Candidate, account: Account, limits: Portfolio, correlations: Mapping[Pair, float | None]
+    candidate: Entering, account: Account, limits: Portfolio, correlations: Mapping[Pair, float | None]
 ) -> list[Pair]:
     """Open positions that win and lose with the candidate: direction x direction x correlation above the limit."""
     found = []

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from core.config import Settings
 from core.domain.account import Account, Position
 from core.domain.candles import Candle, Pair
-from core.domain.ledger import DecisionRecord, DecisionStatus, Effect, FollowRecord, LegRecord
+from core.domain.ledger import Asked, DecisionRecord, DecisionStatus, Effect, FollowRecord, LegRecord
 from core.domain.messages import Event
 from core.domain.trading import Candidate, Decision, Follow, FollowKind, Opinions, Verdict
-from core.engine import fills, trader
+from core.engine import advisory, fills, trader
 from core.engine.filters import Facts, alignment_of
 from core.engine.telling import breaker_notice, cooldown_notice, hole_notice, signal_event, trade_events
 from core.engine.trader import LegMoney, Stance
@@ -188,6 +188,7 @@ def run_entries(
     decisions: list[DecisionRecord] = []
     opened: list[FollowRecord] = []
     events: list[Event] = []
+    asked: list[Asked] = []
     decision_id, follow_id = book.next_decision_id, book.next_follow_id
     for proposal in proposals:
         candidate = proposal.candidate
@@ -200,10 +201,14 @@ def run_entries(
             record = _shadow(decision_id, follow_id, candidate)
         decisions.append(_record(decision_id, proposal, decision, status, decided_at))
         opened.append(record)
+        if status == "waiting":
+            asked.append(
+                advisory.question(signal_event(decisions[-1], decision, None), record, proposal.facts, settings)
+            )
         follows[follow_id] = record
         if candidate.is_signal:
             signals[candidate.pair] = open_time
-            if proposal.stance.enabled:
+            if proposal.stance.enabled and status != "waiting":  # the card that asks tells it
                 trade_id = follow_id if status == "taken" else None
                 events.append(signal_event(decisions[-1], decision, trade_id))
         variant_signals |= {(v.rule, candidate.pair): open_time for v in proposal.variants if v.number}
@@ -215,6 +220,7 @@ def run_entries(
         decisions=tuple(decisions),
         follows=tuple(opened),
         events=tuple(events),
+        asked=tuple(asked),
     )
     return Book(account, follows, signals, decision_id, follow_id, variant_signals), effect
 
@@ -227,6 +233,10 @@ def _decision(proposal: Proposal, account: Account, settings: Settings) -> Decis
     return Decision(candidate, proposal.opinions, candidate.verdicts, False, 0.0, 0.0, None, 0.0)
 
 
+_OF_MODE: dict[str, DecisionStatus] = {"paper": "taken", "advisory": "waiting", "signals": "signal_only"}
+"""What becomes of a signal that every layer lets pass."""
+
+
 def _status(proposal: Proposal, decision: Decision, settings: Settings) -> DecisionStatus:
     if not proposal.candidate.is_signal:
         return "candidate"
@@ -234,7 +244,7 @@ def _status(proposal: Proposal, decision: Decision, settings: Settings) -> Decis
         return "missed"
     if not decision.taken:
         return "refused"
-    return "signal_only" if settings.mode == "signals" else "taken"
+    return _OF_MODE[settings.mode]
 
 
 def _reason(decision: Decision, status: DecisionStatus) -> str:
