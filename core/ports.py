@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
 
 from core.domain.account import Account
 from core.domain.candles import Candles, Pair, Timeframe
+from core.domain.deeds import Alteration, Deed
 from core.domain.ledger import Controls, DecisionRecord, Effect, FollowRecord, LedgerState, Seen, Switch
 from core.domain.messages import Event
 from core.domain.trading import Candidate, Direction, GeminiOpinion, Neighbour, Reason
@@ -148,6 +149,51 @@ class OpinionSource(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A look into the books that a conversation may take. ``arguments``: JSON schema by name, each may be left out."""
+
+    name: str
+    about: str
+    arguments: Mapping[str, Mapping[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """A question in words, with how it is to be answered and what may be looked at: so many rounds and looks."""
+
+    instructions: str
+    question: str
+    tools: tuple[Tool, ...]
+    rounds: int
+    looks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An answer in words, or the ``reason`` why there is none, and what it has cost either way as far as is known."""
+
+    text: str = ""
+    reason: str = ""
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+
+
+Look = Callable[[str, Mapping[str, object]], Awaitable[Mapping[str, object]]]
+"""Takes a look by its tool's name and arguments, whatever they are; gives JSON. Never raises but for cancellation."""
+
+
+class Conversation(Protocol):
+    """Gemini in words: one question, looks taken through ``look``, one answer."""
+
+    async def ask(self, inquiry: Inquiry, look: Look, patience: float) -> Told:
+        """Answers within ``patience`` seconds of wall time. Never raises but for cancellation.
+
+        The text is words and nothing else: no markup, nothing that a chat makes tappable.
+        """
+        ...
+
+
 class OpinionBook(Protocol):
     """Opinions that have been given and not yet decided by. ``open_time`` and ``at`` in epoch ms.
 
@@ -235,7 +281,7 @@ class Ledger(Protocol):
     async def outcome_count(self) -> int: ...
     async def outcomes(self) -> list[Outcome]: ...
     async def sample_counts(self) -> Mapping[tuple[str, str], int]: ...
-    async def trade_rows(self, signals_only: bool = False) -> list[TradeRow]: ...
+    async def trade_rows(self, signals_only: bool = False, since_ms: int = 0) -> list[TradeRow]: ...
     async def row_of(self, decision_id: int | None = None) -> TradeRow | None: ...
     async def decisions(
         self, since_ms: int = 0, pair: Pair | None = None, signals_only: bool = False
@@ -246,6 +292,7 @@ class Ledger(Protocol):
     async def equity_curve(self) -> list[tuple[int, float]]: ...
     async def controls(self) -> Controls: ...
     async def switches(self) -> dict[Pair, Switch]: ...
+    async def alter(self, change: Alteration) -> int: ...
     async def set_controls(self, controls: Controls, events: Iterable[Event] = ()) -> None: ...
     async def set_switch(self, pair: Pair, switch: Switch, events: Iterable[Event] = ()) -> None: ...
     async def save_account(self, account: Account) -> None: ...
@@ -363,4 +410,7 @@ class ChatStore(Protocol):
     async def kept_updates(self) -> list[str]: ...
     async def update_done(self, update_id: int) -> None: ...
     async def audit(self, time: int, user_id: int, user_name: str, action: str, detail: str) -> None: ...
-    async def audit_rows(self, limit: int | None = None) -> list[dict[str, object]]: ...
+    async def audit_rows(self, limit: int | None = None, before: int | None = None) -> list[dict[str, object]]: ...
+    async def audit_from(self, entry_id: int, limit: int) -> list[dict[str, object]]: ...
+    async def deed(self, deed_id: int) -> Deed | None: ...
+    async def newest_deed(self, *, undo: bool) -> Deed | None: ...

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any, TypeVar
 
 import aiosqlite
 
 from core.adapters.sqlite_approvals import put_asked
 from core.adapters.sqlite_database import Database, Row, placeholders
+from core.adapters.sqlite_deeds import put_alteration, put_controls
 from core.adapters.sqlite_rows import (
     DECISION,
     FOLLOW,
@@ -26,6 +27,7 @@ from core.adapters.sqlite_rows import (
 )
 from core.domain.account import Account
 from core.domain.candles import Pair, to_ms
+from core.domain.deeds import Alteration
 from core.domain.ledger import Controls, DecisionRecord, Effect, FollowRecord, LedgerState, Seen, Settled, Step, Switch
 from core.domain.messages import Event, event_to_json, is_urgent
 from core.domain.trading import FollowKind
@@ -258,10 +260,14 @@ class SqliteLedger:
         )
         return {(row["pair"], row["source"]): row["n"] for row in rows}
 
-    async def trade_rows(self, signals_only: bool = False) -> list[TradeRow]:
-        """Every follow of a signal or candidate with its decision: what exports and datasets are made from."""
+    async def trade_rows(self, signals_only: bool = False, since_ms: int = 0) -> list[TradeRow]:
+        """Every follow of a signal or candidate with its decision: what exports and datasets are made from.
+
+        ``since_ms``: only of candles that opened then or later.
+        """
         found: list[TradeRow] = []
-        async for decisions in self._in_parts("is_signal" if signals_only else "1", ()):
+        where = "open_time >= ?" + (" AND is_signal" if signals_only else "")
+        async for decisions in self._in_parts(where, (since_ms,)):
             known = {d.decision_id: d for d in decisions}
             follows = await self._follows("f.decision_id BETWEEN ? AND ?", (min(known), max(known)))
             found += [TradeRow(known[f.decision_id], f) for f in follows if f.decision_id in known]
@@ -335,12 +341,21 @@ class SqliteLedger:
         rows = await self._db.rows("SELECT * FROM switches")
         return {Pair.parse(row["pair"]): Switch(bool(row["enabled"]), row["reason"]) for row in rows}
 
+    async def alter(self, change: Alteration) -> int:
+        """All that a person's command changes, with its audit entries; gives the number of its deed, 0 without one.
+
+        Raises UsageError where the deed that it takes back was taken back before.
+        """
+        async with self._db.transaction() as tx:
+            number = await put_alteration(tx, change)
+            if change.account is not None:
+                await save_account(tx, change.account, None)
+            await put_events(tx, change.events)
+        return number
+
     async def set_controls(self, controls: Controls, events: Iterable[Event] = ()) -> None:
         async with self._db.transaction() as tx:
-            await tx.executemany(
-                "INSERT OR REPLACE INTO controls VALUES (?, ?)",
-                [(key, json.dumps(value)) for key, value in asdict(controls).items()],
-            )
+            await put_controls(tx, controls)
             await put_events(tx, events)
 
     async def set_switch(self, pair: Pair, switch: Switch, events: Iterable[Event] = ()) -> None:

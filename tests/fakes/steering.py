@@ -11,7 +11,7 @@ from core.services.views import Actor
 
 class FakeSteering:
     def __init__(self) -> None:
-        self.settings = Settings()
+        self.settings = Settings.model_validate({"notify": {"pinned": False}})  # on where it is what is tested
         self.asked: list[dict[str, object]] = []
 
     async def set(self, values: Mapping[str, object], actor: Actor) -> Settings:
