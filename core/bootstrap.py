@@ -249,6 +249,7 @@ async def _outside(stack: AsyncExitStack, settings: Settings, secrets: Secrets, 
     from core.adapters.sqlite_ledger import SqliteLedger
     from core.adapters.sqlite_models import SqliteModels
     from core.adapters.sqlite_opinions import SqliteOpinions
+    from core.adapters.sqlite_people import SqlitePeople
     from core.services.assembly import Outside
     from core.services.worker import Worker
 
@@ -269,6 +270,7 @@ async def _outside(stack: AsyncExitStack, settings: Settings, secrets: Secrets, 
         chat=SqliteChat(db),
         champions=SqliteModels(db),
         opinions=SqliteOpinions(db),
+        people=SqlitePeople(db),
         candles=candle_store(data_dir),
         models=model_files(data_dir),
         backups=backup_folder(data_dir),

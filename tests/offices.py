@@ -12,6 +12,7 @@ from typing import Any, cast
 from core.adapters.candle_files import CandleFiles
 from core.adapters.model_files import ModelFiles
 from core.adapters.sqlite_models import SqliteModels
+from core.adapters.sqlite_people import SqlitePeople
 from core.config import Gate, Settings
 from core.domain.candles import Candles, Pair, to_datetime
 from core.domain.trading import Candidate, GeminiOpinion
@@ -23,6 +24,7 @@ from core.services.champion import ChampionInfo
 from core.services.desk import Desk
 from core.services.gatekeeper import Gatekeeper
 from core.services.live import LiveTrading
+from core.services.people import People
 from core.services.prices import Prices
 from core.services.proposals import Proposals, auditor
 from core.services.registry import Registry
@@ -146,7 +148,10 @@ async def office(
                 Stockroom(config, stage.clock, kept.ledger, kept.chat, CandleFiles(path), dict, lambda: "main"),
                 dict,
             ),
-            topics=Topics(steering=Steering(config, stage.clock, kept.ledger, kept.chat, stage.loop)),
+            topics=Topics(
+                steering=Steering(config, stage.clock, kept.ledger, kept.chat, stage.loop),
+                people=People(config, SqlitePeople(kept.db)),
+            ),
             worth=WorthDesk(config, stage.clock, kept.ledger, kept.chat, bell, gemini_present=False),
             proposals=Proposals(
                 stage.clock,

@@ -36,6 +36,7 @@ from core.services.manual import Hands
 from core.services.minutes import ExchangeMinutes, MinuteWatch
 from core.services.nightly import Nightly, in_a_process
 from core.services.outbox import Outbox
+from core.services.people import People, WishStore
 from core.services.predict import ChampionPredictor
 from core.services.prices import Prices
 from core.services.proposals import Proposals, auditor
@@ -72,6 +73,7 @@ class Outside:
     chat: ChatStore
     champions: ChampionBook
     opinions: OpinionBook
+    people: WishStore
     candles: CandleStore
     models: ModelStore
     backups: BackupStore
@@ -263,7 +265,10 @@ def _counsel(outside: Outside, trading: _Trading, judging: _Judging, bell: Bell)
 
 def _topics(outside: Outside, trading: _Trading) -> Topics:
     settings, clock, ledger, chat = outside.settings, outside.clock, outside.ledger, outside.chat
-    return Topics(steering=Steering(settings, clock, ledger, chat, trading.loop))
+    return Topics(
+        steering=Steering(settings, clock, ledger, chat, trading.loop),
+        people=People(settings, outside.people),
+    )
 
 
 def _nobody(note: str) -> Callable[[], Awaitable[str]]:

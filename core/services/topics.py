@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from core.services.people import People
 from core.services.steering import Steering
 
 
@@ -12,3 +13,4 @@ class Topics:
     """One field a topic. ``julaba_tg.ports`` says of each what the chat asks of it."""
 
     steering: Steering
+    people: People

@@ -34,6 +34,7 @@ from core.services.views import (
     WeightAnswer,
 )
 from core.services.worth import GeminiView, LayersView
+from julaba_tg.ports.people import PeopleLike
 from julaba_tg.ports.steering import SteeringLike
 
 __all__ = ["DeskLike", "MessageRef", "OutboxItem", "OutboxLike", "TopicsLike"]
@@ -44,6 +45,8 @@ class TopicsLike(Protocol):
 
     @property
     def steering(self) -> SteeringLike: ...
+    @property
+    def people(self) -> PeopleLike: ...
 
 
 class DeskLike(Protocol):
