@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
 
 from core.adapters.sqlite_approvals import put_approval, read_approval
 from core.adapters.sqlite_database import Database, unpack
+from core.adapters.sqlite_deeds import deed_of, put_controls, put_entry
 from core.adapters.sqlite_ledger import put_events, save_effect
+from core.domain.deeds import AuditEntry, Deed
 from core.domain.ledger import Controls, Effect
 from core.domain.messages import Event, event_from_json
 from core.ports import MessageRef, OutboxItem, StoredApproval
 
 UPDATES_KEPT = 10_000  # at least so many, to know a repeated one by
 _TOLD_UNTIL = "told_until"
+MOST = 2**63 - 1  # of SQLite's whole numbers
 
 GIVEN_OUT = 5
 """Starts at which an update that was never done with is handed to the handlers again."""
-
-
-def audit_hash(previous: str, time: int, user_id: int, user_name: str, action: str, detail: str) -> str:
-    """SHA-256 over the entry and the hash before it: changing any entry breaks every later one."""
-    return hashlib.sha256(json.dumps([previous, time, user_id, user_name, action, detail]).encode()).hexdigest()
 
 
 def _places(values: Sequence[object]) -> str:
@@ -144,10 +138,7 @@ class SqliteChat:
             if cursor.rowcount == 0:
                 return False
             if controls is not None:
-                await tx.executemany(
-                    "INSERT OR REPLACE INTO controls VALUES (?, ?)",
-                    [(key, json.dumps(value)) for key, value in asdict(controls).items()],
-                )
+                await put_controls(tx, controls)
             if effect is not None:
                 await save_effect(tx, effect)
             await put_events(tx, events)
@@ -195,30 +186,31 @@ class SqliteChat:
     async def audit(self, time: int, user_id: int, user_name: str, action: str, detail: str) -> None:
         """Appends an entry chained to the one before it."""
         async with self._db.transaction() as tx:
-            last = list(await tx.execute_fetchall("SELECT hash FROM audit ORDER BY entry_id DESC LIMIT 1"))
-            previous = last[0]["hash"] if last else ""
-            await tx.execute(
-                "INSERT INTO audit (time, user_id, user_name, action, detail, previous, hash) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (
-                    time, user_id, user_name, action, detail, previous,
-                    audit_hash(previous, time, user_id, user_name, action, detail),
-                ),
-            )  # fmt: skip
+            await put_entry(tx, AuditEntry(time, user_id, user_name, action, detail))
 
-    async def audit_rows(self, limit: int | None = None) -> list[dict[str, object]]:
-        """Entries, the newest first."""
-        return unpack(await self._db.rows("SELECT * FROM audit ORDER BY entry_id DESC LIMIT ?", (limit or -1,)))
-
-
-def broken_link(entries: Iterable[dict[str, Any]]) -> int | None:
-    """The id of the first entry (oldest first) whose hash does not fit; None when the chain holds."""
-    previous = ""
-    for entry in entries:
-        expected = audit_hash(
-            previous, entry["time"], entry["user_id"], entry["user_name"], entry["action"], entry["detail"]
+    async def audit_rows(self, limit: int | None = None, before: int | None = None) -> list[dict[str, object]]:
+        """Entries, the newest first; ``before`` names the entry behind the newest wanted."""
+        return unpack(
+            await self._db.rows(
+                "SELECT * FROM audit WHERE entry_id < ? ORDER BY entry_id DESC LIMIT ?",
+                (before if before is not None else MOST, limit or -1),
+            )
         )
-        if entry["previous"] != previous or entry["hash"] != expected:
-            return int(entry["entry_id"])
-        previous = entry["hash"]
-    return None
+
+    async def audit_from(self, entry_id: int, limit: int) -> list[dict[str, object]]:
+        """Entries from that one on, the oldest first."""
+        return unpack(
+            await self._db.rows("SELECT * FROM audit WHERE entry_id >= ? ORDER BY entry_id LIMIT ?", (entry_id, limit))
+        )
+
+    async def deed(self, deed_id: int) -> Deed | None:
+        row = await self._db.row("SELECT * FROM deeds WHERE deed_id = ?", (deed_id,))
+        return deed_of(row) if row else None
+
+    async def newest_deed(self, *, undo: bool) -> Deed | None:
+        """The newest that was not taken back: among those that take another back, or among all the others."""
+        row = await self._db.row(
+            "SELECT * FROM deeds WHERE undone_by IS NULL AND (subject = 'undo') = ? ORDER BY deed_id DESC LIMIT 1",
+            (undo,),
+        )
+        return deed_of(row) if row else None

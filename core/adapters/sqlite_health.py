@@ -10,8 +10,8 @@ from pathlib import Path
 
 from core.adapters.migrations import MIGRATIONS
 from core.adapters.sqlite_backup import open_beside
-from core.adapters.sqlite_chat import broken_link
 from core.adapters.sqlite_database import unpack
+from core.adapters.sqlite_deeds import broken_link
 from core.adapters.sqlite_troubles import trouble
 from core.errors import StoreError
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 from core.adapters.sqlite_approvals import read_approval
 from core.adapters.sqlite_database import Database
+from core.adapters.sqlite_deeds import put_controls
 from core.adapters.sqlite_ledger import put_events
 from core.domain.ledger import Controls
 from core.domain.messages import Event, event_from_json, event_to_json
@@ -40,10 +41,7 @@ class SqliteModels:
                 (record.line, record.model_id, record.since, record.chosen_by, record.reason),
             )
             if controls is not None:
-                await tx.executemany(
-                    "INSERT OR REPLACE INTO controls VALUES (?, ?)",
-                    [(key, json.dumps(value)) for key, value in asdict(controls).items()],
-                )
+                await put_controls(tx, controls)
             await put_events(tx, events)
             await tx.execute("DELETE FROM marks WHERE name = ?", (CROWNING,))
 
