@@ -14,7 +14,7 @@ import math
 import re
 import unicodedata
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -22,6 +22,9 @@ from core.config import Gemini
 from core.domain.candles import Candles, to_datetime
 from core.domain.trading import Candidate, GeminiOpinion
 from core.ports import Answer
+
+if TYPE_CHECKING:
+    from google.genai import Client
 
 log = logging.getLogger(__name__)
 
@@ -90,19 +93,11 @@ class GeminiAdvisor:
     """Implements ``core.ports.OpinionSource`` on the Gemini API, without any retry of its own."""
 
     def __init__(self, settings: Gemini, api_key: str) -> None:
-        from google import genai
         from google.genai import types
 
         self._settings = settings
         self._key = api_key
-        self._client = genai.Client(
-            api_key=api_key,
-            http_options=types.HttpOptions(
-                base_url=settings.base_url,
-                timeout=max(_LEAST_SERVER_TIMEOUT_MS, int(settings.timeout * 1000)),
-                retry_options=types.HttpRetryOptions(attempts=1),
-            ),
-        )
+        self._client = client_for(settings, api_key)
         tools = [types.Tool(google_search=types.GoogleSearch())] if settings.grounding else None
         self._config = types.GenerateContentConfig(
             response_mime_type="application/json", response_schema=Verdict, tools=tools
@@ -119,13 +114,13 @@ class GeminiAdvisor:
                 response = await self._client.aio.models.generate_content(
                     model=self._settings.model, contents=prompt, config=self._config
                 )
-            asked, answered = _tokens(response)
+            asked, answered = tokens_of(response)
             tokens = asked + answered
             found = self._read(response, asked, answered)
         except TimeoutError:
             found = Answer(reason=f"no answer within {patience:g} s", trouble="passing")
         except errors.APIError as error:
-            found = self._refusal(error)
+            found = refusal(error, self._settings, self._key)
         except Exception as error:  # a fault nobody thought of is no opinion either, and never the loop's
             found = Answer(reason=f"the service failed ({type(error).__name__})", trouble="passing", tokens=tokens)
         if found.opinion is None:
@@ -133,8 +128,7 @@ class GeminiAdvisor:
         return found
 
     async def close(self) -> None:
-        await self._client.aio.aclose()
-        self._client.close()
+        await close_client(self._client)
 
     def _read(self, response: Any, asked: int, answered: int) -> Answer:
         tokens = asked + answered
@@ -161,35 +155,56 @@ class GeminiAdvisor:
         )
         return Answer(opinion, tokens=tokens)
 
-    def _refusal(self, error: Any) -> Answer:
-        """What an HTTP error means; 400 is also how the service refuses a key that it does not know."""
-        code, model = error.code, self._settings.model
-        says = plain_words(str(error.message or "nothing more").replace(self._key, "***"), 160)
-        match code:
-            case 404:
-                remedy = "set gemini.model in config.yaml to a model that is served (`julaba doctor` checks it)"
-                return Answer(reason=f"the model {model} does not exist", trouble="setting", remedy=remedy)
-            case 401 | 403:
-                return Answer(reason="the key was refused", trouble="setting", remedy=_key_remedy(code, says))
-            case 400 if "API_KEY" in json.dumps(error.details, default=str):
-                return Answer(reason="the key was refused", trouble="setting", remedy=_key_remedy(code, says))
-            case 400:
-                remedy = f"it says: {says}; check gemini.model and gemini.grounding in config.yaml"
-                return Answer(reason="the question was refused (400)", trouble="setting", remedy=remedy)
-            case 429:
-                wait = _retry_delay(error.details)
-                again = f", again in {wait:g} s" if wait else ""
-                return Answer(reason=f"the quota is used up{again}", trouble="passing", wait=wait)
-            case _:
-                status = f" {error.status}" if error.status else ""
-                return Answer(reason=plain_words(f"the service answered {code}{status}", 80), trouble="passing")
+
+def client_for(settings: Gemini, api_key: str) -> Client:
+    """The library's client as the settings want it, without any retry of its own; ``close_client`` ends it."""
+    from google import genai
+    from google.genai import types
+
+    return genai.Client(
+        api_key=api_key,
+        http_options=types.HttpOptions(
+            base_url=settings.base_url,
+            timeout=max(_LEAST_SERVER_TIMEOUT_MS, int(settings.timeout * 1000)),
+            retry_options=types.HttpRetryOptions(attempts=1),
+        ),
+    )
+
+
+async def close_client(client: Client) -> None:
+    await client.aio.aclose()
+    client.close()
+
+
+def refusal(error: Any, settings: Gemini, key: str) -> Answer:
+    """What an HTTP error means; 400 is also how the service refuses a key that it does not know."""
+    code, model = error.code, settings.model
+    says = plain_words(str(error.message or "nothing more").replace(key, "***"), 160)
+    match code:
+        case 404:
+            remedy = "set gemini.model in config.yaml to a model that is served (`julaba doctor` checks it)"
+            return Answer(reason=f"the model {model} does not exist", trouble="setting", remedy=remedy)
+        case 401 | 403:
+            return Answer(reason="the key was refused", trouble="setting", remedy=_key_remedy(code, says))
+        case 400 if "API_KEY" in json.dumps(error.details, default=str):
+            return Answer(reason="the key was refused", trouble="setting", remedy=_key_remedy(code, says))
+        case 400:
+            remedy = f"it says: {says}; check gemini.model and gemini.grounding in config.yaml"
+            return Answer(reason="the question was refused (400)", trouble="setting", remedy=remedy)
+        case 429:
+            wait = _retry_delay(error.details)
+            again = f", again in {wait:g} s" if wait else ""
+            return Answer(reason=f"the quota is used up{again}", trouble="passing", wait=wait)
+        case _:
+            status = f" {error.status}" if error.status else ""
+            return Answer(reason=plain_words(f"the service answered {code}{status}", 80), trouble="passing")
 
 
 def _key_remedy(code: int, says: str) -> str:
     return f"check GEMINI_API_KEY (HTTP {code}: {says})"
 
 
-def _tokens(response: Any) -> tuple[int, int]:
+def tokens_of(response: Any) -> tuple[int, int]:
     """Tokens asked with and answered with; pages that were searched count as asked, thinking as answered."""
     usage = response.usage_metadata
 

@@ -18,6 +18,9 @@ from core.domain.trading import Candidate, GeminiOpinion
 from core.ports import Answer, Clock, Ledger, OpinionBook, OpinionSource
 from core.services.bus import Bell
 from core.services.faults import Faults
+from core.services.tokens import TOKENS, DayTokens
+
+__all__ = ["TOKENS", "WARN_AT", "Advice"]
 
 log = logging.getLogger(__name__)
 
@@ -30,13 +33,15 @@ MOST_UNUSABLE = 2  # answers to one signal that nobody could read: each is paid 
 SEVERAL = 2  # signals in a row without an opinion, before that is a fault and not an accident
 AGAIN_AFTER = timedelta(hours=1)  # a setting that was refused is tried again: a model may come back, a key be freed
 WARN_AT = 0.8  # of the day's tokens
-TOKENS = "gemini_tokens"  # the mark that holds the day and what it has cost
 
 _SILENT, _OFF = "gemini", "gemini:setting"  # the two faults
 
 
 class Advice:
-    """Implements ``core.ports.Advisor``. ``name`` is what the status calls it; ``faults`` is asked for when needed."""
+    """Implements ``core.ports.Advisor``. ``name`` is what the status calls it; ``faults`` is asked for when needed.
+
+    ``tokens``: the day's, where others spend them too.
+    """
 
     def __init__(
         self,
@@ -48,6 +53,7 @@ class Advice:
         bell: Bell,
         faults: Callable[[], Faults],
         name: str = "",
+        tokens: DayTokens | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -57,8 +63,7 @@ class Advice:
         self._bell = bell
         self._faults = faults
         self._name = name or f"on ({settings.model})"
-        self._day: str | None = None  # of ``_tokens``; None: not read yet
-        self._tokens = 0
+        self._tokens = tokens or DayTokens(clock, ledger)
         self._without = 0  # signals in a row without an opinion
         self._refused: tuple[str, datetime] | None = None  # why a setting was refused, and when to try again
 
@@ -82,7 +87,7 @@ class Advice:
 
     async def standing(self) -> str:
         """Half a sentence for the status: on or off, and what today has cost."""
-        spent, limit = await _safely(self._spent_today(), self._tokens), self._settings.daily_tokens
+        spent, limit = await _safely(self._tokens.spent(), self._tokens.known), self._settings.daily_tokens
         if self._refused is not None:
             return f"off: {self._refused[0]}"
         if spent >= limit:
@@ -117,34 +122,22 @@ class Advice:
 
     # -- what it costs ---------------------------------------------------------------------------------------------
 
-    async def _spent_today(self) -> int:
-        """Tokens of the present UTC day, whatever process they were spent by."""
-        if self._day is None:
-            kept = (await self._ledger.mark(TOKENS) or "").split()
-            if self._day is None and len(kept) == 2:
-                self._day, self._tokens = kept[0], int(kept[1])
-        today = self._clock.now().date().isoformat()
-        if self._day != today:
-            self._day, self._tokens = today, 0
-        return self._tokens
-
     async def _is_spent(self) -> bool:
-        return await _safely(self._spent_today(), self._tokens) >= self._settings.daily_tokens
+        return await _safely(self._tokens.spent(), self._tokens.known) >= self._settings.daily_tokens
 
     async def _spend(self, tokens: int) -> None:
         """Notes what an answer cost, of use or not, together with what the owner has to hear of it."""
         if not tokens:
             return
-        await self._spent_today()
-        self._tokens += tokens
+        await self._tokens.add(tokens)
         notices = self._budget_notices()
-        await self._ledger.set_mark(TOKENS, f"{self._day} {self._tokens}", notices)
+        await self._tokens.keep(notices)
         if notices:
             self._bell.ring()
 
     def _budget_notices(self) -> list[Notice]:
         """What has to be said of the day's tokens; an event that was queued before is not queued again."""
-        limit, spent = self._settings.daily_tokens, self._tokens
+        limit, spent = self._settings.daily_tokens, self._tokens.known
         if spent >= limit:
             title = f"Today's Gemini tokens are spent: {self._effect()} until 00:00 UTC"
             detail = f"{spent:,} of {limit:,} tokens (gemini.daily_tokens)."
@@ -156,7 +149,7 @@ class Advice:
         return []
 
     def _notice(self, key: str, title: str, detail: str) -> Notice:
-        key = f"gemini:tokens:{key}:{self._day}"
+        key = f"gemini:tokens:{key}:{self._tokens.day}"
         return Notice(key=key, time=self._clock.now(), topic="gemini", title=title, detail=detail)
 
     async def _publish(self, notices: Iterable[Notice]) -> None:
