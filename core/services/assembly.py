@@ -21,6 +21,7 @@ from core.ports import (
     PriceStream,
 )
 from core.services.advice import Advice
+from core.services.advisory import TradeQuestions
 from core.services.approvals import Approvals
 from core.services.backups import Backups, BackupStore
 from core.services.bus import Bell
@@ -37,6 +38,7 @@ from core.services.minutes import ExchangeMinutes, MinuteWatch
 from core.services.nightly import Nightly, in_a_process
 from core.services.outbox import Outbox
 from core.services.people import People, WishStore
+from core.services.pictures import Draw, Pictures
 from core.services.predict import ChampionPredictor
 from core.services.prices import Prices
 from core.services.proposals import Proposals, auditor
@@ -94,7 +96,8 @@ def assemble(outside: Outside, progress: Progress, gemini_note: str) -> Engine:
     trading = _trading(outside, bell, gemini_note)
     loop, live = trading.loop, trading.live
     judging = _judging(outside, trading, bell)
-    counsel = _counsel(outside, trading, judging, bell)
+    pictures = Pictures(outside.worker.run)
+    counsel = _counsel(outside, trading, judging, bell, pictures.draw)
     prices = Prices(trading.held, outside.quotes, outside.stream)
     desk = Desk(
         settings,
@@ -114,7 +117,7 @@ def assemble(outside: Outside, progress: Progress, gemini_note: str) -> Engine:
         topics=_topics(outside, trading),
         prices=prices,
         hands=Hands(settings, clock, outside.exchange, ledger, loop),
-        draw=outside.worker.run,
+        draw=pictures.draw,
     )
     backups = Backups(settings, clock, ledger, live.faults, outside.backups)
     nightly = Nightly(clock, ledger, loop, bell, live.watched, live.save, in_a_process(outside.candles))
@@ -135,8 +138,10 @@ def assemble(outside: Outside, progress: Progress, gemini_note: str) -> Engine:
         beside=(
             MinuteWatch(settings, clock, outside.exchange, loop).run,
             prices.run,
+            judging.approvals.run,
             desk.watch.run,
             supervision.run,
+            pictures.warm,
         ),
         announce=supervision.ready,
     )
@@ -213,7 +218,8 @@ class _Judging:
 def _judging(outside: Outside, trading: _Trading, bell: Bell) -> _Judging:
     settings, clock, ledger, chat = outside.settings, outside.clock, outside.ledger, outside.chat
     loop = trading.loop
-    approvals = Approvals(settings, clock, chat, loop, bell)
+    approvals = Approvals(settings, clock, ledger, chat, loop, bell)
+    TradeQuestions(settings, clock, outside.exchange, loop, approvals)
     compare = in_a_worker(outside.candles, outside.models, trading.in_force)
     drift = DriftWatch(clock, ledger, chat, lambda: loop.memory.book.next_decision_id, compare)
     gatekeeper = Gatekeeper(
@@ -237,7 +243,7 @@ class _Counsel:
         return self.worth.review, self.success.review, self.proposals.review
 
 
-def _counsel(outside: Outside, trading: _Trading, judging: _Judging, bell: Bell) -> _Counsel:
+def _counsel(outside: Outside, trading: _Trading, judging: _Judging, bell: Bell, draw: Draw) -> _Counsel:
     settings, clock, ledger, chat = outside.settings, outside.clock, outside.ledger, outside.chat
     loop, candles = trading.loop, outside.candles
     stockroom = Stockroom(
@@ -249,6 +255,7 @@ def _counsel(outside: Outside, trading: _Trading, judging: _Judging, bell: Bell)
         lambda: trading.champion().metrics,
         lambda: loop.memory.controls.line,
         in_force=trading.in_force,
+        draw=draw,
     )
 
     async def outlook() -> Forecast:
@@ -257,8 +264,10 @@ def _counsel(outside: Outside, trading: _Trading, judging: _Judging, bell: Bell)
     rules = RuleKeeper(settings, clock, ledger, chat, loop, bell, judging.approvals)
     audit = auditor(candles, trading.live.save)
     return _Counsel(
-        WorthDesk(settings, clock, ledger, chat, bell, gemini_present=outside.advisor is not None, rules=rules),
-        SuccessDesk(settings, clock, ledger, chat, bell, stockroom, lambda: trading.champion().metrics),
+        WorthDesk(
+            settings, clock, ledger, chat, bell, gemini_present=outside.advisor is not None, rules=rules, draw=draw
+        ),
+        SuccessDesk(settings, clock, ledger, chat, bell, stockroom, lambda: trading.champion().metrics, draw),
         Proposals(clock, ledger, chat, loop, bell, rules, outside.models, outlook, audit),
     )
 

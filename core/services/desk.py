@@ -28,6 +28,7 @@ from core.services.live import LiveTrading
 from core.services.loop import TradingLoop
 from core.services.manual import ClosePlan, CloseResult, Hands
 from core.services.pausing import Pausing
+from core.services.pictures import Draw
 from core.services.prices import Prices
 from core.services.proposals import OpeningAnswer, Proposals
 from core.services.registry import ModelList
@@ -78,12 +79,12 @@ class Desk:
         topics: Topics,
         prices: Prices | None = None,
         hands: Hands | None = None,
-        draw: Callable[..., Awaitable[bytes]] = asyncio.to_thread,
+        draw: Draw = asyncio.to_thread,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._ledger = ledger
-        self._explainer = Explainer(ledger)
+        self._explainer = Explainer(ledger, draw)
         self._chat = chat
         self._loop = loop
         self._live = live
@@ -232,7 +233,7 @@ class Desk:
         return await self._worth.gemini()
 
     async def dial(self) -> DialView:
-        return await dial_view(self._ledger, self._settings, self._loop, self._gatekeeper.weight())
+        return await dial_view(self._ledger, self._settings, self._loop, self._gatekeeper.weight(), self._draw)
 
     async def rules(self) -> tuple[RuleView, ...]:
         return await self._proposals.rules.view()

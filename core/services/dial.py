@@ -9,6 +9,7 @@ from core.config import Settings
 from core.ml.preview import PastSignal, dial, past_signals, weight_card
 from core.ports import Ledger
 from core.services.loop import TradingLoop
+from core.services.pictures import Draw
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,10 @@ async def last_signals(ledger: Ledger) -> tuple[PastSignal, ...]:
     return past_signals(rows)
 
 
-async def dial_view(ledger: Ledger, settings: Settings, loop: TradingLoop, counts: float) -> DialView:
-    """What the next step of the weight would do, and the picture of them all, drawn in a thread.
+async def dial_view(
+    ledger: Ledger, settings: Settings, loop: TradingLoop, counts: float, draw: Draw = asyncio.to_thread
+) -> DialView:
+    """What the next step of the weight would do, and the picture of them all.
 
     ``counts`` is what the model counts now, under the ramp.
     """
@@ -47,7 +50,7 @@ async def dial_view(ledger: Ledger, settings: Settings, loop: TradingLoop, count
     wanted = approved if step is None else step
     shown = await asyncio.to_thread(weight_card, signals, wanted, settings, outcomes, counts)
     found = await asyncio.to_thread(dial, signals, settings, outcomes, approved)
-    picture = await asyncio.to_thread(dial_chart, found) if signals else None
+    picture = await draw(dial_chart, found) if signals else None
     now = f"The model counts {counts:.2f} now" if counts else "The model counts nothing now"
     title = f"{now}; the next step is {step:g}" if step is not None else f"{now}; there is no further step"
     return DialView(step, title, shown.lines, picture)

@@ -17,6 +17,7 @@ from core.errors import UsageError
 from core.ml.words import Line, base_of, lines, probability_of
 from core.ports import Ledger, TradeRow
 from core.reports.reasons_chart import reasons_chart
+from core.services.pictures import Draw
 
 _NO_LAYER = "variant"  # what other choices of the filters say is kept with a decision, but decides nothing
 
@@ -89,8 +90,9 @@ class WhyView:
 class Explainer:
     """Finds a decision by its number, or by that of its trade, and tells all that is stored of it."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, draw: Draw = asyncio.to_thread) -> None:
         self._ledger = ledger
+        self._draw = draw
 
     async def why(self, number: int | None, is_trade: bool = False) -> WhyView:
         """The signal, candidate or, with ``is_trade``, the trade of that number; None: the newest signal.
@@ -98,9 +100,12 @@ class Explainer:
         A number that is no signal's may be a trade's. Raises UsageError, in a sentence, where there is nothing.
         """
         view = view_of(await self._found(number, is_trade))
-        if view.model is None or view.model.start is None:
+        model = view.model
+        if model is None or model.start is None:
             return view
-        return await asyncio.to_thread(_with_picture, view)
+        title = f"{view.pair} {view.direction} #{view.decision_id} · what moved {model.model_id}"
+        picture = await self._draw(reasons_chart, title, model.lines, model.start, model.probability)
+        return replace(view, picture=picture)
 
     async def _found(self, number: int | None, is_trade: bool) -> TradeRow:
         row = None if is_trade else await self._ledger.row_of(number)
@@ -186,11 +191,3 @@ def _became(record: FollowRecord, frame: Timeframe) -> Became:
         worst=follow.mae_r,
         ended_at=None if follow.exit_time is None else to_datetime(follow.exit_time + frame.ms),
     )
-
-
-def _with_picture(view: WhyView) -> WhyView:
-    model = view.model
-    assert model is not None
-    assert model.start is not None
-    title = f"{view.pair} {view.direction} #{view.decision_id} · what moved {model.model_id}"
-    return replace(view, picture=reasons_chart(title, model.lines, model.start, model.probability))

@@ -100,7 +100,7 @@ class ChampionPredictor:
             waiting, self._waiting = self._waiting, []
             found: Sequence[Answer]
             try:
-                found = await self._worker.run(predict_all, self._models, [question for question, _ in waiting])
+                found = await self._worker.run_next(predict_all, self._models, [question for question, _ in waiting])
             except Exception as error:  # told to each of them
                 found = [error] * len(waiting)
             for (_, answer), one in zip(waiting, found, strict=True):

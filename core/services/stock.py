@@ -16,6 +16,7 @@ from core.errors import DataError
 from core.ml.forecast import Forecast, Reach, Seen, Skill, forecast
 from core.ports import CandleStore, ChatStore, Clock, Ledger, Outcome
 from core.services.backtest import stored_backtests
+from core.services.pictures import Draw
 
 log = logging.getLogger(__name__)
 
@@ -264,6 +265,7 @@ class Stockroom:
         champion: Callable[[], Mapping[str, float | None]],
         line: Callable[[], str],
         in_force: Callable[[], Settings] | None = None,
+        draw: Draw = asyncio.to_thread,
     ) -> None:
         """``in_force`` gives the settings with what an approver has changed; None: ``settings`` as they are."""
         self._settings = settings
@@ -274,6 +276,7 @@ class Stockroom:
         self._candles = candles
         self._champion = champion
         self._line = line
+        self._draw = draw
         self._history: tuple[int, tuple[PairHistory, ...]] | None = None
         self._rules = settings  # those the history was worked out under
         self._reading = asyncio.Lock()
@@ -309,9 +312,9 @@ class Stockroom:
         return _FRESH_MS if whole else _SOON_MS
 
     async def view(self) -> SamplesView:
-        """The stock with its picture, drawn in a thread."""
+        """The stock with its picture."""
         from core.reports.samples_chart import samples_chart
 
         stock = await self.stock()
-        picture = await asyncio.to_thread(samples_chart, stock.forecast, stock.closed, stock.began)
+        picture = await self._draw(samples_chart, stock.forecast, stock.closed, stock.began)
         return SamplesView(stock, picture)

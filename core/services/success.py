@@ -17,6 +17,7 @@ from core.ml.success import Figures, Learned, Metric, Pace, Period, flags, metri
 from core.ml.unclear import Unclear, unclear_of
 from core.ports import ChatStore, Clock, Ledger
 from core.services.bus import Bell
+from core.services.pictures import Draw
 from core.services.stock import Stock, Stockroom
 
 WEEK_MS = 7 * DAY_MS
@@ -170,8 +171,10 @@ class SuccessDesk:
         bell: Bell,
         stockroom: Stockroom,
         champion: Callable[[], Mapping[str, float | None]],
+        draw: Draw = asyncio.to_thread,
     ) -> None:
         """``champion`` gives the champion's walk-forward figures, empty without one."""
+        self._draw = draw
         self.stockroom = stockroom
         self._settings = settings
         self._clock = clock
@@ -188,13 +191,13 @@ class SuccessDesk:
         return await asyncio.to_thread(report_of, facts, stock, self._settings, self._champion())
 
     async def view(self) -> ReportView:
-        """The report with its picture, drawn in a thread."""
+        """The report with its picture."""
         from core.reports.success_chart import success_chart
 
         report = await self.report()
         if report is None:
             return ReportView(None, None)
-        picture = await asyncio.to_thread(success_chart, report.headline, report.shown, report.equity)
+        picture = await self._draw(success_chart, report.headline, report.shown, report.equity)
         return ReportView(report, picture)
 
     async def review(self) -> None:

@@ -1,7 +1,7 @@
 """One process that holds the learning libraries, so that the bot's own stays small and its event loop free.
 
 A job runs to its end before the next begins: whoever trains for seconds uses a worker of its own, not the one that
-answers predictions.
+answers predictions. Pictures may share it: a prediction goes before all that wait, so it waits for one of them at most.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import asynccontextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext, SpawnProcess
@@ -61,6 +63,45 @@ class _Spawn(SpawnContext):
                 child.kill()
 
 
+class _Turns:
+    """One at a time, in the order they came; those in a hurry before all who wait."""
+
+    def __init__(self) -> None:
+        self._taken = False
+        self._hurried: deque[asyncio.Future[None]] = deque()
+        self._others: deque[asyncio.Future[None]] = deque()
+
+    @asynccontextmanager
+    async def turn(self, hurried: bool = False) -> AsyncIterator[None]:
+        if self._taken:
+            await self._wait(self._hurried if hurried else self._others)
+        self._taken = True
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    async def _wait(self, queue: deque[asyncio.Future[None]]) -> None:
+        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue.append(mine)
+        try:
+            await mine
+        except asyncio.CancelledError:
+            if mine.done() and not mine.cancelled():  # it had just been given the turn that it no longer wants
+                self._pass_on()
+            raise
+
+    def _pass_on(self) -> None:
+        """To the next who still waits: nobody who comes now can get between."""
+        for queue in (self._hurried, self._others):
+            while queue:
+                waiting = queue.popleft()
+                if not waiting.done():
+                    waiting.set_result(None)
+                    return
+        self._taken = False
+
+
 class Worker:
     """A spawned process for CPU work: ``await worker.run(train_it, data)``. It starts with the first job.
 
@@ -73,7 +114,7 @@ class Worker:
         self._spawn = _Spawn()
         self._progress: Connection | None = None
         self._alive: Connection | None = None
-        self._free = asyncio.Lock()
+        self._turns = _Turns()
 
     async def __aenter__(self) -> Self:
         return self
@@ -85,14 +126,19 @@ class Worker:
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What ``function`` gives, or raises, in the process. Raises JulabaError when the process dies under it."""
-        async with self._free:
+        async with self._turns.turn():
+            return await self._finish(function, args, kwargs)
+
+    async def run_next(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same before all that wait: what runs already is finished first."""
+        async with self._turns.turn(hurried=True):
             return await self._finish(function, args, kwargs)
 
     async def run_with_progress(
         self, progress: Progress, function: Callable[Concatenate[Progress, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """The same for a function whose first parameter is a Progress; ``progress`` is called in this event loop."""
-        async with self._free:
+        async with self._turns.turn():
             self._start()
             loop, pipe = asyncio.get_running_loop(), self._progress
             assert pipe is not None

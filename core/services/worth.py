@@ -18,6 +18,7 @@ from core.ml.worth import LayerReport, LayerWorth, layer_report
 from core.ports import ChatStore, Clock, Ledger
 from core.services.bus import Bell
 from core.services.changes import in_force
+from core.services.pictures import Draw
 
 RULES_ASKED_AFTER = 50
 """Closed trades after which the bot shows what the rules were worth (DESIGN 4.1)."""
@@ -92,7 +93,9 @@ class WorthDesk:
         *,
         gemini_present: bool,
         rules: RuleQuestions | None = None,
+        draw: Draw = asyncio.to_thread,
     ) -> None:
+        self._draw = draw
         self._settings = settings
         self._clock = clock
         self._ledger = ledger
@@ -103,12 +106,19 @@ class WorthDesk:
         self._reviewed = -1  # outcomes at the last review: nothing new, nothing to say
 
     async def layers(self) -> LayersView:
+        from core.reports.worth_charts import layers_chart
+
         found = await evidence(self._ledger, self._settings)
-        return await asyncio.to_thread(layers_view, found)
+        report = await asyncio.to_thread(found.report)
+        return LayersView(report, await self._draw(layers_chart, report) if report.look is not None else None)
 
     async def gemini(self) -> GeminiView:
+        from core.reports.worth_charts import calibration_chart
+
         found = await evidence(self._ledger, self._settings)
-        return await asyncio.to_thread(gemini_view, found, to_ms(self._clock.now()), self._gemini_present)
+        board = await asyncio.to_thread(found.board, to_ms(self._clock.now()))
+        picture = await self._draw(calibration_chart, board) if board.score is not None else None
+        return GeminiView(board, self._gemini_present, picture)
 
     async def review(self) -> None:
         """Publishes what is due, each finding once: its key is stored for ever."""
@@ -143,22 +153,6 @@ class WorthDesk:
         body = json.dumps({"layers": [layer.name for layer in layers], "change": change})
         now = to_ms(self._clock.now())
         await self._chat.save_look(_RULES_LOOK, 1, report.look.n if report.look else 0, now, ERROR, "shown", body)
-
-
-def layers_view(found: Evidence) -> LayersView:
-    """Worked out and drawn: takes some tenths of a second, call it off the event loop."""
-    from core.reports.worth_charts import layers_chart
-
-    report = found.report()
-    return LayersView(report, layers_chart(report) if report.look is not None else None)
-
-
-def gemini_view(found: Evidence, now_ms: int, present: bool) -> GeminiView:
-    """Worked out and drawn: takes some tenths of a second, call it off the event loop."""
-    from core.reports.worth_charts import calibration_chart
-
-    board = found.board(now_ms)
-    return GeminiView(board, present, calibration_chart(board) if board.score is not None else None)
 
 
 def _looked_at(found: Evidence, now_ms: int) -> tuple[Scoreboard, LayerReport]:

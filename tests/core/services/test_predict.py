@@ -164,9 +164,9 @@ class _Counted(Worker):
         super().__init__()
         self.jobs: list[int] = []
 
-    async def run(self, function: Any, *arguments: Any, **named: Any) -> Any:
+    async def run_next(self, function: Any, *arguments: Any, **named: Any) -> Any:
         self.jobs.append(len(arguments[1]))
-        return await super().run(function, *arguments, **named)
+        return await super().run_next(function, *arguments, **named)
 
 
 async def test_all_that_is_asked_at_one_close_is_one_job_and_each_gets_its_own_answer(learned: ModelFiles) -> None:

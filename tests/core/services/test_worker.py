@@ -96,6 +96,45 @@ async def test_jobs_wait_for_each_other(worker: Worker) -> None:
     assert await asyncio.gather(*(worker.run(add, i, i) for i in range(5))) == [0, 2, 4, 6, 8]
 
 
+async def test_who_is_in_a_hurry_goes_before_all_that_wait(worker: Worker, tmp_path: Path) -> None:
+    """A prediction waits for the picture that is being drawn, and for none of those that are still wanted."""
+    done: list[str] = []
+
+    async def job(name: str, hurried: bool) -> None:
+        await (worker.run_next if hurried else worker.run)(add, 1, 1)
+        done.append(name)
+
+    gate = tmp_path / "gate"
+    running = asyncio.create_task(worker.run(wait_for, str(gate)))
+    await asyncio.sleep(0)
+    waiting = [asyncio.create_task(job(f"picture {n}", False)) for n in range(3)]
+    await asyncio.sleep(0)
+    waiting.append(asyncio.create_task(job("prediction", True)))
+    await asyncio.sleep(0)
+    gate.touch()
+    await asyncio.gather(running, *waiting)
+
+    assert done == ["prediction", "picture 0", "picture 1", "picture 2"]
+
+
+@pytest.mark.parametrize("after", [0, 1, 2, 3])
+async def test_who_goes_away_while_waiting_holds_up_nobody(worker: Worker, tmp_path: Path, after: int) -> None:
+    """At any moment, also when the turn has just been given and not yet been taken."""
+    gate = tmp_path / "gate"
+    running = asyncio.create_task(worker.run(wait_for, str(gate)))
+    await asyncio.sleep(0)
+    leaver, patient = (asyncio.create_task(worker.run(add, n, n)) for n in (1, 2))
+    await asyncio.sleep(0)
+    gate.touch()
+    await running
+    for _ in range(after):
+        await asyncio.sleep(0)
+    leaver.cancel()
+
+    assert await asyncio.wait_for(patient, 20) == 4
+    assert await asyncio.wait_for(worker.run(add, 3, 3), 20) == 6
+
+
 async def test_closing_ends_a_job_that_runs(tmp_path: Path) -> None:
     worker = Worker()
     await worker.run(add, 1, 1)
