@@ -343,6 +343,7 @@ class StoredApproval:
     answered_at: int | None = None
     answer_note: str = ""
     body: str = ""
+    picture: bytes | None = None
     evidence_hash: str = ""
     intact: bool = True
 

@@ -66,6 +66,8 @@ def _status(view: WhyView) -> str:
             return "missed"
         case "signal_only":
             return "shown only"
+        case "waiting":
+            return "waits for a yes"
         case "taken":
             return "taken"
 

@@ -156,7 +156,7 @@ async def throne(
     async with books(path) as kept:
         stage = await Stage.begin(kept, 0, config)
         bell = Bell()
-        approvals = Approvals(config, stage.clock, kept.chat, stage.loop, bell)
+        approvals = Approvals(config, stage.clock, kept.ledger, kept.chat, stage.loop, bell)
         reader = champion_reader(files)
         keeper = Gatekeeper(config, stage.clock, kept.ledger, kept.chat, stage.loop, bell, lambda: reader(0), approvals)
         registry = Registry(files, SqliteModels(kept.db), stage.clock, inline)

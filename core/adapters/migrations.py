@@ -177,6 +177,11 @@ def what_people_do_and_wish(db: sqlite3.Connection) -> None:
     _run(db, _PEOPLE)
 
 
+def what_a_card_shows(db: sqlite3.Connection) -> None:
+    """A question's picture, frozen with its evidence."""
+    _run(db, "ALTER TABLE approvals ADD COLUMN picture BLOB;\n")
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     ledger_first_form,
     what_models_saw,
@@ -184,6 +189,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     what_was_said_and_not_done,
     what_is_asked_often,
     what_people_do_and_wish,
+    what_a_card_shows,
 )
 """Applied in order; ``PRAGMA user_version`` holds how many have been."""
 

@@ -17,14 +17,15 @@ from core.ports import StoredApproval
 
 APPROVAL = (
     "approval_id", "kind", "state", "title", "weight", "line", "model_id", "asked_by", "created_at", "expires_at",
-    "answered_by", "answered_at", "answer_note", "body", "evidence_hash",
+    "answered_by", "answered_at", "answer_note", "body", "evidence_hash", "picture",
 )  # fmt: skip
 BY_ITSELF = "Julaba"
 
 
 def evidence_hash(approval: StoredApproval) -> str:
-    """SHA-256 over what a person is shown and what a yes does: title, lines and body."""
-    return hashlib.sha256(json.dumps([approval.title, *approval.lines, approval.body]).encode()).hexdigest()
+    """SHA-256 over what a person is shown and what a yes does: title, lines, body and picture."""
+    picture = hashlib.sha256(approval.picture).hexdigest() if approval.picture else ""
+    return hashlib.sha256(json.dumps([approval.title, *approval.lines, approval.body, picture]).encode()).hexdigest()
 
 
 def _first_hash(approval: StoredApproval) -> str:

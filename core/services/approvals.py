@@ -6,27 +6,35 @@ exactly once. What a yes changes is stored in the same transaction as the answer
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import get_args
 
 from core.config import Settings
 from core.domain.candles import to_datetime, to_ms
-from core.domain.ledger import Controls
-from core.domain.messages import ApprovalAsked, ApprovalEnded, Event
-from core.errors import UsageError
-from core.ports import ChatStore, Clock, StoredApproval
+from core.domain.ledger import Controls, Effect
+from core.domain.messages import ApprovalAsked, ApprovalEnded, ApprovalReminder, Event
+from core.engine.advisory import Waiting
+from core.engine.step import Book
+from core.errors import JulabaError, UsageError
+from core.ports import ChatStore, Clock, Ledger, StoredApproval
 from core.services.bus import Bell
 from core.services.loop import TradingLoop
+from core.services.upkeep import Rounds
 from core.services.views import Actor, ApprovalKind, ApprovalView
+
+LOOK_EVERY = 5.0
+"""Seconds of wall time between two looks at what has expired."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
     """What is asked: the card's first line, its evidence in sentences, and what a yes is about.
 
-    ``body`` is JSON for the kind's own use; ``weight`` and ``model_id`` are what a card names beside it.
+    ``body`` is JSON for the kind's own use; ``weight`` and ``model_id`` are what a card names beside it; ``picture`` a
+    PNG that goes with it.
     """
 
     title: str
@@ -34,14 +42,17 @@ class Question:
     weight: float | None = None
     model_id: str | None = None
     body: str = ""
+    picture: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What a yes changes, stored together with the answer; None changes no controls."""
+    """What an end changes, stored together with it; None changes no controls. ``book`` is the one after ``effect``."""
 
     controls: Controls | None = None
     events: tuple[Event, ...] = ()
+    effect: Effect | None = None
+    book: Book | None = None
 
 
 def _nothing_more(stored: StoredApproval) -> str:
@@ -52,21 +63,31 @@ async def _still_good(stored: StoredApproval) -> str:
     return ""
 
 
+def _no_more_than_that(stored: StoredApproval, reason: str) -> Granted:
+    return Granted()
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of question.
 
-    ``apply`` gives what a yes changes, from today's controls; it must be quick and touch nothing itself, and raises
-    OutdatedError for what has changed since ``outdated`` was asked. ``outdated`` says in half a sentence why a yes can
-    no longer count (the card is then withdrawn), empty where it can. ``after``
-    is awaited once the answer is stored: for what no transaction can hold, such as files. It must be able to be done
-    again at the next start. ``again`` says how to ask anew, such as ``/ml 0.25``.
+    ``apply`` gives what a yes changes, from today's controls (``answered_by`` is set by then); it must be quick and
+    touch nothing itself, and raises OutdatedError for what has changed since ``outdated`` was asked. ``outdated`` says
+    in half a sentence why a yes can no longer count (the card is then withdrawn), empty where it can; it may raise
+    UsageError where that cannot be told now, and the card waits on. ``after`` is awaited once the answer is stored: for
+    what no transaction can hold, such as files. It must be able to be done again at the next start. ``again`` says how
+    to ask anew, such as ``/ml 0.25``, and ``anew`` does it for a yes that came too late: the new question's number,
+    None where there is nothing to ask. ``decline`` gives what any other end changes, for a reason in half a sentence;
+    as quick as ``apply``. ``reminds``: once, when two thirds of its time are over.
     """
 
     apply: Callable[[StoredApproval, Controls], Granted]
     outdated: Callable[[StoredApproval], Awaitable[str]] = _still_good
     after: Callable[[StoredApproval], Awaitable[None]] | None = None
     again: Callable[[StoredApproval], str] = _nothing_more
+    anew: Callable[[StoredApproval, Actor], Awaitable[int | None]] | None = None
+    decline: Callable[[StoredApproval, str], Granted] = _no_more_than_that
+    reminds: bool = True
 
 
 class OutdatedError(UsageError):
@@ -76,13 +97,17 @@ class OutdatedError(UsageError):
 class Approvals:
     """The questions of one store. ``kinds`` is filled by those who ask, before the first question."""
 
-    def __init__(self, settings: Settings, clock: Clock, chat: ChatStore, loop: TradingLoop, bell: Bell) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock, ledger: Ledger, chat: ChatStore, loop: TradingLoop, bell: Bell
+    ) -> None:
         self._settings = settings
         self._clock = clock
+        self._ledger = ledger
         self._chat = chat
         self._loop = loop
         self._bell = bell
         self.kinds: dict[str, Kind] = {}
+        self._reminded: set[int] = set()  # the outbox keeps one of each key, over restarts too
 
     async def ask(self, kind: ApprovalKind, question: Question, asked_by: str) -> int:
         """Stores the question with its evidence and has it told; gives its number."""
@@ -100,6 +125,7 @@ class Approvals:
             created_at=to_ms(now),
             expires_at=to_ms(now + timedelta(hours=self._settings.approvals.expire_hours)),
             body=question.body,
+            picture=question.picture,
         )
         number = await self._chat.ask(
             stored, lambda given: ApprovalAsked(key=f"approval:{given}", time=now, approval_id=given)
@@ -130,6 +156,8 @@ class Approvals:
         answered = False
         if stored.state != "pending":
             pass  # it has ended before: its end is told below
+        elif not stored.intact:
+            await self._end(stored, "withdrawn", "the bot", now, "its evidence is not what was asked with")
         elif to_ms(now) >= stored.expires_at:
             await self._end(stored, "expired", "nobody", now, "it had expired")
         elif yes and (reason := await kind.outdated(stored)):
@@ -139,10 +167,21 @@ class Approvals:
         ended = await self._chat.approval(approval_id)
         assert ended is not None
         if not answered:
-            raise UsageError(self._already(ended))
+            raise UsageError(await self._too_late(ended, yes, actor))
         if yes and kind.after is not None:
             await kind.after(ended)
         return approval_view(ended)
+
+    async def _too_late(self, ended: StoredApproval, yes: bool, actor: Actor) -> str:
+        """Why an answer did not count; a yes that can still be given is asked for anew."""
+        said, anew = self._already(ended), self._kind(ended).anew
+        if not yes or anew is None or ended.state not in {"expired", "withdrawn"}:
+            return said
+        try:
+            number = await anew(ended, actor)
+        except JulabaError as error:
+            return f"{said}; it cannot be asked again: {error}"
+        return f"{said}; it is asked again as approval {number}" if number is not None else said
 
     async def withdraw(self, reason: str, *kinds: ApprovalKind) -> None:
         """Ends the waiting questions of these kinds."""
@@ -157,24 +196,64 @@ class Approvals:
             if to_ms(now) >= stored.expires_at:
                 await self._end(stored, "expired", "nobody", now, "")
 
+    async def remind(self) -> None:
+        """Says once of each question that still waits when two thirds of its time are over."""
+        now = self._clock.now()
+        due = [s for s in await self._chat.open_approvals() if _reminder_at(s) <= to_ms(now) < s.expires_at]
+        events = [
+            ApprovalReminder(key=f"approval:{s.approval_id}:reminder", time=now, approval_id=s.approval_id)
+            for s in due
+            if self._kind(s).reminds and s.approval_id not in self._reminded
+        ]
+        if events:
+            await self._ledger.publish(events)
+            self._reminded |= {event.approval_id for event in events}
+            self._bell.ring()
+
+    async def run(self) -> None:
+        """Ends what has expired and reminds of what waits, beside everything else. Ends only by cancellation."""
+        rounds = Rounds()
+        while True:
+            await rounds((self.expire, self.remind))
+            await asyncio.sleep(LOOK_EVERY)
+
     async def _end(self, stored: StoredApproval, state: str, by: str, now: datetime, note: str) -> bool:
         """Ends a card and applies what it grants; False where nothing is granted: it had ended, or is outdated."""
         event = ApprovalEnded(key=f"approval:{stored.approval_id}:ended", time=now, approval_id=stored.approval_id)
         outdated = False
         async with self._loop.changing:
-            granted = Granted()
+            kind = self._kind(stored)
             if state == "approved":
                 try:
-                    granted = self._kind(stored).apply(stored, self._loop.memory.controls)
+                    granted = kind.apply(replace(stored, answered_by=by), self._loop.memory.controls)
                 except OutdatedError as error:
                     outdated, state, by, note = True, "withdrawn", "the bot", str(error)
+            if state != "approved":
+                granted = kind.decline(stored, _declined(state, by, note))
             ended = await self._chat.answer(
-                stored.approval_id, state, by, to_ms(now), note, granted.controls, [event, *granted.events]
+                stored.approval_id,
+                state,
+                by,
+                to_ms(now),
+                note,
+                granted.controls,
+                [event, *granted.events],
+                granted.effect,
             )
-            if ended and granted.controls is not None:
-                self._loop.memory.controls = granted.controls
+            if ended:
+                self._take_up(granted)
         self._bell.ring()
         return ended and not outdated
+
+    def _take_up(self, granted: Granted) -> None:
+        """What the store has, the memory has too. ``changing`` is held."""
+        memory = self._loop.memory
+        if granted.controls is not None:
+            memory.controls = granted.controls
+        if granted.book is not None:
+            memory.book = granted.book
+        if granted.effect is not None and granted.effect.cursors:
+            memory.cursors[granted.effect.step].update(granted.effect.cursors)
 
     def _kind(self, stored: StoredApproval) -> Kind:
         if stored.kind not in self.kinds:
@@ -190,6 +269,15 @@ class Approvals:
         if stored.state == "withdrawn":
             return f"this was withdrawn on {when}: {stored.answer_note}{again}"
         return f"{stored.answered_by} has {stored.state} this on {when}"
+
+
+def _reminder_at(stored: StoredApproval) -> int:
+    return stored.created_at + (stored.expires_at - stored.created_at) * 2 // 3
+
+
+def _declined(state: str, by: str, note: str) -> str:
+    words = {"rejected": f"{by} said no", "expired": "nobody answered in time"}
+    return words.get(state, note or "it was withdrawn")
 
 
 def approval_view(stored: StoredApproval) -> ApprovalView:
@@ -209,4 +297,7 @@ def approval_view(stored: StoredApproval) -> ApprovalView:
         answered_by=stored.answered_by,
         answered_at=to_datetime(stored.answered_at) if stored.answered_at is not None else None,
         answer_note=stored.answer_note,
+        evidence=stored.evidence_hash,
+        picture=stored.picture,
+        signal=Waiting.from_json(stored.body).signal if stored.kind == "trade" else None,
     )

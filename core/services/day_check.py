@@ -37,7 +37,13 @@ NOT_STORED = "candle not stored"
 BETWEEN = "fill between closes"
 BY_HAND = "closed by hand"
 
-_OF_LAYER = {"gemini": "Gemini", "combined": "weight and confidence", "rules": "rule", "size": "limit"}
+_OF_LAYER = {
+    "gemini": "Gemini",
+    "combined": "weight and confidence",
+    "rules": "rule",
+    "size": "limit",
+    "approval": "a person",
+}
 _OF_LIMIT = {"switch": "pair off", "pause": "pause"} | dict.fromkeys(("daily_loss", "drawdown", "cooldown"), "breaker")
 
 
@@ -319,6 +325,8 @@ def cause_of_refusal(decision: DecisionRecord) -> tuple[str, str]:
         return LATE, decision.reason
     if decision.status == "signal_only":
         return "mode", decision.reason
+    if decision.status == "waiting":
+        return "mode", "it waits for a person's answer"
     verdict = next((v for v in decision.verdicts if v.ruling is Ruling.REFUSE and v.layer != "variant"), None)
     if verdict is None:
         return UNKNOWN, f"{decision.status} without a verdict that refuses"

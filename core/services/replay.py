@@ -53,9 +53,12 @@ async def replay(
     """Runs every candle with an open time in ``[start_ms, end_ms)`` through the loop; what lies before warms it up.
 
     ``candles`` hold the pairs to trade and BTC as the reference. ``layers`` False leaves the bare strategy: section 4
-    of the design off. There is no Gemini in a replay. ``ledger`` should be empty.
+    of the design off. There is no Gemini in a replay, nor anybody to ask: in the mode advisory every card has its yes.
+    ``ledger`` should be empty.
     """
-    only = settings.model_copy(update={"pairs": tuple(p for p in settings.pairs if Pair.parse(p.symbol) in candles)})
+    pairs = tuple(p for p in settings.pairs if Pair.parse(p.symbol) in candles)
+    mode = "paper" if settings.mode == "advisory" else settings.mode
+    only = settings.model_copy(update={"pairs": pairs, "mode": mode})
     loop = TradingLoop(only, clock, ledger, predictor=predictor, layers=layers)
     await loop.start()
     for window in candles.values():

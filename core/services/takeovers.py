@@ -65,7 +65,9 @@ class Takeovers:
         self._registry = registry
         self._gatekeeper = gatekeeper
         self._approvals = approvals
-        approvals.kinds["promote"] = Kind(self._granted, self._outdated, self._promoted, lambda stored: "/models")
+        approvals.kinds["promote"] = Kind(
+            self._granted, self._outdated, self._promoted, lambda stored: "/models", self._anew
+        )
 
     @property
     def _controls(self) -> Controls:
@@ -193,6 +195,10 @@ class Takeovers:
         except ModelError as error:
             return str(error)
         return ""
+
+    async def _anew(self, stored: StoredApproval, actor: Actor) -> int | None:
+        """A yes that came too late asks again, with what is known of the model today."""
+        return (await self.ask(stored.model_id, actor)).approval_id if stored.model_id else None
 
     def _granted(self, stored: StoredApproval, controls: Controls) -> Granted:
         if (named := json.loads(stored.body)["champion"]) != self._registry.champion():

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
+from core.domain.messages import SignalDecided
 from core.services.prices import LivePrice
 
 if TYPE_CHECKING:
@@ -159,7 +160,10 @@ class StatusView:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalView:
-    """An approval with the evidence frozen when it was asked; ``kind`` says what a yes is about."""
+    """An approval with the evidence frozen when it was asked; ``kind`` says what a yes is about.
+
+    ``evidence`` is the hash of all that was frozen; ``signal`` what a trade's card is about; ``picture`` a PNG.
+    """
 
     approval_id: int
     kind: ApprovalKind
@@ -175,6 +179,9 @@ class ApprovalView:
     answered_by: str | None = None
     answered_at: datetime | None = None
     answer_note: str = ""
+    evidence: str = ""
+    picture: bytes | None = None
+    signal: SignalDecided | None = None
 
 
 @dataclass(frozen=True, slots=True)

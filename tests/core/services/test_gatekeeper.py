@@ -65,7 +65,7 @@ async def desk(path: Path, config: Settings | None = None) -> AsyncIterator[Desk
     async with books(path) as kept:
         stage = await Stage.begin(kept, 0, config)
         bell = Bell()
-        approvals = Approvals(config, stage.clock, kept.chat, stage.loop, bell)
+        approvals = Approvals(config, stage.clock, kept.ledger, kept.chat, stage.loop, bell)
         keeper = Gatekeeper(
             config,
             stage.clock,

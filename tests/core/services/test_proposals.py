@@ -83,7 +83,7 @@ async def bot(path: Path, found: Audit, ahead: Forecast, *papers: Manifest) -> A
 
     async with books(path) as kept:
         stage, bell = await Stage.begin(kept, 0, config), Bell()
-        approvals = Approvals(config, stage.clock, kept.chat, stage.loop, bell)
+        approvals = Approvals(config, stage.clock, kept.ledger, kept.chat, stage.loop, bell)
         rules = RuleKeeper(config, stage.clock, kept.ledger, kept.chat, stage.loop, bell, approvals)
         yield At(
             Proposals(stage.clock, kept.ledger, kept.chat, stage.loop, bell, rules, Shelf(*papers), known, audited),

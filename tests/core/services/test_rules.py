@@ -48,7 +48,7 @@ async def rules(path: Path, config: Settings | None = None) -> AsyncIterator[At]
     config = config or settings()
     async with books(path) as kept:
         stage, bell = await Stage.begin(kept, 0, config), Bell()
-        approvals = Approvals(config, stage.clock, kept.chat, stage.loop, bell)
+        approvals = Approvals(config, stage.clock, kept.ledger, kept.chat, stage.loop, bell)
         keeper = RuleKeeper(config, stage.clock, kept.ledger, kept.chat, stage.loop, bell, approvals)
         yield At(keeper, approvals, stage, kept)
 

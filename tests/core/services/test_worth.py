@@ -274,7 +274,7 @@ async def test_a_yes_to_the_card_changes_the_rule_from_then_on(tmp_path: Path) -
     async with books(tmp_path) as kept:
         await keep(kept, traded(120, lost=0.9, won=0.05))
         stage, bell = await Stage.begin(kept, 40_000, config), Bell()
-        approvals = Approvals(config, stage.clock, kept.chat, stage.loop, bell)
+        approvals = Approvals(config, stage.clock, kept.ledger, kept.chat, stage.loop, bell)
         rules = RuleKeeper(config, stage.clock, kept.ledger, kept.chat, stage.loop, bell, approvals)
         desk = WorthDesk(config, stage.clock, kept.ledger, kept.chat, bell, gemini_present=False, rules=rules)
         await desk.review()
