@@ -11,8 +11,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from core.services.people import Numbers
+from julaba_tg.numbers import numbered
+
 TEXT_LIMIT = 4096
 CAPTION_LIMIT = 1024
+_LOOK_AHEAD = 80  # characters behind a cut that say what the last word is: a number, or the beginning of an id
 MAX_BLOCKS = 40  # each is one entity, and Telegram reads only the first hundred of a message
 
 Style = Literal["text", "pre", "quote"]
@@ -69,15 +73,15 @@ def units(content: str) -> int:
     return len(content.encode("utf-16-le")) // 2
 
 
-def html(content: Card, limit: int = TEXT_LIMIT) -> str:
+def html(content: Card, limit: int = TEXT_LIMIT, numbers: Numbers = "en") -> str:
     """Telegram HTML of at most ``limit`` units, tags included."""
-    return _compose(content, limit, escape, _TAGS, ("<b>", "</b>"))
+    return _compose(content, limit, numbers, escape, _TAGS, ("<b>", "</b>"))
 
 
-def plain(content: Card, limit: int = TEXT_LIMIT) -> str:
+def plain(content: Card, limit: int = TEXT_LIMIT, numbers: Numbers = "en") -> str:
     """The same without markup: what is sent when the HTML was refused."""
     none = dict.fromkeys(_TAGS, ("", ""))
-    return _compose(content, limit, lambda line: line, none, ("", ""))
+    return _compose(content, limit, numbers, lambda line: line, none, ("", ""))
 
 
 def escape(line: str) -> str:
@@ -99,26 +103,27 @@ def _clean_character(character: str) -> str:
 def _compose(
     content: Card,
     limit: int,
+    numbers: Numbers,
     write: Callable[[str], str],
     tags: dict[Style, tuple[str, str]],
     title_tags: tuple[str, str],
 ) -> str:
     opening, closing = title_tags
-    title = _fit([clean(content.title).strip() or "–"], limit - units(opening + closing), write)
+    title = _fit([clean(content.title).strip() or "–"], limit - units(opening + closing), numbers, write)
     message = opening + title + closing
     for block in content.blocks[:MAX_BLOCKS]:
         opening, closing = tags[block.style]
-        body = _fit(block.lines, limit - units(message) - units(opening + closing) - 1, write)
+        body = _fit(block.lines, limit - units(message) - units(opening + closing) - 1, numbers, write)
         if body.strip():
             message += f"\n{opening}{body}{closing}"
     return message
 
 
-def _fit(lines: Iterable[str], room: int, write: Callable[[str], str]) -> str:
+def _fit(lines: Iterable[str], room: int, numbers: Numbers, write: Callable[[str], str]) -> str:
     """As many whole lines as the room takes; the one that does not fit is cut and ends in an ellipsis."""
     written: list[str] = []
     for line in lines:
-        kept = clean(line[: room + 2])  # what cannot fit anyway need not be looked at
+        kept = numbered(clean(line[: room + _LOOK_AHEAD]), numbers)  # what cannot fit anyway need not be looked at
         whole = write(kept)
         needed = units(whole) + (1 if written else 0)
         if needed > room:

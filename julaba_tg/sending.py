@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import TypeVar
@@ -25,7 +25,8 @@ from telegram.error import (
     TelegramError,
 )
 
-from julaba_tg.card import CAPTION_LIMIT, Card, html, plain
+from core.services.people import Numbers
+from julaba_tg.card import CAPTION_LIMIT, TEXT_LIMIT, Card, html, plain
 from julaba_tg.ports import MessageRef
 
 log = logging.getLogger(__name__)
@@ -40,11 +41,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A card with its buttons, as the caption of a PNG when there is one."""
+    """A card with its buttons and how its numbers look, as the caption of a PNG when there is one."""
 
     card: Card
     keyboard: InlineKeyboardMarkup | None = None
     picture: bytes | None = None
+    numbers: Numbers = field(default="en", kw_only=True)
 
 
 class NoSuchChat(TelegramError):  # noqa: N818 - reads as the noun it is
@@ -74,7 +76,7 @@ async def send(
         sent = await bot.send_photo(
             chat_id,
             message.picture or b"",
-            caption=_words(message.card, formatted, CAPTION_LIMIT),
+            caption=_words(message, formatted, CAPTION_LIMIT),
             parse_mode=ParseMode.HTML if formatted else None,
             reply_markup=message.keyboard,
             disable_notification=silent,
@@ -86,7 +88,7 @@ async def send(
     async def as_text(formatted: bool, buttons: bool = True) -> MessageRef:
         sent = await bot.send_message(
             chat_id,
-            _words(message.card, formatted),
+            _words(message, formatted),
             parse_mode=ParseMode.HTML if formatted else None,
             reply_markup=message.keyboard if buttons else None,
             disable_notification=silent,
@@ -109,7 +111,7 @@ async def edit(bot: TelegramBot, ref: MessageRef, message: Outgoing) -> bool:
 
     async def as_text(formatted: bool) -> None:
         await bot.edit_message_text(
-            _words(message.card, formatted),
+            _words(message, formatted),
             ref.chat_id,
             ref.message_id,
             parse_mode=ParseMode.HTML if formatted else None,
@@ -121,7 +123,7 @@ async def edit(bot: TelegramBot, ref: MessageRef, message: Outgoing) -> bool:
         await bot.edit_message_caption(
             ref.chat_id,
             ref.message_id,
-            caption=_words(message.card, formatted, CAPTION_LIMIT),
+            caption=_words(message, formatted, CAPTION_LIMIT),
             parse_mode=ParseMode.HTML if formatted else None,
             reply_markup=message.keyboard,
         )
@@ -133,7 +135,7 @@ async def edit_picture(bot: TelegramBot, ref: MessageRef, message: Outgoing) -> 
     """Puts a new picture and caption into a message that has one. False: it is gone or has none."""
 
     async def as_media() -> None:
-        caption = html(message.card, CAPTION_LIMIT)
+        caption = html(message.card, CAPTION_LIMIT, message.numbers)
         media = InputMediaPhoto(message.picture or b"", caption=caption, parse_mode=ParseMode.HTML)
         await bot.edit_message_media(media, ref.chat_id, ref.message_id, reply_markup=message.keyboard)
 
@@ -178,9 +180,9 @@ def perhaps_sent(error: TelegramError) -> bool:
     return "(504)" in error.message if isinstance(error, NetworkError) else True
 
 
-def _words(content: Card, formatted: bool, limit: int | None = None) -> str:
+def _words(message: Outgoing, formatted: bool, limit: int = TEXT_LIMIT) -> str:
     write = html if formatted else plain
-    return write(content) if limit is None else write(content, limit)
+    return write(message.card, limit, message.numbers)
 
 
 async def _first_accepted(ways: list[Callable[[], Awaitable[MessageRef]]]) -> MessageRef:
