@@ -60,7 +60,7 @@ async def say(place: Place, answer: Outgoing) -> None:
 async def edited(place: Place, answer: Outgoing) -> bool:
     """False when the message cannot show the answer: gone, too old to be reached, or of the other kind."""
     ref = place.message
-    if ref is None or (answer.picture is not None) != place.has_picture:
+    if ref is None or answer.document is not None or (answer.picture is not None) != place.has_picture:
         return False
     change = edit_picture if answer.picture is not None else edit
     try:

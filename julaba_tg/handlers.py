@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from telegram import Bot as TelegramBot
@@ -28,14 +29,14 @@ from julaba_tg.incoming import CardReply, Number, StrayTap, Visitor, Words
 from julaba_tg.keyboards import ApprovalTap, CommandTap
 from julaba_tg.parsing import Typed
 from julaba_tg.ports import DeskLike, MessageRef, OutboxLike
-from julaba_tg.sending import Outgoing, edit, patient, send
+from julaba_tg.progress import begin, conclude, followed
+from julaba_tg.sending import Outgoing, patient, send
 from julaba_tg.tasks import Tasks
 from julaba_tg.why_handlers import why
 
 log = logging.getLogger(__name__)
 
 STALE = timedelta(minutes=2)
-PROGRESS_PAUSE = 1.0  # seconds between two edits of one message: Telegram allows about one a second
 MOST_TRADES = 50
 
 
@@ -253,32 +254,15 @@ class Chat:
     # Training: answered at once, followed by editing, ended with a card
 
     async def _retrain(self, call: Call) -> None:
-        place = call.place
-        started = await send(place.bot, place.chat_id, _progress(*_STARTING), thread_id=place.thread_id)
-        self._tasks.start(self._train(call, started), "training")
+        self._tasks.start(self._train(call, await begin(call.place, _training)), "training")
 
     async def _train(self, call: Call, shown: MessageRef) -> None:
-        ticker = _Ticker(call.place.bot, shown)
-        follow = asyncio.create_task(ticker.run())
         self._trainings += 1
         try:
-            await self._show_result(call, shown, await self._trained(call, ticker, follow))
+            work = partial(self._desk.retrain, call.actor)
+            await self._show_result(call, shown, await followed(call.place, shown, _training, work, "the training"))
         finally:
             self._trainings -= 1
-            follow.cancel()
-
-    async def _trained(self, call: Call, ticker: _Ticker, follow: asyncio.Task[None]) -> TrainingView | Outgoing:
-        try:
-            return await self._desk.retrain(call.actor, ticker.tell)
-        except JulabaError as error:
-            return Outgoing(rendering.refused(str(error)))
-        except Exception:
-            log.exception("the training failed")
-            return Outgoing(rendering.apology())
-        finally:
-            # An edit under way must end first, or it would overwrite the result.
-            follow.cancel()
-            await asyncio.gather(follow, return_exceptions=True)
 
     async def _show_result(self, call: Call, shown: MessageRef, result: TrainingView | Outgoing) -> None:
         place = call.place
@@ -288,8 +272,7 @@ class Chat:
             last = Outgoing(rendering.training_result(result), keyboards.after_training())
         else:
             last = Outgoing(rendering.training_done(result))
-        if not await edited(replace(place, message=shown, has_picture=False), last):
-            await say(place, last)
+        await conclude(place, shown, last)
         if isinstance(result, TrainingView) and result.picture is not None:
             picture = Outgoing(rendering.training_result(result), keyboards.after_training(), result.picture)
             await patient(
@@ -347,34 +330,7 @@ class Chat:
         return Outgoing(rendering.reply_to_card(waiting) if waiting is not None else rendering.nothing_to_answer())
 
 
-_STARTING = ("starting", 0.0)
-
-
-class _Ticker:
-    """Progress into one message: told from any thread, shown at most once a second, never raising."""
-
-    def __init__(self, bot: TelegramBot, message: MessageRef) -> None:
-        self._bot = bot
-        self._message = message
-        self._latest = _STARTING
-
-    def tell(self, words: str, fraction: float) -> None:
-        self._latest = (words, fraction)
-
-    async def run(self) -> None:
-        shown = _STARTING
-        while True:
-            await asyncio.sleep(PROGRESS_PAUSE)
-            if self._latest == shown:
-                continue
-            shown = self._latest
-            try:
-                await edit(self._bot, self._message, _progress(*shown))
-            except TelegramError as error:
-                log.info("progress could not be shown: %s", error.message)
-
-
-def _progress(words: str, fraction: float) -> Outgoing:
+def _training(words: str, fraction: float) -> Outgoing:
     return Outgoing(rendering.training_progress(words, fraction))
 
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import httpx
 from telegram import Bot as TelegramBot
-from telegram import InlineKeyboardMarkup, InputMediaPhoto, LinkPreviewOptions, ReplyParameters
+from telegram import InlineKeyboardMarkup, InputFile, InputMediaPhoto, LinkPreviewOptions, ReplyParameters
 from telegram.constants import ParseMode
 from telegram.error import (
     BadRequest,
@@ -39,14 +39,27 @@ _NO_CHAT = ("chat not found", "user is deactivated", "peer_id_invalid", "have no
 T = TypeVar("T")
 
 
+DOCUMENT_LIMIT = 50_000_000
+"""Bytes of a file that a bot may send."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file to send: ``name`` as the phone keeps it. ``content`` is not empty and within ``DOCUMENT_LIMIT``."""
+
+    name: str
+    content: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A card with its buttons and how its numbers look, as the caption of a PNG when there is one."""
+    """A card with its buttons and how its numbers look, as the caption of a PNG or of a file when there is one (not of both)."""
 
     card: Card
     keyboard: InlineKeyboardMarkup | None = None
     picture: bytes | None = None
     numbers: Numbers = field(default="en", kw_only=True)
+    document: Document | None = None
 
 
 class NoSuchChat(TelegramError):  # noqa: N818 - reads as the noun it is
@@ -66,7 +79,7 @@ async def send(
     reply_to: int | None = None,
     thread_id: int | None = None,
 ) -> MessageRef:
-    """Sends as HTML; if Telegram refuses that, without its picture, then as plain text, at last without buttons.
+    """Sends as HTML; if Telegram refuses that, without its picture or file, then as plain text, at last bare.
 
     Raises NoSuchChat, and TelegramError as the library does.
     """
@@ -78,6 +91,19 @@ async def send(
             message.picture or b"",
             caption=_words(message, formatted, CAPTION_LIMIT),
             parse_mode=ParseMode.HTML if formatted else None,
+            reply_markup=message.keyboard,
+            disable_notification=silent,
+            reply_parameters=reply,
+            message_thread_id=thread_id,
+        )
+        return MessageRef(sent.chat_id, sent.message_id)
+
+    async def as_document(document: Document) -> MessageRef:
+        sent = await bot.send_document(
+            chat_id,
+            InputFile(document.content, filename=document.name),
+            caption=_words(message, True, CAPTION_LIMIT),
+            parse_mode=ParseMode.HTML,
             reply_markup=message.keyboard,
             disable_notification=silent,
             reply_parameters=reply,
@@ -99,6 +125,7 @@ async def send(
         return MessageRef(sent.chat_id, sent.message_id)
 
     pictured = [partial(as_photo, True)] if message.picture else []
+    pictured = [partial(as_document, message.document)] if message.document else pictured
     bare = [partial(as_text, False, buttons=False)] if message.keyboard else []
     return await _first_accepted([*pictured, partial(as_text, True), partial(as_text, False), *bare])
 

@@ -16,7 +16,8 @@ from telegram.request import HTTPXRequest
 from julaba_tg.card import card
 from julaba_tg.keyboards import home
 from julaba_tg.phone.faults import cut
-from julaba_tg.sending import Outgoing, perhaps_sent, send
+from julaba_tg.sending import Document, Outgoing, perhaps_sent, send
+from tests.julaba_tg.conftest import OWNER, World
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -125,3 +126,25 @@ async def test_buttons_that_telegram_refuses_do_not_keep_the_words_back() -> Non
         await bot.request.shutdown()
 
     assert sent.message_id == 5
+
+
+async def test_a_file_goes_out_with_its_name_its_words_and_its_buttons(world: World) -> None:
+    async with TelegramBot(world.phone.token, base_url=f"{world.phone.base_url}/bot") as bot:
+        world.phone.say(OWNER, "/start")
+        file = Document("signals.csv", b"a,b\n1,2\n")
+        sent = await send(bot, OWNER, Outgoing(card("2 signals", "as CSV"), home(), document=file))
+
+    (message,) = [m for m in world.phone.messages(OWNER) if m.message_id == sent.message_id]
+    assert message.media is not None
+    assert (message.media.kind, message.media.name, message.media.content) == ("document", "signals.csv", file.content)
+    assert message.text == "2 signals\nas CSV"
+    assert message.buttons
+
+
+async def test_a_file_that_telegram_refuses_leaves_its_words(world: World) -> None:
+    async with TelegramBot(world.phone.token, base_url=f"{world.phone.base_url}/bot") as bot:
+        world.phone.say(OWNER, "/start")
+        sent = await send(bot, OWNER, Outgoing(card("2 signals"), document=Document("signals.csv", b"")))
+
+    (message,) = [m for m in world.phone.messages(OWNER) if m.message_id == sent.message_id]
+    assert (message.media, message.text) == (None, "2 signals")
