@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -268,6 +269,7 @@ async def _outside(stack: AsyncExitStack, settings: Settings, secrets: Secrets, 
         clock=await _patient_clock(settings, exchange),
         ledger=ledger,
         chat=SqliteChat(db),
+        stores=partial(open_stores, ledger_path(data_dir)),
         champions=SqliteModels(db),
         opinions=SqliteOpinions(db),
         people=SqlitePeople(db),

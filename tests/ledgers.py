@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from core import bootstrap
 from core.adapters.clocks import ReplayClock
 from core.adapters.sqlite_chat import SqliteChat
 from core.adapters.sqlite_database import Database
@@ -15,6 +17,7 @@ from core.adapters.sqlite_ledger import SqliteLedger
 from core.config import Settings
 from core.domain.candles import Candles, Pair, to_datetime
 from core.services.loop import TradingLoop
+from core.services.reading import Stores
 from tests.markets import M15, START, walk
 
 PAIRS = ("LINK/USDT", "ETH/USDT", "SOL/USDT")
@@ -41,6 +44,11 @@ class Books:
 async def books(path: Path) -> AsyncIterator[Books]:
     async with Database(path / "julaba.sqlite", durable=False) as db:
         yield Books(db, SqliteLedger(db), SqliteChat(db))
+
+
+def stores_in(path: Path) -> Stores:
+    """The same store, for another process to read."""
+    return partial(bootstrap.open_stores, path / "julaba.sqlite")
 
 
 @dataclass

@@ -20,6 +20,7 @@ from core.ports import (
     OpinionSource,
     PriceStream,
 )
+from core.services.added import MOST_PAIRS
 from core.services.advice import Advice
 from core.services.advisory import TradeQuestions
 from core.services.approvals import Approvals
@@ -31,17 +32,20 @@ from core.services.drift_watch import DriftWatch, in_a_worker
 from core.services.engine import Engine
 from core.services.feed import ExchangeLower
 from core.services.gatekeeper import Gatekeeper
+from core.services.insight import Insight
 from core.services.live import LiveTrading
 from core.services.loop import TradingLoop
 from core.services.manual import Hands
 from core.services.minutes import ExchangeMinutes, MinuteWatch
 from core.services.nightly import Nightly, in_a_process
 from core.services.outbox import Outbox
+from core.services.outlook import OutlookDesk
 from core.services.people import People, WishStore
 from core.services.pictures import Draw, Pictures
 from core.services.predict import ChampionPredictor
 from core.services.prices import Prices
 from core.services.proposals import Proposals, auditor
+from core.services.reading import Stores
 from core.services.registry import ModelShelf, Registry
 from core.services.retrain import Trainer
 from core.services.rules import RuleKeeper
@@ -66,13 +70,15 @@ class Outside:
     """What the bot stands on, opened and ready; whoever made it closes it.
 
     Three clients of one exchange: a long ``history`` must not stand in line before the next close's candles, nor may
-    whoever looks at ``quotes``. ``advisor`` None: no key. ``stream`` None: prices are only asked for.
+    whoever looks at ``quotes``. ``advisor`` None: no key. ``stream`` None: prices are only asked for. ``stores`` opens
+    the ledger once more, for reading it in another process.
     """
 
     settings: Settings
     clock: Clock
     ledger: Ledger
     chat: ChatStore
+    stores: Stores
     champions: ChampionBook
     opinions: OpinionBook
     people: WishStore
@@ -95,8 +101,8 @@ def assemble(outside: Outside, progress: Progress, gemini_note: str) -> Engine:
     settings, clock, ledger, bell = outside.settings, outside.clock, outside.ledger, Bell()
     trading = _trading(outside, bell, gemini_note)
     loop, live = trading.loop, trading.live
-    judging = _judging(outside, trading, bell)
     pictures = Pictures(outside.worker.run)
+    judging = _judging(outside, trading, bell, pictures.draw)
     counsel = _counsel(outside, trading, judging, bell, pictures.draw)
     prices = Prices(trading.held, outside.quotes, outside.stream)
     desk = Desk(
@@ -114,7 +120,7 @@ def assemble(outside: Outside, progress: Progress, gemini_note: str) -> Engine:
         worth=counsel.worth,
         success=counsel.success,
         proposals=counsel.proposals,
-        topics=_topics(outside, trading),
+        topics=_topics(outside, trading, counsel),
         prices=prices,
         hands=Hands(settings, clock, outside.exchange, ledger, loop),
         draw=pictures.draw,
@@ -197,7 +203,7 @@ def _trading(outside: Outside, bell: Bell, gemini_note: str) -> _Trading:
         clock,
         outside.history,
         outside.candles,
-        ledger,
+        outside.stores,
         outside.models,
         live.save,
         in_force=lambda: loop.in_force,
@@ -215,7 +221,7 @@ class _Judging:
     takeovers: Takeovers
 
 
-def _judging(outside: Outside, trading: _Trading, bell: Bell) -> _Judging:
+def _judging(outside: Outside, trading: _Trading, bell: Bell, draw: Draw) -> _Judging:
     settings, clock, ledger, chat = outside.settings, outside.clock, outside.ledger, outside.chat
     loop = trading.loop
     approvals = Approvals(settings, clock, ledger, chat, loop, bell)
@@ -223,7 +229,7 @@ def _judging(outside: Outside, trading: _Trading, bell: Bell) -> _Judging:
     compare = in_a_worker(outside.candles, outside.models, trading.in_force)
     drift = DriftWatch(clock, ledger, chat, lambda: loop.memory.book.next_decision_id, compare)
     gatekeeper = Gatekeeper(
-        settings, clock, ledger, chat, loop, bell, trading.champion, approvals, outside.champions, drift
+        settings, clock, ledger, chat, loop, bell, trading.champion, approvals, outside.champions, drift, draw
     )
     registry = Registry(outside.models, outside.champions, clock, outside.worker.run)
     takeovers = Takeovers(settings, clock, loop, bell, registry, gatekeeper, approvals)
@@ -272,12 +278,18 @@ def _counsel(outside: Outside, trading: _Trading, judging: _Judging, bell: Bell,
     )
 
 
-def _topics(outside: Outside, trading: _Trading) -> Topics:
+def _topics(outside: Outside, trading: _Trading, counsel: _Counsel) -> Topics:
     settings, clock, ledger, chat = outside.settings, outside.clock, outside.ledger, outside.chat
     return Topics(
-        steering=Steering(settings, clock, ledger, chat, trading.loop),
+        steering=Steering(settings, clock, ledger, trading.loop),
         people=People(settings, outside.people),
+        insight=_insight(outside, trading, counsel),
     )
+
+
+def _insight(outside: Outside, trading: _Trading, counsel: _Counsel) -> Insight:
+    stock = counsel.success.stockroom.stock
+    return Insight(OutlookDesk(outside.clock, outside.ledger, trading.loop, stock, MOST_PAIRS))
 
 
 def _nobody(note: str) -> Callable[[], Awaitable[str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
@@ -12,11 +11,12 @@ from typing import TYPE_CHECKING
 from core.config import Settings
 from core.domain.candles import Pair, Timeframe, to_ms
 from core.errors import MarketError, ModelError, TooFewSamples
-from core.ports import CandleStore, Clock, Ledger, MarketData, TradeRow
+from core.ports import CandleStore, ChatStore, Clock, Ledger, MarketData, TradeRow
 from core.reports.challenge_chart import challenge_chart
 from core.reports.model_charts import calibration_chart
 from core.services.backtest import TABLE_COLUMNS, stored_backtests
 from core.services.fetch import fetch_history
+from core.services.reading import Stores, read
 from core.services.records import closed_samples
 from core.services.train import Models, TrainingReport, train_from_table
 from core.services.views import Progress, TrainingView
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FETCH_SHARE = 0.4  # of the progress bar
-PART = 200  # rows
 Rows = Sequence[Mapping[str, object]]
 
 
@@ -52,16 +51,18 @@ def retrain_job(
     candles: CandleStore,
     models: Models,
     settings: Settings,
-    live: Sequence[bytes],
+    stores: Stores,
     now: datetime,
 ) -> tuple[TrainingReport, bytes | None]:
-    """For a worker process: backtest, training, evaluation, and a picture: both models, or the first one's calibration.
+    """For a worker process: the ledger, backtest, training, evaluation, and a picture.
 
-    ``live``: the ledger's rows as JSON, some hundred in each. Raises ModelError (TooFewSamples too) and DataError.
+    The picture is of both models, or the first one's calibration. Raises ModelError (TooFewSamples too), DataError and
+    StoreError.
     """
-    progress("backtest", 0.0)
-    rows = [row for part in live for row in json.loads(part)]
-    table = training_table(candles, settings, rows, to_ms(now))
+    progress("what was lived", 0.0)
+    live = closed_samples(read(stores, _lived), settings)
+    progress("backtest", 0.05)
+    table = training_table(candles, settings, live, to_ms(now))
     progress(f"{len(table)} samples", 0.2)
     report = train_from_table(
         table,
@@ -85,9 +86,8 @@ def _picture(report: TrainingReport) -> bytes | None:
     return calibration_chart(found.calibration, f"{report.model_id} on unseen signals", found.base_rate)
 
 
-def _packed(rows: Sequence[TradeRow], settings: Settings) -> list[bytes]:
-    """What the ledger can teach, for another process. In parts: one great pickle of it would hold up the event loop."""
-    return [json.dumps(closed_samples(rows[n : n + PART], settings)).encode() for n in range(0, len(rows), PART)]
+async def _lived(ledger: Ledger, chat: ChatStore) -> list[TradeRow]:
+    return await ledger.trade_rows()
 
 
 class Trainer:
@@ -99,7 +99,7 @@ class Trainer:
         clock: Clock,
         market: MarketData,
         candles: CandleStore,
-        ledger: Ledger,
+        stores: Stores,
         models: Models,
         before: Callable[[], Awaitable[None]],
         monotonic: Callable[[], float] = time.monotonic,
@@ -110,7 +110,7 @@ class Trainer:
         self._clock = clock
         self._market = market
         self._candles = candles
-        self._ledger = ledger
+        self._stores = stores
         self._models = models
         self._before = before
         self._monotonic = monotonic
@@ -123,7 +123,6 @@ class Trainer:
         await self._before()
         warning = await self._fetch(progress)
         settings = self._in_force()
-        live = await asyncio.to_thread(_packed, await self._ledger.trade_rows(), settings)
         try:
             async with Worker() as worker:
                 report, picture = await worker.run_with_progress(
@@ -132,7 +131,7 @@ class Trainer:
                     self._candles,
                     self._models,
                     settings,
-                    live,
+                    self._stores,
                     began,
                 )
         except ModelError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +16,7 @@ from core.services.backtest import run_backtest
 from core.services.records import closed_samples
 from core.services.retrain import Trainer, retrain_job, training_table
 from tests.fakes.mexc import FakeMexc
-from tests.ledgers import PAIRS, Stage, books, market, settings
+from tests.ledgers import PAIRS, Stage, books, market, settings, stores_in
 from tests.markets import M15, START
 
 ROWS = 6000
@@ -82,10 +82,13 @@ async def test_the_job_trains_and_draws_from_both(stored: CandleFiles, tmp_path:
     told: list[float] = []
     rows = await lived(tmp_path)
     models = ModelFiles(tmp_path / "models")
-    report, picture = retrain_job(
-        lambda _, done: told.append(done), stored, models, settings(), [json.dumps(rows).encode()], END
+    report, picture = await asyncio.to_thread(
+        retrain_job, lambda _, done: told.append(done), stored, models, settings(), stores_in(tmp_path), END
     )
 
+    counts = from_table(training_table(stored, settings(), rows, to_ms(END))).counts()
+    assert report.sources == counts  # the job has read the ledger itself
+    assert counts["trade"] > 0
     assert report.comparison.first
     assert (report.champion, models.champion_id()) == (False, None)
     assert models.ids() == (report.model_id,)
@@ -106,10 +109,10 @@ async def test_too_few_samples_are_an_answer_that_counts_them(tmp_path: Path) ->
         exchange = CcxtMarket(config.exchange)
         mexc.gone = {"LINKUSDT", "ETHUSDT", "SOLUSDT", "BTCUSDT"}
         models = ModelFiles(tmp_path / "models")
-        trainer = Trainer(config, stage.clock, exchange, few, kept.ledger, models, _nothing)
+        trainer = Trainer(config, stage.clock, exchange, few, stores_in(tmp_path), models, _nothing)
         view = await trainer.train(lambda text, done: None)
         strict = config.model_copy(update={"strategy": config.strategy.model_copy(update={"adx_min": 100.0})})
-        changed = Trainer(config, stage.clock, exchange, few, kept.ledger, models, _nothing, in_force=lambda: strict)
+        changed = Trainer(config, stage.clock, exchange, few, stores_in(tmp_path), models, _nothing, in_force=lambda: strict)
         under_a_changed_rule = await changed.train(lambda text, done: None)
         await exchange.close()
 
