@@ -17,7 +17,8 @@ _RANK: dict[Role, int] = {"viewer": 0, "operator": 1, "approver": 2}
 class Command:
     """One line of the table. ``arguments`` is what to type behind the name, ``changes`` whether it alters anything.
 
-    A name may be there twice, without and with arguments (/ml looks, /ml 0.25 asks).
+    A name may be there several times: without and with arguments (/ml looks, /ml 0.25 asks), and with different first
+    words (``quiet HOURS``, ``zone NAME``), each with a role of its own.
     """
 
     name: str
@@ -31,6 +32,12 @@ class Command:
     @property
     def usage(self) -> str:
         return f"/{self.name} {self.arguments}".strip()
+
+    @property
+    def word(self) -> str:
+        """The fixed word that its arguments begin with, such as ``quiet``; empty where anything may stand there."""
+        first = self.arguments.partition(" ")[0]
+        return first if first.isalpha() and first.islower() else ""
 
 
 COMMANDS: tuple[Command, ...] = (
@@ -100,7 +107,9 @@ def find(name: str, arguments: Sequence[str] = ()) -> Command | None:
     """The table's line for a typed command; None for an unknown name."""
     lines = [c for c in COMMANDS if c.name == name]
     with_arguments = [c for c in lines if bool(c.arguments) == bool(arguments)]
-    return next(iter(with_arguments or lines), None)
+    named = [c for c in with_arguments if arguments and c.word == arguments[0].lower()]
+    open_ended = [c for c in with_arguments if not c.word]
+    return next(iter(named or open_ended or with_arguments or lines), None)
 
 
 def may(role: Role, needed: Role) -> bool:
