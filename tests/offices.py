@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 from core.adapters.candle_files import CandleFiles
 from core.adapters.model_files import ModelFiles
@@ -31,11 +32,13 @@ from core.services.registry import Registry
 from core.services.rules import RuleKeeper
 from core.services.steering import Steering
 from core.services.stock import Stockroom
+from core.services.stories import Stories
 from core.services.success import SuccessDesk
 from core.services.takeovers import Takeovers
 from core.services.topics import Topics
 from core.services.views import Actor, Progress, TrainingView
 from core.services.worth import WorthDesk
+from tests.insights import insight_of
 from tests.ledgers import Books, Stage, books, market, settings
 from tests.markets import START
 from tests.thrones import inline
@@ -78,6 +81,15 @@ async def _no_outlook() -> Forecast:
     return forecast(Seen(0, 0, 0, 0.0, 3), to_datetime(START), Gate())
 
 
+def stories_of(config: Settings, stage: Stage, kept: Books, bell: Bell) -> Stories:
+    async def zone() -> ZoneInfo:
+        return ZoneInfo(config.timezone)
+
+    return Stories(
+        lambda: config, zone, stage.clock, kept.ledger, stage.loop, bell, SqliteModels(kept.db), _no_outlook
+    )
+
+
 def trained(model_id: str | None, champion: bool) -> TrainingView:
     return TrainingView(
         model_id, champion, "ML learning 31/50" if model_id is None else "it is better", 60, {}, None, 1
@@ -115,7 +127,7 @@ async def office(
         bell, school = Bell(), School()
         nobody = cast(MarketData, None)  # the desk itself asks no exchange
         live = LiveTrading(config, stage.clock, nobody, CandleFiles(path), kept.ledger, stage.loop, bell)
-        approvals = Approvals(config, stage.clock, kept.chat, stage.loop, bell)
+        approvals = Approvals(config, stage.clock, kept.ledger, kept.chat, stage.loop, bell)
         keeper = Gatekeeper(
             config, stage.clock, kept.ledger, kept.chat, stage.loop, bell, lambda: school.champion, approvals
         )
@@ -149,8 +161,10 @@ async def office(
                 dict,
             ),
             topics=Topics(
-                steering=Steering(config, stage.clock, kept.ledger, kept.chat, stage.loop),
+                steering=Steering(config, stage.clock, kept.ledger, stage.loop),
                 people=People(config, SqlitePeople(kept.db)),
+                insight=insight_of(config, stage, kept, path),
+                stories=stories_of(config, stage, kept, bell),
             ),
             worth=WorthDesk(config, stage.clock, kept.ledger, kept.chat, bell, gemini_present=False),
             proposals=Proposals(

@@ -51,6 +51,7 @@ from core.services.retrain import Trainer
 from core.services.rules import RuleKeeper
 from core.services.steering import Steering
 from core.services.stock import Stockroom
+from core.services.stories import Stories, owner_zone
 from core.services.success import SuccessDesk
 from core.services.supervision import Supervision, Supervisor
 from core.services.takeovers import Takeovers
@@ -120,7 +121,7 @@ def assemble(outside: Outside, progress: Progress, gemini_note: str) -> Engine:
         worth=counsel.worth,
         success=counsel.success,
         proposals=counsel.proposals,
-        topics=_topics(outside, trading, counsel),
+        topics=_topics(outside, trading, counsel, bell),
         prices=prices,
         hands=Hands(settings, clock, outside.exchange, ledger, loop),
         draw=pictures.draw,
@@ -140,7 +141,7 @@ def assemble(outside: Outside, progress: Progress, gemini_note: str) -> Engine:
         champion=trading.champion,
         bell=bell,
         progress=progress,
-        reviews=(backups.review, *counsel.reviews, nightly.review, outside.tidy),
+        reviews=(backups.review, *counsel.reviews, nightly.review, desk.topics.stories.review, outside.tidy),
         beside=(
             MinuteWatch(settings, clock, outside.exchange, loop).run,
             prices.run,
@@ -278,12 +279,26 @@ def _counsel(outside: Outside, trading: _Trading, judging: _Judging, bell: Bell,
     )
 
 
-def _topics(outside: Outside, trading: _Trading, counsel: _Counsel) -> Topics:
-    settings, clock, ledger, chat = outside.settings, outside.clock, outside.ledger, outside.chat
+def _topics(outside: Outside, trading: _Trading, counsel: _Counsel, bell: Bell) -> Topics:
+    settings, clock, ledger = outside.settings, outside.clock, outside.ledger
+    steering, people = Steering(settings, clock, ledger, trading.loop), People(settings, outside.people)
     return Topics(
-        steering=Steering(settings, clock, ledger, trading.loop),
-        people=People(settings, outside.people),
+        steering=steering,
+        people=people,
         insight=_insight(outside, trading, counsel),
+        stories=_stories(outside, trading, counsel, steering, people, bell),
+    )
+
+
+def _stories(
+    outside: Outside, trading: _Trading, counsel: _Counsel, steering: Steering, people: People, bell: Bell
+) -> Stories:
+    async def ahead() -> Forecast:
+        return (await counsel.success.stockroom.stock()).forecast
+
+    zone = owner_zone(outside.settings, people)
+    return Stories(
+        lambda: steering.settings, zone, outside.clock, outside.ledger, trading.loop, bell, outside.champions, ahead
     )
 
 

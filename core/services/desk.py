@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
 
 from core import __version__
@@ -18,6 +19,7 @@ from core.ml.gate import floors, next_look
 from core.ports import ChatStore, Clock, Ledger
 from core.reports.charts import candle_chart
 from core.services.champion import ChampionInfo
+from core.services.changing import Changer, Standing, differences
 from core.services.desk_views import candles_shown, ml_summary, pair_view, position_view, trade_view
 from core.services.dial import DialView, dial_view
 from core.services.explain import Explainer, WhyView
@@ -103,6 +105,7 @@ class Desk:
         self._training = asyncio.Lock()
         self._trainings = Trainings(clock, ledger)
         self._pausing = Pausing(clock, ledger, loop)
+        self._changer = Changer(clock, ledger, loop)
         self.watch = HealthWatch(settings, clock, ledger, chat, loop, live, self._pausing.why, self._training.locked)
 
     def now(self) -> datetime:
@@ -257,23 +260,21 @@ class Desk:
         if enabled and market in self._live.notes:
             raise UsageError(f"{market} cannot be switched on: {self._live.notes[market]}")
         switch = Switch(enabled, "" if enabled else f"{SWITCHED_BY}{actor.name}")
-        async with self._loop.changing:
-            await self._ledger.set_switch(market, switch)
-            self._loop.memory.switches[market] = switch
-        await self._note(actor, "switch_pair", f"{market} {'on' if enabled else 'off'}")
+
+        def switched(now: Standing) -> Standing:
+            return replace(now, switches={**now.switches, market: switch})
+
+        await self._changer.make(actor, "switch_pair", switched)
         return next(v for v in await self.pairs() if v.pair == str(market))
 
     async def pause(self, actor: Actor) -> StatusView:
         """No new entries; stops and targets go on. Survives a restart."""
-        reason = f"by {actor.name}"
-        await self._pausing.pause(reason)
-        await self._note(actor, "pause", reason)
+        await self._pausing.pause(actor)
         return await self.status()
 
     async def resume(self, actor: Actor) -> StatusView:
         """Lifts a pause and the one after a run of losses; for an approver also the drawdown pause."""
         await self._pausing.resume(actor)
-        await self._note(actor, "resume", "")
         return await self.status()
 
     async def plan_close(self, pair: str | None) -> ClosePlan:
@@ -334,9 +335,7 @@ class Desk:
         return plan
 
     async def rules_to_config(self, actor: Actor) -> tuple[RuleView, ...]:
-        views = await self._proposals.rules.back_to_config(actor)
-        await self._note(actor, "rules_to_config", "every change taken back")
-        return views
+        return await self._proposals.rules.back_to_config(actor)
 
     async def opens(self, actor: Actor) -> OpeningAnswer:
         answer = await self._proposals.consider(actor.name)
@@ -346,9 +345,15 @@ class Desk:
     async def approval(self, approval_id: int) -> ApprovalView | None:
         return await self._gatekeeper.approvals.view(approval_id)
 
+    async def open_approvals(self) -> tuple[ApprovalView, ...]:
+        """Those that wait for an answer, the oldest first."""
+        return await self._gatekeeper.approvals.pending()
+
     async def answer_approval(self, approval_id: int, yes: bool, actor: Actor) -> ApprovalView:
+        before = self._changer.standing()
         view = await self._gatekeeper.approvals.answer(approval_id, yes, actor)
-        await self._note(actor, "answer_approval", f"{approval_id}: {view.state}")
+        changed = [d.sentence for d in differences(before, self._changer.standing())]
+        await self._note(actor, "answer_approval", " · ".join([f"{approval_id} {view.state}: {view.title}", *changed]))
         return view
 
     # -- keeping ---------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from core.engine import trader
 from core.engine.between import ByHand
 from core.errors import MarketError, UsageError
 from core.ports import Clock, Ledger, MarketData
+from core.services.changing import Changer, Standing
 from core.services.loop import TradingLoop
 from core.services.minutes import M1, ExchangeMinutes
 from core.services.views import Actor
@@ -82,7 +83,7 @@ class Hands:
         self._settings = settings
         self._clock = clock
         self._market = market
-        self._ledger = ledger
+        self._changer = Changer(clock, ledger, loop)
         self._loop = loop
         self._minutes = ExchangeMinutes(market, clock)
 
@@ -125,13 +126,13 @@ class Hands:
         return [p for p in self._loop.account.positions if pair is None or p.pair == pair]
 
     async def _pause(self, actor: Actor) -> None:
-        async with self._loop.changing:
-            controls = self._loop.memory.controls
-            if controls.paused:
-                return
-            controls = replace(controls, paused=f"panic by {actor.name}")
-            await self._ledger.set_controls(controls)
-            self._loop.memory.controls = controls
+        def paused(now: Standing) -> Standing | None:
+            if now.controls.paused:
+                return None
+            return replace(now, controls=replace(now.controls, paused=f"panic by {actor.name}"))
+
+        # Not to be taken back alone: the trades stay closed, and whoever wants new ones says /resume.
+        await self._changer.make(actor, "pause", paused, reversible=False)
 
     async def _closings(self, chosen: Iterable[Position]) -> tuple[Closing, ...]:
         """All asked for at once: an exchange that hangs holds up a panic no longer than a single trade."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from core.domain.candles import DAY_MS, to_datetime, to_ms
 from core.errors import UsageError
 from core.ports import Clock, Ledger
+from core.services.changing import Changed, Changer, Standing
 from core.services.loop import TradingLoop
 from core.services.views import Actor
 
@@ -16,8 +17,8 @@ class Pausing:
 
     def __init__(self, clock: Clock, ledger: Ledger, loop: TradingLoop) -> None:
         self._clock = clock
-        self._ledger = ledger
         self._loop = loop
+        self._changer = Changer(clock, ledger, loop)
 
     def why(self) -> str:
         """Why there are no new entries; empty where there are."""
@@ -33,27 +34,26 @@ class Pausing:
             return f"a run of losses, until {to_datetime(account.cooldown_until):%d %b %H:%M} UTC"
         return ""
 
-    async def pause(self, reason: str) -> None:
-        await self._set(reason)
+    async def pause(self, actor: Actor) -> Changed | None:
+        """No new entries from now on. None where that very pause stands already."""
 
-    async def resume(self, actor: Actor) -> None:
-        """Lifts a pause and the one after a run of losses.
+        def paused(now: Standing) -> Standing:
+            return replace(now, controls=replace(now.controls, paused=f"by {actor.name}"))
+
+        return await self._changer.make(actor, "pause", paused)
+
+    async def resume(self, actor: Actor) -> Changed | None:
+        """Lifts a pause and the one after a run of losses; None where there is neither.
 
         For an approver also the drawdown pause: the peak starts anew at today's equity. Raises UsageError for others.
         """
-        async with self._loop.changing:
-            account = replace(self._loop.account, cooldown_until=0)
+
+        def resumed(now: Standing) -> Standing:
+            account = replace(now.account, cooldown_until=0)
             if account.drawdown_paused:
                 if actor.role != "approver":
                     raise UsageError("the drawdown limit paused entries; only an approver can resume")
                 account = replace(account, drawdown_paused=False, drawdown_warned=False, peak_equity=account.equity)
-            if account != self._loop.account:
-                await self._ledger.save_account(account)
-                self._loop.memory.book = replace(self._loop.memory.book, account=account)
-        await self._set("")
+            return replace(now, account=account, controls=replace(now.controls, paused=""))
 
-    async def _set(self, reason: str) -> None:
-        async with self._loop.changing:
-            controls = replace(self._loop.memory.controls, paused=reason)
-            await self._ledger.set_controls(controls)
-            self._loop.memory.controls = controls
+        return await self._changer.make(actor, "resume", resumed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from core.config import Settings
@@ -16,6 +16,8 @@ from core.ports import ChatStore, Clock, Ledger, StoredApproval
 from core.services.approvals import Approvals, Granted, Kind, OutdatedError, Question
 from core.services.bus import Bell
 from core.services.changes import CHANGEABLE, Change, configured, in_force, plain, with_changes, without_changes
+from core.services.changing import Changer, Standing
+from core.services.gatekeeper import ITSELF
 from core.services.loop import TradingLoop
 from core.services.views import Actor
 
@@ -50,7 +52,7 @@ class RuleKeeper:
         """``settings`` are the configured ones."""
         self._settings = settings
         self._clock = clock
-        self._ledger = ledger
+        self._changer = Changer(clock, ledger, loop)
         self._chat = chat
         self._loop = loop
         self._bell = bell
@@ -135,7 +137,7 @@ class RuleKeeper:
         changed = [name for name in self._controls.changes if name in CHANGEABLE]
         if not changed:
             raise UsageError("the rules are as configured: there is nothing to take back")
-        await self._take_back(changed, ())
+        await self._take_back(changed, (), actor)
         return await self.view()
 
     async def review(self) -> None:
@@ -144,7 +146,7 @@ class RuleKeeper:
         if not found.lapsed:
             return
         notices = tuple(self._lapsed(change, reason) for change, reason in found.lapsed)
-        await self._take_back([c.name for c, _ in found.lapsed], notices)
+        await self._take_back([c.name for c, _ in found.lapsed], notices, None)
 
     def _lapsed(self, change: Change, reason: str) -> Notice:
         where = _LOOK.get(change.name.partition(".")[0], "/rules")
@@ -156,10 +158,12 @@ class RuleKeeper:
             detail=f"{change.sentence} has lapsed: {reason}. {where} shows what is in force.",
         )
 
-    async def _take_back(self, names: Sequence[str] | None, notices: tuple[Notice, ...]) -> None:
-        async with self._loop.changing:
-            # Read in here: a weight granted or taken away while this waited must not be written over.
-            controls = without_changes(self._controls, names)
-            await self._ledger.set_controls(controls, notices)
-            self._loop.memory.controls = controls
+    async def _take_back(self, names: Sequence[str], notices: tuple[Notice, ...], actor: Actor | None) -> None:
+        """``actor`` None: they have lapsed, which nobody can take back."""
+
+        def without(now: Standing) -> Standing:
+            return replace(now, controls=without_changes(now.controls, names))
+
+        by, action = (actor, "rules_to_config") if actor is not None else (ITSELF, "lapsed")
+        await self._changer.make(by, action, without, events=notices, reversible=actor is not None)
         self._bell.ring()

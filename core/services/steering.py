@@ -6,13 +6,14 @@ What changes the rules of trading needs an approver's yes and goes through ``cor
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from core.config import Settings
 from core.domain.candles import to_ms
 from core.errors import UsageError
-from core.ports import ChatStore, Clock, Ledger
-from core.services.changes import CHANGEABLE, InForce, in_force, plain, with_changes
-from core.services.changes import configured as value_of
+from core.ports import Clock, Ledger
+from core.services.changes import CHANGEABLE, InForce, in_force, with_changes
+from core.services.changing import Changer, Standing
 from core.services.loop import TradingLoop
 from core.services.views import Actor
 
@@ -20,12 +21,11 @@ from core.services.views import Actor
 class Steering:
     """``settings`` are the configured ones; what was changed lies over them, see ``core.services.changes``."""
 
-    def __init__(self, settings: Settings, clock: Clock, ledger: Ledger, chat: ChatStore, loop: TradingLoop) -> None:
+    def __init__(self, settings: Settings, clock: Clock, ledger: Ledger, loop: TradingLoop) -> None:
         self._settings = settings
         self._clock = clock
-        self._ledger = ledger
-        self._chat = chat
         self._loop = loop
+        self._changer = Changer(clock, ledger, loop)
         self._known: tuple[Mapping[str, object], InForce] | None = None
 
     @property
@@ -46,15 +46,10 @@ class Steering:
             raise UsageError("a viewer cannot change settings")
         if rules := sorted(set(values) & set(CHANGEABLE)):
             raise UsageError(f"{', '.join(rules)}: the rules are changed by an approval")
-        before = self.settings
-        async with self._loop.changing:
-            controls = with_changes(
-                self._loop.memory.controls, self._settings, values, actor.name, to_ms(self._clock.now())
-            )
-            await self._ledger.set_controls(controls)
-            self._loop.memory.controls = controls
-        after = self.settings
-        for name in values:
-            said = f"{name}: {plain(value_of(before, name))} → {plain(value_of(after, name))}"
-            await self._chat.audit(to_ms(self._clock.now()), actor.user_id, actor.name[:64], "set", said)
-        return after
+
+        def changed(now: Standing) -> Standing:
+            at = to_ms(self._clock.now())
+            return replace(now, controls=with_changes(now.controls, self._settings, values, actor.name, at))
+
+        await self._changer.make(actor, "set", changed)
+        return self.settings
