@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from core.services.insight import Insight
 from core.services.people import People
 from core.services.steering import Steering
+from core.services.stories import Stories
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,3 +16,5 @@ class Topics:
 
     steering: Steering
     people: People
+    insight: Insight
+    stories: Stories

@@ -34,8 +34,10 @@ from core.services.views import (
     WeightAnswer,
 )
 from core.services.worth import GeminiView, LayersView
+from julaba_tg.ports.insight import InsightLike
 from julaba_tg.ports.people import PeopleLike
 from julaba_tg.ports.steering import SteeringLike
+from julaba_tg.ports.stories import StoriesLike
 
 __all__ = ["DeskLike", "MessageRef", "OutboxItem", "OutboxLike", "TopicsLike"]
 
@@ -47,6 +49,11 @@ class TopicsLike(Protocol):
     def steering(self) -> SteeringLike: ...
     @property
     def people(self) -> PeopleLike: ...
+    @property
+    def insight(self) -> InsightLike: ...
+
+    @property
+    def stories(self) -> StoriesLike: ...
 
 
 class DeskLike(Protocol):
@@ -137,6 +144,7 @@ class DeskLike(Protocol):
         ...
 
     async def approval(self, approval_id: int) -> ApprovalView | None: ...
+    async def open_approvals(self) -> tuple[ApprovalView, ...]: ...
     async def answer_approval(self, approval_id: int, yes: bool, actor: Actor) -> ApprovalView:
         """Once only: answering what is no longer pending raises UsageError saying who answered and when."""
         ...

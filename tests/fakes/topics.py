@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from core.services.people import People
+from tests.fakes.insight import FakeInsight
 from tests.fakes.people import fake_people
 from tests.fakes.steering import FakeSteering
+from tests.fakes.stories import FakeStories
 
 
 @dataclass
 class FakeTopics:
     steering: FakeSteering = field(default_factory=FakeSteering)
     people: People = field(default_factory=fake_people)
+    insight: FakeInsight = field(default_factory=FakeInsight)
+    stories: FakeStories = field(default_factory=FakeStories)
