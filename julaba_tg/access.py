@@ -75,6 +75,8 @@ class Gate:
             raise ApplicationHandlerStop
 
     async def _admit(self, update: Update, context: ChatContext) -> Visitor | None:
+        if update.effective_user is not None and update.effective_user.id == context.bot.id:
+            return None  # Telegram tells the bot of its own pins
         actor = self.actor_of(update)
         if actor is None:
             await self._turn_away(update)

@@ -19,16 +19,17 @@ from julaba_tg.phone.chats import (
     Change,
     Chats,
     Message,
-    PollConflict,
     User,
 )
 from julaba_tg.phone.clock import wall_now
 from julaba_tg.phone.faults import Fault, cut, hang, kinds
+from julaba_tg.phone.groups import Group
 from julaba_tg.phone.markup import plain
 from julaba_tg.phone.methods import METHODS
 from julaba_tg.phone.page_routes import Page
 from julaba_tg.phone.params import MAX_UPLOAD, ApiError, read_params
 from julaba_tg.phone.serving import LocalServer, local_only
+from julaba_tg.phone.updates import PollConflict
 
 Update = dict[str, Any]
 
@@ -81,29 +82,42 @@ class Phone(LocalServer):
 
     # What people do.
 
-    def say(self, user_id: int, text: str, reply_to: int | None = None) -> Update:
-        """A user writes, perhaps in reply to a message; gives the update. Raises UsageError."""
-        user = self._user(user_id)
+    def say(
+        self,
+        user_id: int,
+        text: str,
+        reply_to: int | None = None,
+        *,
+        chat_id: int | None = None,
+        thread_id: int | None = None,
+    ) -> Update:
+        """A user writes, perhaps in reply to a message; gives the update. Raises UsageError.
+
+        ``chat_id`` is a group (default: the private chat), ``thread_id`` one of its topics.
+        """
+        user, chat = self._user(user_id), self._chat(user_id, chat_id)
         content = plain(text)
         if not content.text or content.units > 4096:
             raise UsageError("a message has 1 to 4096 characters")
-        if reply_to is not None and self.chats.message(user_id, reply_to) is None:
+        if reply_to is not None and self.chats.message(chat, reply_to) is None:
             raise UsageError(f"there is no message {reply_to} to reply to")
         self.chats.started.add(user_id)
-        message = self.chats.add(user_id, user, content, reply_to=reply_to)
-        return self.chats.updates.push("message", self.chats.api_message(message))
+        thread = self._thread(chat, thread_id, reply_to)
+        message = self.chats.add(chat, user, content, reply_to=reply_to, thread_id=thread)
+        update = self.chats.api_message(message)
+        return self.chats.updates.push("message", update, heard=self._heard(message))
 
-    def tap(self, user_id: int, message_id: int, callback_data: str | None) -> Update:
+    def tap(self, user_id: int, message_id: int, callback_data: str | None, *, chat_id: int | None = None) -> Update:
         """A user taps a button. A forged ``callback_data`` goes out as it would from a modified client."""
-        user = self._user(user_id)
+        user, chat = self._user(user_id), self._chat(user_id, chat_id)
         if callback_data is None or not 1 <= len(callback_data.encode()) <= 64:
             raise UsageError("the button has no callback data")
-        query = self.chats.new_query(user_id, message_id, callback_data)
-        message = self.chats.message(user_id, message_id)
+        query = self.chats.new_query(user_id, chat, message_id, callback_data)
+        message = self.chats.message(chat, message_id)
         shown = (
             self.chats.api_message(message)
             if message
-            else {"chat": user.chat(), "message_id": message_id, "date": 0}  # deleted: inaccessible
+            else {"chat": self.chats.chat(chat), "message_id": message_id, "date": 0}  # deleted: inaccessible
         )
         return self.chats.updates.push(
             "callback_query",
@@ -111,31 +125,63 @@ class Phone(LocalServer):
                 "id": query.query_id,
                 "from": user.to_api(),
                 "message": shown,
-                "chat_instance": str(-user_id),
+                "chat_instance": str(-chat),
                 "data": callback_data,
             },
         )
 
-    def react(self, user_id: int, message_id: int, emoji: str | None) -> Update:
-        """A user reacts with one emoji, or withdraws it (None). Raises UsageError."""
-        user = self._user(user_id)
-        message = self.chats.message(user_id, message_id)
+    def react(self, user_id: int, message_id: int, emoji: str | None, *, chat_id: int | None = None) -> Update:
+        """A user reacts with one emoji, or withdraws it (None). Raises UsageError.
+
+        In a group it reaches the bot only as an administrator.
+        """
+        user, chat = self._user(user_id), self._chat(user_id, chat_id)
+        message = self.chats.message(chat, message_id)
         if message is None:
             raise UsageError(f"there is no message {message_id}")
         before = message.reaction_of(user_id)
         others = tuple(r for r in message.reactions if r[0] != user_id)
         self.chats.change(message, reactions=(*others, (user_id, emoji)) if emoji else others)
+        group = self.chats.groups.get(chat)
         return self.chats.updates.push(
             "message_reaction",
             {
-                "chat": user.chat(),
+                "chat": self.chats.chat(chat),
                 "message_id": message_id,
                 "user": user.to_api(),
                 "date": int(self.chats.seconds()),
                 "old_reaction": [{"type": "emoji", "emoji": before}] if before else [],
                 "new_reaction": [{"type": "emoji", "emoji": emoji}] if emoji else [],
             },
+            heard=group is None or group.is_admin(BOT_ID),
         )
+
+    def add_user(self, user_id: int, name: str) -> User:
+        """One more person, who has opened the private chat."""
+        user = User(user_id, name, name.lower())
+        self.chats.add_user(user)
+        return user
+
+    def add_group(
+        self,
+        title: str,
+        members: Iterable[int] = (OWNER, VIEWER),
+        *,
+        topics: Iterable[str] = (),
+        bot: str = "member",
+        rights: Iterable[str] = (),
+        chat_id: int | None = None,
+    ) -> Group:
+        """A supergroup with these people and the bot in it, made by the first; with ``topics`` it is a forum.
+
+        ``bot`` is the bot's status (member, administrator, restricted, left, kicked) with its ``rights``.
+        """
+        names = tuple(topics)
+        number = -1_000_000_000_001 - len(self.chats.groups) if chat_id is None else chat_id
+        first, *others = members
+        statuses = {first: "creator", **dict.fromkeys(others, "member"), BOT_ID: bot}
+        group = Group(number, title, statuses, is_forum=bool(names), rights=frozenset(rights))
+        return self.chats.add_group(group, names)
 
     def block(self, user_id: int, blocked: bool = True) -> None:
         """The user blocks the bot, or lets it in again."""
@@ -147,11 +193,40 @@ class Phone(LocalServer):
             raise UsageError(f"there is no user {user_id}")
         return user
 
+    def _chat(self, user_id: int, chat_id: int | None) -> int:
+        """Where a user acts: the private chat, or a group they are in. Raises UsageError."""
+        if chat_id is None or chat_id == user_id:
+            return user_id
+        group = self.chats.groups.get(chat_id)
+        if group is None or not group.has(user_id):
+            raise UsageError(f"user {user_id} is in no chat {chat_id}")
+        return chat_id
+
+    def _thread(self, chat_id: int, thread_id: int | None, reply_to: int | None) -> int | None:
+        group = self.chats.groups.get(chat_id)
+        try:
+            return self.chats.thread_for(group, thread_id, reply_to) if group is not None else None
+        except LookupError:
+            raise UsageError(f"there is no topic {thread_id}") from None
+
+    def _heard(self, message: Message) -> bool:
+        """Privacy mode: in a group a bot that is no administrator hears only commands, replies to it and its name."""
+        group = self.chats.groups.get(message.chat_id)
+        if group is None or group.is_admin(BOT_ID):
+            return True
+        answered = self.chats.message(message.chat_id, message.reply_to) if message.reply_to else None
+        to_it = answered is not None and answered.from_bot
+        named = f"@{BOT.username}" in message.text
+        first = next((e for e in message.content.entities if e.type == "bot_command" and e.offset == 0), None)
+        command = message.text[: first.length] if first is not None else ""
+        meant = bool(command) and ("@" not in command or command.endswith(f"@{BOT.username}"))
+        return group.has(BOT_ID) and (to_it or named or meant)
+
     # What people see.
 
     def messages(self, chat_id: int = OWNER) -> list[Message]:
-        """A chat's messages as they are now, the oldest first."""
-        return self.chats.messages(chat_id)
+        """A chat's messages as they are now, the oldest first, without the service messages."""
+        return [message for message in self.chats.messages(chat_id) if not message.service]
 
     def answer(self, update: Update) -> dict[str, Any] | None:
         """The bot's answer to a tap, ``{"text", "show_alert"}``; None while there is none."""
@@ -172,7 +247,7 @@ class Phone(LocalServer):
         """
 
         def found() -> Message | None:
-            chats = [chat_id] if chat_id is not None else list(self.chats.users)
+            chats = [chat_id] if chat_id is not None else self.chats.chat_ids()
             known = [m for chat in chats for m in self.messages(chat) if m.from_bot and m.message_id > after]
             return next((m for m in sorted(known, key=lambda m: -m.message_id) if predicate(m)), None)
 

@@ -1,8 +1,7 @@
-"""What a messenger remembers: users, private chats, messages with their buttons, files, commands, waiting updates."""
+"""What a messenger remembers: users, chats, messages with their buttons, files, commands, waiting updates."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -10,16 +9,12 @@ from datetime import datetime
 from typing import Any
 
 from core.domain.candles import to_ms
-from julaba_tg.phone.clock import wall_now
+from julaba_tg.phone.groups import Group, Topic
 from julaba_tg.phone.markup import RichText
+from julaba_tg.phone.updates import UpdateQueue, first_id
 
 BOT_ID = 7_000_000_001
 OWNER, VIEWER, STRANGER = 1001, 1002, 1003
-_OFF_BY_DEFAULT = {"message_reaction", "message_reaction_count", "chat_member"}
-
-
-class PollConflict(Exception):  # noqa: N818 - the server's own word
-    """Another getUpdates has taken over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +83,8 @@ Keyboard = tuple[tuple[Button, ...], ...]
 class Message:
     """A message as it now is; an edit makes a new value. ``text`` is the caption where there is media.
 
-    ``history`` holds the earlier texts, ``reactions`` an emoji for each user who reacted, ``date`` epoch seconds.
+    ``history`` holds the earlier texts, ``reactions`` an emoji for each user who reacted, ``date`` epoch seconds,
+    ``thread_id`` the topic of a forum (None: General, or no forum), ``service`` what a service message says.
     """
 
     message_id: int
@@ -107,6 +103,8 @@ class Message:
     effect: str = ""
     history: tuple[str, ...] = ()
     reactions: tuple[tuple[int, str], ...] = ()
+    thread_id: int | None = None
+    service: tuple[tuple[str, Any], ...] = ()
 
     @property
     def text(self) -> str:
@@ -156,76 +154,8 @@ class Change:
     detail: dict[str, Any] = field(default_factory=dict)
 
 
-def first_id() -> int:
-    """Where ids begin: four for each second since 2025, so that a later phone begins above what an earlier one gave.
-
-    A bot that kept its data would else take a new phone's updates for ones it has dealt with. Always below 2**31.
-    """
-    return int(4 * (wall_now().timestamp() - 1_735_689_600)) % 2_000_000_000 + 1
-
-
-class UpdateQueue:
-    """Updates for the bot: kept until the bot confirms them with a higher offset, one poller at a time."""
-
-    def __init__(self) -> None:
-        self._waiting: list[dict[str, Any]] = []
-        self._next = first_id()
-        self._allowed: frozenset[str] | None = None
-        self._wake = asyncio.Event()
-        self._poller: object | None = None
-
-    def __len__(self) -> int:
-        return len(self._waiting)
-
-    def push(self, kind: str, content: dict[str, Any]) -> dict[str, Any]:
-        """Queues an update and gives it; one of a kind the bot has not asked for reaches nobody."""
-        update = {"update_id": self._next, kind: content}
-        self._next += 1
-        wanted = kind not in _OFF_BY_DEFAULT if self._allowed is None else kind in self._allowed
-        if wanted:
-            self._waiting.append(update)
-            self._rouse()
-        return update
-
-    def allow(self, kinds: Iterable[str]) -> None:
-        """Sets ``allowed_updates``, which is kept until changed; none means the default kinds."""
-        self._allowed = frozenset(kinds) or None
-
-    def drop(self) -> None:
-        self._waiting.clear()
-
-    async def poll(self, offset: int, limit: int, seconds: float) -> list[dict[str, Any]]:
-        """Confirms what lies below ``offset``, then waits for updates. Raises PollConflict when another one polls."""
-        ticket = self._poller = object()
-        self._rouse()
-        self._confirm(offset)
-        deadline = asyncio.get_running_loop().time() + seconds
-        try:
-            async with asyncio.timeout_at(deadline):
-                while not self._waiting:
-                    await self._wake.wait()
-                    if self._poller is not ticket:
-                        raise PollConflict
-        except TimeoutError:
-            pass
-        finally:
-            if self._poller is ticket:
-                self._poller = None
-        return self._waiting[:limit]
-
-    def _confirm(self, offset: int) -> None:
-        if offset > 0:
-            self._waiting = [u for u in self._waiting if u["update_id"] >= offset]
-        elif offset < 0:
-            self._waiting = self._waiting[offset:]
-
-    def _rouse(self) -> None:
-        wake, self._wake = self._wake, asyncio.Event()
-        wake.set()
-
-
 class Chats:
-    """One bot, a few users, a private chat with each. A chat's id is its user's id.
+    """One bot, a few users, a private chat with each, and groups. A private chat's id is its user's id.
 
     ``started`` are the users who have opened the chat, ``blocked`` those who have blocked the bot.
     """
@@ -238,6 +168,7 @@ class Chats:
         self.updates = UpdateQueue()
         self.queries: dict[str, Query] = {}
         self.files: dict[str, Media] = {}
+        self.groups: dict[int, Group] = {}
         self.commands: dict[str, list[dict[str, str]]] = {}
         self.listeners: list[Callable[[Change], None]] = []
         self._messages: dict[int, dict[int, Message]] = {user_id: {} for user_id in self.users}
@@ -245,6 +176,31 @@ class Chats:
         self._next_query = 1
         self._next_file = 1
         self._now = now
+
+    def add_user(self, user: User) -> None:
+        self.users[user.user_id] = user
+        self.started.add(user.user_id)
+        self._messages.setdefault(user.user_id, {})
+
+    def add_group(self, group: Group, topics: Iterable[str] = ()) -> Group:
+        """Its topics are made by the first member, as service messages tell."""
+        self.groups[group.chat_id] = group
+        self._messages[group.chat_id] = {}
+        maker = self.users[next(iter(group.members))]
+        for name in topics:
+            made = {"name": name, "icon_color": 0x6FB9F0}
+            message = self.add(group.chat_id, maker, RichText(), service=(("forum_topic_created", made),))
+            self.change(message, thread_id=message.message_id)
+            group.topics[message.message_id] = Topic(message.message_id, name)
+        return group
+
+    def chat_ids(self) -> list[int]:
+        return list(self._messages)
+
+    def chat(self, chat_id: int) -> dict[str, Any]:
+        """A chat as the Bot API writes it."""
+        group = self.groups.get(chat_id)
+        return group.chat() if group is not None else self.users[chat_id].chat()
 
     def seconds(self) -> float:
         """Now, in epoch seconds."""
@@ -293,8 +249,8 @@ class Chats:
         self.files[media.file_id] = media
         return media
 
-    def new_query(self, user_id: int, message_id: int, data: str) -> Query:
-        query = Query(f"{77_000_000 + self._next_query}", user_id, user_id, message_id, data, time.monotonic())
+    def new_query(self, user_id: int, chat_id: int, message_id: int, data: str) -> Query:
+        query = Query(f"{77_000_000 + self._next_query}", user_id, chat_id, message_id, data, time.monotonic())
         self._next_query += 1
         self.queries[query.query_id] = query
         return query
@@ -304,9 +260,12 @@ class Chats:
         out: dict[str, Any] = {
             "message_id": message.message_id,
             "date": message.date,
-            "chat": self.users[message.chat_id].chat(),
+            "chat": self.chat(message.chat_id),
             "from": message.sender.to_api(),
+            **self._thread(message),
         }
+        if message.service:
+            return {**out, **dict(message.service)}
         if message.edited is not None:
             out["edit_date"] = message.edited
         prefix = "caption" if message.media else "text"
@@ -318,17 +277,54 @@ class Chats:
             out[f"{prefix}_entities" if message.media else "entities"] = message.content.api_entities()
         if message.keyboard:
             out["reply_markup"] = {"inline_keyboard": [[b.to_api() for b in row] for row in message.keyboard]}
-        if with_reply and message.reply_to is not None:
-            answered = self.message(message.chat_id, message.reply_to)
-            if answered is not None:
-                out["reply_to_message"] = self.api_message(answered, with_reply=False)
-                if message.quote:
-                    out["quote"] = {"text": message.quote, "position": 0, "is_manual": True}
+        if with_reply and (answered := self._answered(message)) is not None:
+            out["reply_to_message"] = self.api_message(answered, with_reply=False)
+            if message.quote:
+                out["quote"] = {"text": message.quote, "position": 0, "is_manual": True}
         return out
 
-    def commands_for(self, user_id: int) -> list[dict[str, str]]:
-        """The command menu a user sees: the most exact scope that has been set."""
-        for scope in (f"chat_member:{user_id}:{user_id}", f"chat:{user_id}", "all_private_chats", "default"):
-            if scope in self.commands:
-                return self.commands[scope]
-        return []
+    def _answered(self, message: Message) -> Message | None:
+        """What a message replies to. Whatever is written in a topic replies at least to the message that made it."""
+        if message.reply_to is not None:
+            return self.message(message.chat_id, message.reply_to)
+        return self.message(message.chat_id, message.thread_id) if message.thread_id else None
+
+    def _thread(self, message: Message) -> dict[str, Any]:
+        """In a forum the topic; in other groups the message that a chain of replies began with."""
+        group = self.groups.get(message.chat_id)
+        if group is None:
+            return {}
+        if message.thread_id is not None:
+            return {"message_thread_id": message.thread_id, "is_topic_message": True}
+        root = message
+        while root.reply_to is not None and (before := self.message(root.chat_id, root.reply_to)) is not None:
+            root = before
+        return {} if root is message else {"message_thread_id": root.message_id}
+
+    def thread_for(self, group: Group, wanted: int | None, reply_to: int | None) -> int | None:
+        """The topic something new goes to: the one named, or that of what it replies to. Raises LookupError."""
+        if wanted is None:
+            answered = self.message(group.chat_id, reply_to) if reply_to else None
+            return answered.thread_id if answered else None
+        if group.is_forum and wanted in group.topics:
+            return wanted
+        if not group.is_forum and self.message(group.chat_id, wanted) is not None:
+            return None  # a chain of replies
+        raise LookupError(wanted)
+
+    def commands_for(self, user_id: int, chat_id: int | None = None) -> list[dict[str, str]]:
+        """The command menu a user sees in a chat (default: the private one): the most exact scope that is set."""
+        group = self.groups.get(chat_id) if chat_id is not None else None
+        if group is None:
+            scopes = [f"chat:{user_id}", "all_private_chats", "default"]
+        else:
+            admin = group.is_admin(user_id)
+            scopes = [
+                f"chat_member:{chat_id}:{user_id}",
+                *([f"chat_administrators:{chat_id}"] if admin else []),
+                f"chat:{chat_id}",
+                *(["all_chat_administrators"] if admin else []),
+                "all_group_chats",
+                "default",
+            ]
+        return next((self.commands[scope] for scope in scopes if scope in self.commands), [])

@@ -6,14 +6,14 @@ not mind the case. getUpdates waits and so lives in ``bot_api``.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from typing import Any
 
 from telegram.constants import ReactionEmoji
 
-from julaba_tg.phone.chats import Button, Change, Chats, Keyboard, Message, User
+from julaba_tg.phone import about_methods
+from julaba_tg.phone.chats import Button, Change, Chats, Keyboard, Message
 from julaba_tg.phone.files import attachment
 from julaba_tg.phone.markup import (
     ENTITY_TYPES,
@@ -26,7 +26,8 @@ from julaba_tg.phone.markup import (
     plain,
     utf16_length,
 )
-from julaba_tg.phone.params import ApiError, Params, bad
+from julaba_tg.phone.params import Params, bad
+from julaba_tg.phone.targets import chat_of, check_right, check_sending, message_of, own_message, thread_of
 
 Method = Callable[[Chats, Params], Any]
 
@@ -37,48 +38,14 @@ _EMOJI = frozenset(str(emoji) for emoji in ReactionEmoji)
 _STYLES = {"", "danger", "success", "primary"}
 _ACTIONS = {"typing", "upload_photo", "upload_document", "record_video", "upload_video", "record_voice", "upload_voice"}
 _ACTIONS |= {"choose_sticker", "find_location", "record_video_note", "upload_video_note"}
+_NO_PINNING = "not enough rights to manage pinned messages in the chat"
 _SAME = (
     "message is not modified: specified new message content and reply markup are exactly the same as a current "
     "content and reply markup of the message"
 )
-_COMMAND_NAME = re.compile(r"^[a-z0-9_]{1,32}$")
 
 
-# What a call names: its chat, message, text and keyboard.
-
-
-def chat_of(chats: Chats, params: Params) -> int:
-    """The chat a bot may write to, or the server's refusal."""
-    text = params.text("chat_id").strip()
-    if not text:
-        raise bad("chat_id is empty")
-    user = _user_named(chats, text)
-    if user is None:
-        raise bad("chat not found")
-    if user.user_id in chats.blocked:
-        raise ApiError(403, "Forbidden: bot was blocked by the user")
-    if user.user_id not in chats.started:
-        raise ApiError(403, "Forbidden: bot can't initiate conversation with a user")
-    return user.user_id
-
-
-def _user_named(chats: Chats, text: str) -> User | None:
-    return chats.users.get(int(text)) if re.fullmatch(r"-?\d{1,18}", text) else None
-
-
-def _message(chats: Chats, params: Params, purpose: str) -> Message:
-    found = chats.message(chat_of(chats, params), params.integer("message_id"))
-    if found is None:
-        raise bad(f"message to {purpose} not found")
-    return found
-
-
-def _own(chats: Chats, params: Params) -> Message:
-    """The bot's own message that is to be edited."""
-    message = _message(chats, params, "edit")
-    if not message.from_bot:
-        raise bad("message can't be edited")
-    return message
+# What a call carries: text and keyboard.
 
 
 def rich_text(params: Params, name: str, limit: int) -> RichText:
@@ -175,6 +142,7 @@ def _send(chats: Chats, params: Params, content: RichText, **details: Any) -> An
     chat_id = chat_of(chats, params)
     keyboard, force_reply = keyboard_of(params)
     reply_to, quote = _reply(chats, chat_id, params)
+    thread_id = thread_of(chats, params, chat_id, reply_to)
     message = chats.add(
         chat_id,
         chats.bot,
@@ -184,6 +152,7 @@ def _send(chats: Chats, params: Params, content: RichText, **details: Any) -> An
         reply_to=reply_to,
         quote=quote,
         silent=params.flag("disable_notification"),
+        thread_id=thread_id,
         effect=params.text("message_effect_id"),
         **details,
     )
@@ -191,7 +160,7 @@ def _send(chats: Chats, params: Params, content: RichText, **details: Any) -> An
 
 
 def send_message(chats: Chats, params: Params) -> Any:
-    chat_of(chats, params)
+    check_sending(chats, chat_of(chats, params), "can_send_messages")
     content = rich_text(params, "text", MAX_TEXT)
     if not content.text:
         raise bad("message text is empty")
@@ -207,9 +176,11 @@ def send_document(chats: Chats, params: Params) -> Any:
 
 
 def _send_media(chats: Chats, params: Params, kind: str) -> Any:
-    chat_of(chats, params)
+    chat_id = chat_of(chats, params)
+    check_sending(chats, chat_id, f"can_send_{kind}s")
     content = rich_text(params, "caption", MAX_CAPTION)
     keyboard_of(params)  # refused before a file is kept
+    thread_of(chats, params, chat_id, None)
     return _send(chats, params, content, media=attachment(chats, params, kind, params.text(kind) or f"attach://{kind}"))
 
 
@@ -235,7 +206,7 @@ def _edit(chats: Chats, message: Message, keyboard: Keyboard, **changes: Any) ->
 
 
 def edit_message_text(chats: Chats, params: Params) -> Any:
-    message = _own(chats, params)
+    message = own_message(chats, params)
     if message.media is not None:
         raise bad("there is no text in the message to edit")
     content = rich_text(params, "text", MAX_TEXT)
@@ -245,14 +216,14 @@ def edit_message_text(chats: Chats, params: Params) -> Any:
 
 
 def edit_message_caption(chats: Chats, params: Params) -> Any:
-    message = _own(chats, params)
+    message = own_message(chats, params)
     if message.media is None:
         raise bad("there is no caption in the message to edit")
     return _edit(chats, message, keyboard_of(params)[0], content=rich_text(params, "caption", MAX_CAPTION))
 
 
 def edit_message_media(chats: Chats, params: Params) -> Any:
-    message = _own(chats, params)
+    message = own_message(chats, params)
     wanted = params.mapping("media")
     kind = wanted.get("type")
     if kind not in {"photo", "document"}:
@@ -264,12 +235,14 @@ def edit_message_media(chats: Chats, params: Params) -> Any:
 
 
 def edit_message_reply_markup(chats: Chats, params: Params) -> Any:
-    message = _own(chats, params)
+    message = own_message(chats, params)
     return _edit(chats, message, keyboard_of(params)[0])
 
 
 def delete_message(chats: Chats, params: Params) -> Any:
-    message = _message(chats, params, "delete")
+    message = message_of(chats, params, "delete")
+    if not message.from_bot:
+        check_right(chats, message.chat_id, "can_delete_messages", "message can't be deleted")
     if chats.seconds() - message.date > _DELETE_WITHIN:
         raise bad("message can't be deleted for everyone")
     chats.delete(message)
@@ -277,7 +250,7 @@ def delete_message(chats: Chats, params: Params) -> Any:
 
 
 def set_message_reaction(chats: Chats, params: Params) -> Any:
-    message = _message(chats, params, "react")
+    message = message_of(chats, params, "react")
     wanted = params.structure("reaction") or []
     if not isinstance(wanted, list) or len(wanted) > 1:
         raise bad("REACTIONS_TOO_MANY")
@@ -290,14 +263,26 @@ def set_message_reaction(chats: Chats, params: Params) -> Any:
 
 
 def pin_chat_message(chats: Chats, params: Params) -> Any:
-    message = _message(chats, params, "pin")
+    """The pin is told in the chat by a service message, which reaches the bot like anybody's."""
+    check_right(chats, chat_of(chats, params), "can_pin_messages", _NO_PINNING)
+    message = message_of(chats, params, "pin")
     if not message.pinned:
         chats.change(message, pinned=True)
+        told = chats.add(
+            message.chat_id,
+            chats.bot,
+            RichText(),
+            service=(("pinned_message", chats.api_message(message)),),
+            silent=params.flag("disable_notification"),
+            thread_id=message.thread_id,
+        )
+        chats.updates.push("message", chats.api_message(told))
     return True
 
 
 def unpin_chat_message(chats: Chats, params: Params) -> Any:
     chat_id = chat_of(chats, params)
+    check_right(chats, chat_id, "can_pin_messages", _NO_PINNING)
     pinned = chats.pinned(chat_id)
     wanted = params.integer("message_id", pinned[-1].message_id if pinned else 0)
     message = next((m for m in pinned if m.message_id == wanted), None)
@@ -308,7 +293,9 @@ def unpin_chat_message(chats: Chats, params: Params) -> Any:
 
 
 def unpin_all_chat_messages(chats: Chats, params: Params) -> Any:
-    for message in chats.pinned(chat_of(chats, params)):
+    chat_id = chat_of(chats, params)
+    check_right(chats, chat_id, "can_pin_messages", _NO_PINNING)
+    for message in chats.pinned(chat_id):
         chats.change(message, pinned=False)
     return True
 
@@ -326,110 +313,22 @@ def answer_callback_query(chats: Chats, params: Params) -> Any:
     return True
 
 
-# About the bot, a chat, a file.
-
-
-def get_me(chats: Chats, params: Params) -> Any:
-    abilities = ("can_join_groups", "can_read_all_group_messages", "supports_inline_queries", "can_connect_to_business")
-    return {**chats.bot.to_api(), **dict.fromkeys(abilities, False), "has_main_web_app": False}
-
-
-def get_chat(chats: Chats, params: Params) -> Any:
-    user = _user_named(chats, params.text("chat_id").strip())
-    if user is None or (user.user_id not in chats.started):
-        raise bad("chat not found")
-    gifts = ("unlimited_gifts", "limited_gifts", "unique_gifts", "premium_subscription", "gifts_from_channels")
-    found = {
-        **user.chat(),
-        "accent_color_id": 0,
-        "max_reaction_count": 11,
-        "accepted_gift_types": dict.fromkeys(gifts, False),
-    }
-    pinned = chats.pinned(user.user_id)
-    return {**found, "pinned_message": chats.api_message(pinned[-1])} if pinned else found
-
-
-def get_file(chats: Chats, params: Params) -> Any:
-    media = chats.files.get(params.text("file_id"))
-    if media is None:
-        raise bad("invalid file_id")
-    if len(media.content) > 20 * 1024 * 1024:
-        raise bad("file is too big")
-    return {
-        "file_id": media.file_id,
-        "file_unique_id": f"u{media.file_id}",
-        "file_size": len(media.content),
-        "file_path": media.path,
-    }
-
-
-def _scope(params: Params) -> str:
-    scope = params.mapping("scope")
-    parts = [str(scope.get("type") or "default"), scope.get("chat_id"), scope.get("user_id")]
-    return ":".join(str(part) for part in parts if part is not None)
-
-
-def set_my_commands(chats: Chats, params: Params) -> Any:
-    wanted = params.structure("commands")
-    if not isinstance(wanted, list) or len(wanted) > 100:
-        raise bad("BOT_COMMANDS_TOO_MUCH")
-    found = []
-    for item in wanted:
-        name, words = (str(item.get(key) or "") for key in ("command", "description"))
-        name = name.removeprefix("/")
-        if not _COMMAND_NAME.match(name):
-            raise bad("BOT_COMMAND_INVALID")
-        if not 1 <= len(words) <= 256:
-            raise bad("BOT_COMMAND_DESCRIPTION_INVALID")
-        found.append({"command": name, "description": words})
-    chats.commands[_scope(params)] = found
-    chats.notify(Change("commands"))
-    return True
-
-
-def delete_my_commands(chats: Chats, params: Params) -> Any:
-    chats.commands.pop(_scope(params), None)
-    chats.notify(Change("commands"))
-    return True
-
-
-def get_my_commands(chats: Chats, params: Params) -> Any:
-    return chats.commands.get(_scope(params), [])
-
-
-def delete_webhook(chats: Chats, params: Params) -> Any:
-    if params.flag("drop_pending_updates"):
-        chats.updates.drop()
-    return True
-
-
-def get_webhook_info(chats: Chats, params: Params) -> Any:
-    return {"url": "", "has_custom_certificate": False, "pending_update_count": len(chats.updates)}
-
-
 METHODS: dict[str, Method] = {
     function.__name__.replace("_", ""): function
     for function in (
+        *about_methods.METHODS,
         answer_callback_query,
         delete_message,
-        delete_my_commands,
-        delete_webhook,
         edit_message_caption,
         edit_message_media,
         edit_message_reply_markup,
         edit_message_text,
-        get_chat,
-        get_file,
-        get_me,
-        get_my_commands,
-        get_webhook_info,
         pin_chat_message,
         send_chat_action,
         send_document,
         send_message,
         send_photo,
         set_message_reaction,
-        set_my_commands,
         unpin_all_chat_messages,
         unpin_chat_message,
     )

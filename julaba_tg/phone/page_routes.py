@@ -222,6 +222,8 @@ class Page:
             "reactions": [{"emoji": emoji, "bot": user == bot_id} for user, emoji in message.reactions],
             "force_reply": message.force_reply,
         }
+        if message.service:
+            shown["service"] = told(message)
         if message.media is not None:
             media = message.media
             shown["media"] = {
@@ -242,13 +244,27 @@ class Page:
         return shown
 
 
+def told(message: Message) -> str:
+    """What a service message says, as a line between the messages."""
+    match dict(message.service):
+        case {"pinned_message": {"text": str(words)}} | {"pinned_message": {"caption": str(words)}}:
+            return f"{message.sender.first_name} pinned “{_shortened(words.splitlines()[0])}”"
+        case {"forum_topic_created": {"name": str(name)}}:
+            return f"{message.sender.first_name} made the topic “{name}”"
+        case _:
+            return f"{message.sender.first_name} pinned a message"
+
+
 def excerpt(message: Message) -> str:
     """A message's first words, for a reply's bar and the pinned bar."""
-    first = " ".join(message.text.split())
-    first = first[: _EXCERPT - 1] + "…" if len(first) > _EXCERPT else first
+    first = _shortened(" ".join(message.text.split()))
     return first or {"photo": "Photo", "document": message.media.name if message.media else ""}.get(
         message.media.kind if message.media else "", "Message"
     )
+
+
+def _shortened(words: str) -> str:
+    return words[: _EXCERPT - 1] + "…" if len(words) > _EXCERPT else words
 
 
 def ascii_name(name: str) -> str:

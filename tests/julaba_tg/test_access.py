@@ -157,3 +157,11 @@ async def test_an_approval_is_answered_by_button_reply_and_thumb_by_approvers_on
     await chat.phone.wait_for(lambda m: "was rejected by You before" in m.text)
     chat.desk.approvals[4] = an_approval(4)
     assert chat.desk.approvals[3].state == "rejected"
+
+
+async def test_its_own_pins_are_no_stranger(chat: World) -> None:
+    home = await chat.ask("/start")
+    assert chat.bot is not None
+    await chat.bot._app.bot.pin_chat_message(OWNER, home.message_id, disable_notification=True)
+    assert await chat.quiet(OWNER)
+    assert [r for r in chat.desk.recorded if not r.allowed] == []

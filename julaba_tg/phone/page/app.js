@@ -1,7 +1,7 @@
 // The chat page: hears of every change by WebSocket and shows it.
 
 import { Composer } from "./composer.js";
-import { dayName, element, foldQuotes, icon, messageElement, unfold } from "./message.js";
+import { dayName, element, foldQuotes, icon, messageElement, serviceElement, unfold } from "./message.js";
 import { Socket } from "./socket.js";
 
 const $ = (id) => document.getElementById(id);
@@ -116,7 +116,7 @@ function show(message) {
   const old = $(`m${message.id}`);
   const focused = old?.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
   const wasOpen = Boolean(old?.querySelector("blockquote.open"));
-  const item = messageElement(message, waiting);
+  const item = message.service ? serviceElement(message) : messageElement(message, waiting);
   if (old) old.replaceWith(item);
   else append(item, message);
   foldQuotes(item, wasOpen);
@@ -130,7 +130,7 @@ function append(item, message) {
   if (list.dataset.day !== day || !last) {
     list.append(element("li", { class: "day" }, element("span", {}, day)));
     list.dataset.day = day;
-  } else if (last.classList.contains(message.bot ? "bot" : "me")) item.classList.add("joined");
+  } else if (!message.service && last.classList.contains(message.bot ? "bot" : "me")) item.classList.add("joined");
   if (list.getAttribute("aria-live") === "polite") item.classList.add("new");
   list.append(item);
   while (messages.size > KEPT) {
@@ -144,7 +144,7 @@ function append(item, message) {
 function tidyDays() {
   for (const day of list.querySelectorAll(".day")) {
     const next = day.nextElementSibling;
-    if (!next?.classList.contains("message")) day.remove();
+    if (!next || next.classList.contains("day")) day.remove();
   }
   if (!list.children.length) delete list.dataset.day;
 }

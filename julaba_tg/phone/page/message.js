@@ -187,6 +187,11 @@ function key(button, place, busy) {
   return element("button", { ...attributes, "data-tap": place }, text);
 }
 
+/** The line that tells of a pin or a new topic; nothing to tap, answer or copy. */
+export function serviceElement(message) {
+  return element("li", { class: "service", id: `m${message.id}`, "data-id": message.id }, element("span", {}, message.service));
+}
+
 /** The list item of a message. ``waiting`` holds the buttons, ``id:row:column``, whose tap is not answered yet. */
 export function messageElement(message, waiting) {
   const body = element("div", { class: "text" }, ...nodes(message.nodes));

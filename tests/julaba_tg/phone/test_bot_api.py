@@ -384,7 +384,7 @@ def test_a_later_phone_gives_no_number_that_an_earlier_one_gave(monkeypatch: pyt
     used = []
     for minute in (0, 1):
         moment = datetime(2026, 11, 20, 9, minute, tzinfo=UTC)
-        monkeypatch.setattr("julaba_tg.phone.chats.wall_now", lambda moment=moment: moment)
+        monkeypatch.setattr("julaba_tg.phone.updates.wall_now", lambda moment=moment: moment)
         phone = Phone()
         said = [phone.say(OWNER, "/status") for _ in range(50)]
         used.append({(u["update_id"], u["message"]["message_id"]) for u in said})
