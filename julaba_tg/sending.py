@@ -53,7 +53,10 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A card with its buttons and how its numbers look, as the caption of a PNG or of a file when there is one (not of both)."""
+    """A card with its buttons, as the caption of a PNG or of a file when there is one (not of both).
+
+    ``numbers``: how those in its words look.
+    """
 
     card: Card
     keyboard: InlineKeyboardMarkup | None = None

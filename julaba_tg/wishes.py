@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
+from telegram import InlineKeyboardButton as Button
+from telegram import InlineKeyboardMarkup as Keyboard
+
 from core.services.people import Numbers, Wishes
+from julaba_tg.numbers import numbered
 from julaba_tg.ports import DeskLike
+from julaba_tg.sending import Outgoing
 
 
 @dataclass(frozen=True, slots=True)
 class Voice:
     """What a message is written with: the zone its times are in, and how its numbers look."""
 
-    zone: ZoneInfo = ZoneInfo("UTC")
-    numbers: Numbers = "en"
+    zone: ZoneInfo
+    numbers: Numbers
 
 
 async def voice_of(desk: DeskLike, chat_id: int) -> Voice:
@@ -25,3 +30,19 @@ async def voice_of(desk: DeskLike, chat_id: int) -> Voice:
 
 def voice(wishes: Wishes) -> Voice:
     return Voice(ZoneInfo(wishes.zone), wishes.numbers)
+
+
+def in_voice(answer: Outgoing, speaking: Voice) -> Outgoing:
+    """The same message with this voice's numbers, also on its buttons; what they do stays as it is."""
+    return replace(answer, keyboard=_labelled(answer.keyboard, speaking.numbers), numbers=speaking.numbers)
+
+
+def _labelled(keyboard: Keyboard | None, numbers: Numbers) -> Keyboard | None:
+    if keyboard is None or numbers == "en":
+        return keyboard
+    return Keyboard([[_button(button, numbers) for button in row] for row in keyboard.inline_keyboard])
+
+
+def _button(button: Button, numbers: Numbers) -> Button:
+    label = numbered(button.text, numbers)
+    return button if label == button.text else Button.de_json(button.to_dict() | {"text": label}, None)
