@@ -298,6 +298,16 @@ class SqliteLedger:
         decisions, follows = await self._decisions(where, values), await self._follows(f"f.{where}", values)
         return TradeRow(decisions[0], follows[0]) if decisions and follows else None
 
+    async def newest_signals(self, limit: int) -> list[TradeRow]:
+        """The last signals with what became of each, the newest first."""
+        rows = await self._db.rows(
+            "SELECT decision_id FROM decisions WHERE is_signal ORDER BY decision_id DESC LIMIT ?", (limit,)
+        )
+        chosen = f"decision_id IN ({', '.join(str(row['decision_id']) for row in rows)})"
+        decisions, follows = await self._decisions(chosen, ()), await self._follows(f"f.{chosen}")
+        known = {d.decision_id: d for d in decisions}
+        return [TradeRow(known[f.decision_id], f) for f in sorted(follows, key=lambda f: -f.decision_id)]
+
     async def _decisions(self, where: str, values: Sequence[Any]) -> list[DecisionRecord]:
         verdicts = await self._db.rows(
             f"SELECT v.* FROM verdicts v JOIN decisions USING (decision_id) WHERE {where} ORDER BY decision_id, seq",
