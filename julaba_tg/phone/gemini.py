@@ -18,9 +18,9 @@ from typing import Any
 from aiohttp import web
 
 from julaba_tg.phone.faults import Fault, cut, hang, kinds
+from julaba_tg.phone.gemini_talk import DISCLAIMER, TALK_FAULTS, declared, out_of_step, parts
 from julaba_tg.phone.serving import LocalServer, local_only
 
-DISCLAIMER = "Rule-based stand-in of the demo, not Gemini."
 APPROVE_AT = 0.70
 PAGES = 3
 """How many pages it says it has read where it was told to search."""
@@ -61,12 +61,15 @@ class Gemini(LocalServer):
     """``POST /v1beta/models/{model}:generateContent`` on loopback; ``gemini.base_url`` of the settings is ``base_url``.
 
     ``delay`` seconds pass before each answer. ``fault`` also knows not_found (the model is shut down), bad_key, empty
-    (no candidates), the reasons of ``WITHHELD``, the texts of ``BAD_ANSWERS``, and bodies that are html, null or cut.
+    (no candidates), the reasons of ``WITHHELD``, the texts of ``BAD_ANSWERS``, bodies that are html, null or cut, and
+    for questions in words those of ``gemini_talk.TALK_FAULTS``. ``asked`` holds every request as it came.
     """
 
     def __init__(self, delay: float = 0.0) -> None:
-        super().__init__(kinds("empty", "not_found", "bad_key", "html", "null", "cut_body", *WITHHELD, *BAD_ANSWERS))
+        known = ("empty", "not_found", "bad_key", "html", "null", "cut_body")
+        super().__init__(kinds(*known, *WITHHELD, *BAD_ANSWERS, *TALK_FAULTS))
         self.delay = delay
+        self.asked: list[dict[str, Any]] = []
         self.prompts: list[str] = []
 
     def _build(self) -> web.Application:
@@ -98,9 +101,12 @@ class Gemini(LocalServer):
         except (ValueError, KeyError, TypeError, AttributeError):
             return _error(400, "Invalid JSON payload received.")
         self.prompts.append(prompt)
+        self.asked.append(asked)
         await asyncio.sleep(self.delay)
         if fault is not None and (failure := _failure(fault, model, prompt)) is not None:
             return failure
+        if declared(asked):
+            return _talk(asked, prompt, model, fault.kind if fault is not None else "")
         structured = "json" in str((asked.get("generationConfig") or {}).get("responseMimeType", ""))
         searching = any("googleSearch" in tool for tool in asked.get("tools") or [])
         if searching and structured and model.startswith(("gemini-1", "gemini-2")):
@@ -108,6 +114,14 @@ class Gemini(LocalServer):
         opinion = judge(numbers_in(prompt))
         text = json.dumps(opinion.to_json()) if structured else opinion.reasoning
         return _answer(text, prompt, model, pages=PAGES * searching)
+
+
+def _talk(asked: dict[str, Any], prompt: str, model: str, fault: str) -> web.Response:
+    if refusal := out_of_step(asked):
+        return _error(400, refusal)
+    if fault == "malformed_call":
+        return _answer(None, prompt, model, reason="MALFORMED_FUNCTION_CALL")
+    return _said(parts(asked, fault), json.dumps(asked), model)
 
 
 def _refused(request: web.Request, model: str) -> web.Response | None:
@@ -155,13 +169,20 @@ def _failure(fault: Fault, model: str, prompt: str) -> web.Response | None:
 
 
 def _answer(text: str | None, prompt: str, model: str, reason: str = "STOP", pages: int = 0) -> web.Response:
+    return _said(None if text is None else [{"text": text}], prompt, model, reason, pages)
+
+
+def _said(
+    said: list[dict[str, Any]] | None, prompt: str, model: str, reason: str = "STOP", pages: int = 0
+) -> web.Response:
     candidate: dict[str, Any] = {"finishReason": reason, "index": 0}
     if pages:
         page = {"web": {"uri": "https://news.example/a", "title": "news.example"}}
         candidate["groundingMetadata"] = {"groundingChunks": [page] * pages}
-    if text is not None:
-        candidate["content"] = {"role": "model", "parts": [{"text": text}]}
-    prompt_tokens, tokens = math.ceil(len(prompt) / 4), math.ceil(len(text or "") / 4)
+    if said is not None:
+        candidate["content"] = {"role": "model", "parts": said}
+    length = sum(len(str(part.get("text", part))) for part in said or ())
+    prompt_tokens, tokens = math.ceil(len(prompt) / 4), math.ceil(length / 4)
     usage = {
         "promptTokenCount": prompt_tokens,
         "candidatesTokenCount": tokens,
