@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from core.domain.messages import (
     ApprovalAsked,
     ApprovalEnded,
+    ApprovalReminder,
     Event,
     ModelTrained,
     Notice,
@@ -277,7 +278,7 @@ def _target_lines(events: Sequence[Event]) -> list[str]:
 
 def _other_lines(events: Sequence[Event]) -> list[str]:
     """What trades, signals and approvals leave: their titles, the most frequent first."""
-    told_above = SignalDecided | TargetHit | TradeClosed | ApprovalAsked | ApprovalEnded
+    told_above = SignalDecided | TargetHit | TradeClosed | ApprovalAsked | ApprovalEnded | ApprovalReminder
     faults = {name: e for e in events if isinstance(e, Notice) and e.topic == "fault" and (name := fault_name(e))}
     lines = Counter[str]()
     for event in (e for e in events if not isinstance(e, told_above)):
@@ -302,7 +303,7 @@ def other(event: Event) -> Card:
             return notice(event)
         case TradeClosed():
             return closed(event)
-        case ApprovalAsked() | ApprovalEnded():
+        case ApprovalAsked() | ApprovalEnded() | ApprovalReminder():
             return card(f"🗳 Approval {event.approval_id}")
         case _:
             return card(f"{event.kind.replace('_', ' ')}")

@@ -10,6 +10,7 @@ from collections.abc import Sequence, Set
 from core.domain.messages import (
     ApprovalAsked,
     ApprovalEnded,
+    ApprovalReminder,
     Event,
     Notice,
     PairStopped,
@@ -33,7 +34,7 @@ def _is_over(item: OutboxItem, items: Sequence[OutboxItem], closed: Set[int], en
     match item.event:
         case SignalDecided(trade_id=int() as trade_id):
             return trade_id in closed
-        case ApprovalAsked(approval_id=approval_id):
+        case ApprovalAsked(approval_id=approval_id) | ApprovalReminder(approval_id=approval_id):
             return approval_id in ended
         case Notice(topic="fault"):
             return end_of(item, items) is not None
@@ -67,7 +68,9 @@ def subject_of(event: Event) -> str | None:
     match event:
         case SignalDecided(trade_id=int() as number) | TargetHit(trade_id=number) | TradeClosed(trade_id=number):
             return f"trade:{number}"
-        case ApprovalAsked(approval_id=number) | ApprovalEnded(approval_id=number):
+        case ApprovalAsked(approval_id=number) | ApprovalReminder(approval_id=number):
+            return f"approval:{number}"
+        case ApprovalEnded(approval_id=number):
             return f"approval:{number}"
         case _:
             name = fault_name(event)

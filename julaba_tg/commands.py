@@ -57,6 +57,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("opens", "", "operator", "learn", "will the gate open? if not, a rule to ask for", "/opens", changes=True),
     Command("rules", "", "viewer", "learn", "the rules in force, what was changed and by whom", "/rules"),
     Command("rules", "config", "approver", "learn", "take every change back", "/rules config", changes=True),
+    Command("approvals", "[ID]", "viewer", "learn", "what waits for an answer; with a number its card", "/approvals 3"),
     Command("retrain", "", "operator", "learn", "train a new model now", "/retrain", changes=True),
     Command("models", "[ID]", "viewer", "learn", "all models, or one with where it came from", "/models"),
     Command("promote", "ID", "operator", "learn", "ask whether it may be champion", "/promote 81ca5d5e", changes=True),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from zoneinfo import ZoneInfo
@@ -18,9 +17,10 @@ from core import __version__
 from core.config import Settings
 from core.domain.messages import Event, ModelTrained
 from core.errors import JulabaError
-from core.services.views import Actor, ApprovalView, TrainingView
+from core.services.views import Actor, TrainingView
 from julaba_tg import keyboards, model_handlers, parsing, rendering, rules_handlers, success_handlers, worth_handlers
 from julaba_tg.access import ChatContext
+from julaba_tg.approval_handlers import Answers
 from julaba_tg.calls import Call, Place, edited, place_of, say
 from julaba_tg.closing_handlers import Closings
 from julaba_tg.commands import COMMANDS, find, may, menu, nearest
@@ -64,6 +64,7 @@ class Chat:
         self._changes = asyncio.Lock()  # one change after the other, in the order they came
         self._trainings = 0
         self._closings = Closings(desk, outbox, wall_clock)
+        self._answers = Answers(desk, outbox, self._changes)
         self.does: dict[str, Callable[[Call], Awaitable[Outgoing | None]]] = {
             "start": self._start,
             "status": self._status,
@@ -79,6 +80,7 @@ class Chat:
             "rules": lambda call: rules_handlers.rules(call, self._desk, self._zone),
             "samples": lambda call: success_handlers.samples(call, self._desk),
             "report": lambda call: success_handlers.report(call, self._desk),
+            "approvals": self._answers.approvals,
             "retrain": self._retrain,
             "models": lambda call: model_handlers.models(call, self._desk, self._zone),
             "promote": lambda call: model_handlers.promote(call, self._desk, self._zone),
@@ -110,7 +112,7 @@ class Chat:
             case Typed() as typed:
                 await self._typed(visitor, typed, place, self._wall_clock() - message.date)
             case CardReply() as reply:
-                await self._answer_card(visitor, reply, place)
+                await self._answers.reply(reply, visitor.actor, place, self._zone)
             case Number() as number:
                 await self._number(visitor, number, place, self._wall_clock() - message.date)
             case Words(text=words):
@@ -129,7 +131,7 @@ class Chat:
             case CommandTap(typed=typed, in_place=in_place):
                 await self._tapped(visitor, typed, place, in_place, self._late(update.update_id))
             case ApprovalTap(approval_id=approval_id, yes=yes):
-                await self._answer_approval(visitor, approval_id, yes, place)
+                await self._answers.answer(approval_id, yes, visitor.actor, place, self._zone)
             case StrayTap():
                 await say(place, Outgoing(rendering.gone()))
 
@@ -138,7 +140,9 @@ class Chat:
         if visitor is None or not isinstance(visitor.incoming.ask, CardReply):
             return
         ref = visitor.incoming.ask.message
-        await self._answer_card(visitor, visitor.incoming.ask, Place(context.bot, ref.chat_id, None))
+        await self._answers.reply(
+            visitor.incoming.ask, visitor.actor, Place(context.bot, ref.chat_id, None), self._zone
+        )
 
     # Commands, however they came
 
@@ -279,32 +283,6 @@ class Chat:
                 lambda: send(place.bot, place.chat_id, picture, reply_to=shown.message_id, thread_id=place.thread_id)
             )
 
-    # Approvals
-
-    async def _answer_card(self, visitor: Visitor, reply: CardReply, place: Place) -> None:
-        subject = await self._outbox.subject_of(reply.message) or ""
-        kind, _, number = subject.partition(":")
-        if kind == "approval" and number.isdigit():
-            await self._answer_approval(visitor, int(number), reply.yes, place)
-        elif not reply.reaction:
-            await say(place, await self._where_to_answer())
-
-    async def _answer_approval(self, visitor: Visitor, approval_id: int, yes: bool, place: Place) -> None:
-        try:
-            async with self._changes:
-                view = await self._desk.answer_approval(approval_id, yes, visitor.actor)
-        except JulabaError as error:
-            await say(place, Outgoing(rendering.refused(str(error))))
-            return
-        shown = await self._show_ended(view, place)
-        if not shown or place.message is None:  # after a tap the card itself, changed under the finger, is the answer
-            await say(place, Outgoing(rendering.approval_answered(view, self._zone)))
-
-    async def _show_ended(self, view: ApprovalView, place: Place) -> bool:
-        ref = await self._outbox.message_of(f"approval:{view.approval_id}") or place.message
-        ended = Outgoing(rendering.approval(view, self._zone, self._desk.now()))
-        return await edited(replace(place, message=ref, has_picture=False), ended)
-
     async def _number(self, visitor: Visitor, number: Number, place: Place, age: timedelta) -> None:
         """It closes trades only in answer to the preview that asked for it, and only from who may do that."""
         if not may(visitor.actor.role, "operator") or not await self._closings.waits(place.chat_id, number.message):
@@ -321,13 +299,8 @@ class Chat:
 
     async def _answer_words(self, words: str) -> Outgoing:
         if parsing.yes_or_no(words) is not None:
-            return await self._where_to_answer()
+            return await self._answers.where_to()
         return Outgoing(rendering.not_understood(nearest(words)))
-
-    async def _where_to_answer(self) -> Outgoing:
-        """A bare yes never decides anything: it is pointed to the card that waits."""
-        waiting = (await self._desk.ml()).pending_approval
-        return Outgoing(rendering.reply_to_card(waiting) if waiting is not None else rendering.nothing_to_answer())
 
 
 def _training(words: str, fraction: float) -> Outgoing:

@@ -6,6 +6,7 @@ from core.config import LoudKind, NoticeLevel, Notify
 from core.domain.messages import (
     ApprovalAsked,
     ApprovalEnded,
+    ApprovalReminder,
     Digest,
     Event,
     ModelTrained,
@@ -32,7 +33,7 @@ def kind_of(event: Event) -> LoudKind | None:
             return "target"
         case TradeClosed():
             return "closed"
-        case ApprovalAsked() | ApprovalEnded() | Notice(topic="weight"):
+        case ApprovalAsked() | ApprovalEnded() | ApprovalReminder() | Notice(topic="weight"):
             return "approval"
         case PairStopped() | Notice(topic="fault" | "breaker"):
             return "fault"

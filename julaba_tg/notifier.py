@@ -27,8 +27,9 @@ from telegram import Bot as TelegramBot
 from telegram.error import BadRequest, ChatMigrated, Forbidden, RetryAfter, TelegramError
 
 from core.config import Settings
-from core.domain.messages import ApprovalAsked, ApprovalEnded, Event, SignalDecided, is_urgent
+from core.domain.messages import ApprovalAsked, ApprovalEnded, ApprovalReminder, Event, SignalDecided, is_urgent
 from julaba_tg import away
+from julaba_tg.approval_handlers import reminder_subject
 from julaba_tg.pacing import Bucket
 from julaba_tg.ports import DeskLike, MessageRef, OutboxItem, OutboxLike
 from julaba_tg.sending import NoSuchChat, retry_after
@@ -258,6 +259,8 @@ def target_chat(settings: Settings) -> int | None:
 
 def _shown_by(event: Event) -> str:
     """What a message about this event shows from now on, to be changed and replied to; empty for most."""
+    if isinstance(event, ApprovalReminder):
+        return reminder_subject(event.approval_id)
     begins = isinstance(event, ApprovalAsked) or (isinstance(event, SignalDecided) and event.trade_id is not None)
     return away.subject_of(event) or "" if begins else ""
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 from core.errors import StoreError
 from core.services.prices import LivePrice
 from core.services.views import (
-    ApprovalView,
     ConditionView,
     MlView,
     PairView,
@@ -260,36 +259,6 @@ def weight_answer(answer: WeightAnswer) -> Card:
     return card(f"🧠 Weight {asked}", answer.sentence)
 
 
-def approval(view: ApprovalView, zone: ZoneInfo, now: datetime) -> Card:
-    """The card with its frozen evidence; once it has ended, who ended it stands in the first line."""
-    evidence = section(view.lines)
-    asked = f"Approval {view.approval_id} · asked by {view.asked_by} {day_time(view.created_at, zone)}"
-    if view.state == "pending":
-        left = f"expires {day_time(view.expires_at, zone)} (in {duration(view.expires_at - now)})"
-        how = "Tap a button, or reply to this message with approve or reject."
-        return card(f"🗳 {view.title}", evidence, section([f"{asked} · {left}", how]))
-    return card(f"{approval_end(view, zone)}: {view.title}", evidence, section([asked]), view.answer_note)
-
-
-def approval_answered(view: ApprovalView, zone: ZoneInfo) -> Card:
-    """What the person who answered hears; the card itself says the same."""
-    return card(f"{approval_end(view, zone)}: {view.title}", view.answer_note)
-
-
-def approval_end(view: ApprovalView, zone: ZoneInfo) -> str:
-    """``✅ Approved by Ann, 21 Nov 14:30``."""
-    who = f" by {view.answered_by}" if view.answered_by and view.state != "expired" else ""
-    when = f", {day_time(view.answered_at, zone)}" if view.answered_at else ""
-    words = {
-        "approved": "✅ Approved",
-        "rejected": "⛔ Rejected",
-        "expired": "⌛ Expired",
-        "withdrawn": "↩️ Withdrawn",
-        "pending": "🗳 Pending",
-    }
-    return f"{words[view.state]}{who}{when}"
-
-
 def training_progress(words: str, fraction: float) -> Card:
     done = min(1.0, max(0.0, fraction))
     return card(f"🧠 Training · {percent(done)}", f"{bar(done, 1.0)} {words}")
@@ -381,14 +350,6 @@ def not_understood(near: Command | None) -> Card:
 def unknown_command(name: str, near: Command | None) -> Card:
     hint = f"Did you mean {near.usage}?" if near else "/help lists what I know."
     return card(f"I do not know /{name}. {hint}")
-
-
-def reply_to_card(approval_id: int) -> Card:
-    return card(f"Approval {approval_id} waits: reply to its card with that word, or tap its button.")
-
-
-def nothing_to_answer() -> Card:
-    return card("Nothing waits for an answer.")
 
 
 def slow_down() -> Card:

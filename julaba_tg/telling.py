@@ -17,8 +17,18 @@ from telegram import InlineKeyboardMarkup
 from telegram.error import BadRequest, TelegramError
 
 from core.config import NoticeLevel, Settings
-from core.domain.messages import ApprovalAsked, ApprovalEnded, Event, Notice, SignalDecided, TargetHit, TradeClosed
-from julaba_tg import alerts, away, keyboards, rendering
+from core.domain.messages import (
+    ApprovalAsked,
+    ApprovalEnded,
+    ApprovalReminder,
+    Event,
+    Notice,
+    SignalDecided,
+    TargetHit,
+    TradeClosed,
+)
+from julaba_tg import alerts, away, keyboards, rendering_approvals
+from julaba_tg.approval_handlers import keyboard, reminder_subject, subject, with_picture
 from julaba_tg.levels import level_of, rings
 from julaba_tg.pacing import Bucket
 from julaba_tg.ports import DeskLike, MessageRef, OutboxItem, OutboxLike
@@ -80,8 +90,13 @@ class Telling:
                 return await self._went_on(item, event)
             case ApprovalAsked() as event:
                 return await self._asked(item, event)
+            case ApprovalReminder() as event:
+                return await self._reminded(item, event)
             case ApprovalEnded() as event:
                 return await self._ended(item, event)
+            case Notice(about=about) as event if about:
+                ref = await self._outbox.message_of(about)
+                return await self._send([item], Outgoing(alerts.other(event)), reply_to=ref)
             case event:
                 return await self._send([item], Outgoing(alerts.other(event)))
 
@@ -104,7 +119,7 @@ class Telling:
         wanted = [e for e in events if self.level(e) != "none"]
         if not wanted:
             return None
-        answers = [rendering.approval_answered(view, self._zone).title for view in views if view is not None]
+        answers = [rendering_approvals.approval_answered(view, self._zone).title for view in views if view is not None]
         return await self._send(items, Outgoing(alerts.digest(wanted, self._zone, silence, answers)))
 
     async def in_a_line(self, items: Sequence[OutboxItem]) -> MessageRef:
@@ -149,8 +164,19 @@ class Telling:
         view = await self._desk.approval(event.approval_id)
         if view is None or view.state != "pending":
             return None  # its end is told by the next event
-        card = rendering.approval(view, self._zone, self._desk.now())
-        return await self._send([item], Outgoing(card, keyboards.approval(view.approval_id)))
+        card = rendering_approvals.approval(view, self._zone, self._desk.now())
+        picture = view.picture
+        if view.trade is not None and item.attempts == 0:
+            picture = await self._chart(view.trade.signal.pair, view.trade.follow_id)
+        return await self._send([item], with_picture(card, keyboard(view), picture))
+
+    async def _reminded(self, item: OutboxItem, event: ApprovalReminder) -> MessageRef | None:
+        view = await self._desk.approval(event.approval_id)
+        if view is None or view.state != "pending":
+            return None
+        ref = await self._outbox.message_of(subject(event.approval_id))
+        card = rendering_approvals.reminder(view, self._zone, self._desk.now())
+        return await self._send([item], Outgoing(card, keyboard(view)), reply_to=ref)
 
     async def _ended(self, item: OutboxItem, event: ApprovalEnded) -> MessageRef | None:
         """The card loses its buttons and says who and when; what nobody answered is said aloud in a reply."""
@@ -161,12 +187,16 @@ class Telling:
         answered_here = ref is not None and view.state in {"approved", "rejected"}
         if answered_here or self.level(event) == "none":
             return None
-        return await self._send([item], Outgoing(rendering.approval_answered(view, self._zone)), reply_to=ref)
+        return await self._send([item], Outgoing(rendering_approvals.approval_answered(view, self._zone)), reply_to=ref)
 
     async def _show_ended(self, approval_id: int) -> MessageRef | None:
-        view, ref = await self._desk.approval(approval_id), await self._outbox.message_of(f"approval:{approval_id}")
+        """The card, and the reminder of it, as they ended: neither has buttons any more."""
+        view, ref = await self._desk.approval(approval_id), await self._outbox.message_of(subject(approval_id))
         if view is not None and ref is not None:
-            await self._change(ref, Outgoing(rendering.approval(view, self._zone, self._desk.now())))
+            await self._change(ref, Outgoing(rendering_approvals.approval(view, self._zone, self._desk.now())))
+        again = await self._outbox.message_of(reminder_subject(approval_id))
+        if view is not None and again is not None:
+            await self._change(again, Outgoing(rendering_approvals.approval_answered(view, self._zone)))
         return ref
 
     # Out

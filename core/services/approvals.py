@@ -141,6 +141,10 @@ class Approvals:
         stored = await self._chat.approval(approval_id)
         return approval_view(stored) if stored else None
 
+    async def pending(self) -> tuple[ApprovalView, ...]:
+        """Those that wait for an answer, the oldest first."""
+        return tuple(approval_view(stored) for stored in await self._chat.open_approvals())
+
     async def waiting(self) -> int | None:
         """The number of the oldest question that waits for an answer."""
         return next((a.approval_id for a in await self._chat.open_approvals()), None)
@@ -299,5 +303,5 @@ def approval_view(stored: StoredApproval) -> ApprovalView:
         answer_note=stored.answer_note,
         evidence=stored.evidence_hash,
         picture=stored.picture,
-        signal=Waiting.from_json(stored.body).signal if stored.kind == "trade" else None,
+        trade=Waiting.from_json(stored.body) if stored.kind == "trade" else None,
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -25,12 +26,16 @@ from core.ports import ChampionBook, ChatStore, Clock, Ledger, StoredApproval
 from core.services.approvals import Approvals, Granted, Kind, OutdatedError, Question
 from core.services.bus import Bell
 from core.services.champion import ChampionInfo
-from core.services.dial import last_signals
+from core.services.changing import Changer, Standing
+from core.services.dial import dial_view, last_signals
 from core.services.drift_watch import DriftWatch
 from core.services.live_evaluation import evidence_of
 from core.services.loop import TradingLoop
+from core.services.pictures import Draw
 from core.services.upkeep import Rounds
 from core.services.views import Actor, ConditionView, WeightAnswer
+
+log = logging.getLogger(__name__)
 
 ITSELF = Actor(0, "Julaba", "operator")
 
@@ -50,11 +55,16 @@ class Gatekeeper:
         approvals: Approvals,
         book: ChampionBook | None = None,
         drift: DriftWatch | None = None,
+        draw: Draw = asyncio.to_thread,
     ) -> None:
-        """``champion`` tells of the model in use, ``book`` of those before it; without ``drift`` none is looked for."""
+        """``champion`` tells of the model in use, ``book`` of those before it; without ``drift`` none is looked for.
+
+        ``draw`` runs a chart's function somewhere else.
+        """
         self._settings = settings
         self._clock = clock
         self._ledger = ledger
+        self._changer = Changer(clock, ledger, loop)
         self._chat = chat
         self._loop = loop
         self._bell = bell
@@ -62,7 +72,10 @@ class Gatekeeper:
         self._book = book
         self.approvals = approvals
         self._drift = drift
-        approvals.kinds["weight"] = Kind(self._grant, self._outdated, again=lambda stored: f"/ml {stored.weight:g}")
+        self._draw = draw
+        approvals.kinds["weight"] = Kind(
+            self._grant, self._outdated, again=lambda stored: f"/ml {stored.weight:g}", anew=self._anew
+        )
         self._reviewed = -1  # live outcomes at the last review: nothing new, nothing to look at
         self._rounds = Rounds()
         self._looking, self._asking = asyncio.Lock(), asyncio.Lock()
@@ -174,7 +187,7 @@ class Gatekeeper:
 
     async def revoke(self, reason: str) -> None:
         """Weight 0 at once, with an alert; nothing happens where the weight is 0 already."""
-        await self._set_to_zero(lambda weight: self.revocation(weight, reason) if weight > 0 else None)
+        await self._set_to_zero(lambda weight: self.revocation(weight, reason) if weight > 0 else None, ITSELF, reason)
 
     def revocation(self, weight: float, reason: str) -> Notice:
         """The alert that says that a weight is gone, and why."""
@@ -185,16 +198,23 @@ class Gatekeeper:
             topic="weight",
             title=f"The model's weight {weight:g} is taken away",
             detail=f"{reason[0].upper()}{reason[1:]}. It decides nothing until an approver grants a weight again.",
+            about=self._granting(),
         )
 
-    async def _set_to_zero(self, told: Callable[[float], Notice | None]) -> None:
-        async with self._loop.changing:
-            notice = told(self._controls.approved_weight)
-            if notice is None:
-                return
-            controls = replace(self._controls, approved_weight=0.0, approved_model=None)
-            await self._ledger.set_controls(controls, [notice])
-            self._loop.memory.controls = controls
+    def _granting(self) -> str:
+        """The card that gave the weight: what ends it is told in answer to that."""
+        return f"approval:{self._controls.granted_by}" if self._controls.granted_by else ""
+
+    async def _set_to_zero(self, told: Callable[[float], Notice | None], actor: Actor, why: str = "") -> None:
+        notices: list[Notice] = []
+
+        def lowered(now: Standing) -> Standing | None:
+            if (notice := told(now.controls.approved_weight)) is None:
+                return None
+            notices.append(notice)
+            return replace(now, controls=replace(now.controls, approved_weight=0.0, approved_model=None, granted_by=0))
+
+        await self._changer.make(actor, "weight", lowered, events=notices, reversible=False, note=why)
         self._bell.ring()
 
     def weight(self) -> float:
@@ -251,15 +271,26 @@ class Gatekeeper:
             time=now,
             topic="weight",
             title=f"{actor.name} set the model's weight to 0",
+            about=self._granting(),
         )
-        await self._set_to_zero(lambda weight: notice)
+        await self._set_to_zero(lambda weight: notice, actor)
 
     async def _ask(self, weight: float, champion: ChampionInfo, look: Look, actor: Actor) -> int:
         shown = await self._preview(weight)
         lines = (*(c.sentence for c in look.conditions), *shown.lines)
         body = json.dumps({"model_id": champion.model_id, "sha256": champion.sha256})
-        question = Question(shown.title, lines, weight=weight, model_id=champion.model_id, body=body)
+        picture = await self._picture()
+        question = Question(shown.title, lines, weight=weight, model_id=champion.model_id, body=body, picture=picture)
         return await self.approvals.ask("weight", question, actor.name)
+
+    async def _picture(self) -> bytes | None:
+        """The dial as it stands; a card is asked without it rather than not at all."""
+        try:
+            view = await dial_view(self._ledger, self._settings, self._loop, self.weight(), self._draw)
+        except Exception:
+            log.exception("a weight is asked for without its picture")
+            return None
+        return view.picture
 
     async def _preview(self, weight: float) -> WeightCard:
         signals = await last_signals(self._ledger)
@@ -284,7 +315,18 @@ class Gatekeeper:
         """Looks once more: a takeover may have come between the question whether it still counts and its answer."""
         if reason := self._another(stored):
             raise OutdatedError(reason)
-        return Granted(replace(controls, approved_weight=stored.weight or 0.0, approved_model=stored.model_id))
+        return Granted(
+            replace(
+                controls,
+                approved_weight=stored.weight or 0.0,
+                approved_model=stored.model_id,
+                granted_by=stored.approval_id,
+            )
+        )
+
+    async def _anew(self, stored: StoredApproval, actor: Actor) -> int | None:
+        """A yes that came too late is one person's word that it be asked again, with the evidence of today."""
+        return (await self.ask(stored.weight or 0.0, actor)).approval_id if stored.weight else None
 
 
 def _look_from_json(body: str) -> Look:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
-from core.domain.messages import SignalDecided
+from core.engine.advisory import Waiting
 from core.services.prices import LivePrice
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class StatusView:
 class ApprovalView:
     """An approval with the evidence frozen when it was asked; ``kind`` says what a yes is about.
 
-    ``evidence`` is the hash of all that was frozen; ``signal`` what a trade's card is about; ``picture`` a PNG.
+    ``evidence`` is the hash of all that was frozen; ``trade`` what a trade's card is about; ``picture`` a PNG.
     """
 
     approval_id: int
@@ -181,7 +181,7 @@ class ApprovalView:
     answer_note: str = ""
     evidence: str = ""
     picture: bytes | None = None
-    signal: SignalDecided | None = None
+    trade: Waiting | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -412,6 +412,9 @@ class FakeDesk:
     async def approval(self, approval_id: int) -> ApprovalView | None:
         return self.approvals.get(approval_id)
 
+    async def open_approvals(self) -> tuple[ApprovalView, ...]:
+        return tuple(view for view in self.approvals.values() if view.state == "pending")
+
     async def answer_approval(self, approval_id: int, yes: bool, actor: Actor) -> ApprovalView:
         view = self.approvals.get(approval_id)
         if view is None:

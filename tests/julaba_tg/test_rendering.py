@@ -14,7 +14,7 @@ from core.domain.messages import Event, ModelTrained, Notice, PairStopped
 from core.domain.trading import Ruling, Verdict
 from core.services.prices import LivePrice
 from core.services.views import MlView, StatusView, TradesView
-from julaba_tg import alerts, rendering
+from julaba_tg import alerts, rendering, rendering_approvals
 from julaba_tg.card import CAPTION_LIMIT, TEXT_LIMIT, Card, html, plain, units
 from tests.fakes.desk import (
     NOON,
@@ -115,8 +115,8 @@ def test_any_answer(words: str, number: float, perhaps: float | None) -> None:
     approval = replace(an_approval(), title=words, lines=(words,) * 50, asked_by=words, answer_note=words)
     sendable(rendering.pairs([pair] * 60, UTC, words))
     sendable(rendering.positions([position] * 30, UTC))
-    sendable(rendering.approval(approval, UTC, NOON))
-    sendable(rendering.approval(replace(approval, state="approved", answered_by=words), UTC, NOON))
+    sendable(rendering_approvals.approval(approval, UTC, NOON))
+    sendable(rendering_approvals.approval(replace(approval, state="approved", answered_by=words), UTC, NOON))
     sendable(rendering.refused(words))
     sendable(rendering.training_progress(words, 0.3))
     sendable(rendering.unknown_command(words, None))
