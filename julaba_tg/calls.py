@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from telegram import Bot as TelegramBot
-from telegram import Update
+from telegram import Message, Update
+from telegram.constants import ChatType
 from telegram.error import BadRequest
 
 from core.services.views import Actor
 from julaba_tg.commands import Command
 from julaba_tg.ports import MessageRef
-from julaba_tg.sending import NoSuchChat, Outgoing, edit, edit_picture, patient, send
+from julaba_tg.sending import NoSuchChat, NoSuchTopic, Outgoing, edit, edit_picture, patient, send
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an answer goes; ``message`` and ``has_picture`` describe the message a tapped button hangs on."""
+    """Where an answer goes; ``message`` and ``has_picture`` describe the message a tapped button hangs on.
+
+    ``reply_to`` is the message an answer replies to in a group, so that people see who asked; None in a private chat.
+    """
 
     bot: TelegramBot
     chat_id: int
     thread_id: int | None
     message: MessageRef | None = None
     has_picture: bool = False
+    reply_to: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +55,35 @@ def place_of(update: Update, bot: TelegramBot, actor: Actor) -> Place:
     if not message.is_accessible or update.effective_message is None or message.date.timestamp() == 0:
         return Place(bot, message.chat.id, None)
     full = update.effective_message
-    thread = full.message_thread_id if full.is_topic_message else None
-    return Place(bot, message.chat.id, thread, MessageRef(message.chat.id, message.message_id), bool(full.photo))
+    ref = MessageRef(message.chat.id, message.message_id)
+    return Place(bot, message.chat.id, thread_of(full), ref, bool(full.photo), _replied_to(full))
+
+
+def beside(message: Message, bot: TelegramBot) -> Place:
+    """Where a message that was typed is answered: in its topic, and in a group as a reply to it."""
+    return Place(bot, message.chat.id, thread_of(message), reply_to=_replied_to(message))
+
+
+def thread_of(message: Message) -> int | None:
+    """The forum topic a message stands in; None in the General one, which has no number to send to."""
+    return message.message_thread_id if message.is_topic_message else None
+
+
+def _replied_to(message: Message) -> int | None:
+    return message.message_id if message.chat.type != ChatType.PRIVATE else None
+
+
+async def post(place: Place, answer: Outgoing, *, reply_to: int | None = None) -> MessageRef:
+    """Sends an answer, and gives where it stands. A topic that has been closed since is answered in the General one."""
+    where = partial(send, place.bot, place.chat_id, answer, reply_to=reply_to or place.reply_to)
+    try:
+        return await patient(lambda: where(thread_id=place.thread_id))
+    except NoSuchTopic:
+        return await patient(where)
 
 
 async def say(place: Place, answer: Outgoing) -> None:
-    await patient(lambda: send(place.bot, place.chat_id, answer, thread_id=place.thread_id))
+    await post(place, answer)
 
 
 async def edited(place: Place, answer: Outgoing) -> bool:

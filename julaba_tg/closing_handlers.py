@@ -19,11 +19,11 @@ from core.errors import UsageError
 from core.services.manual import ClosePlan
 from core.services.views import Actor
 from julaba_tg import parsing, rendering_closing
-from julaba_tg.calls import Call, Place, say
+from julaba_tg.calls import Call, Place, post, say
 from julaba_tg.figures import coin
 from julaba_tg.keyboards import MAX_DATA
 from julaba_tg.ports import DeskLike, MessageRef, OutboxLike
-from julaba_tg.sending import Outgoing, patient, send
+from julaba_tg.sending import Outgoing
 
 GOOD_FOR = timedelta(minutes=10)
 """How long an answer to a preview counts: the prices in it are those of then."""
@@ -93,7 +93,7 @@ class Closings:
             raise UsageError(f"{error}\n/pause stops new trades") from None
         shown = Shown(plan.token, len(plan.closings), self._now())
         preview = Outgoing(rendering_closing.plan(plan, changed), _POSITIONS)
-        ref = await patient(lambda: send(place.bot, place.chat_id, preview, thread_id=place.thread_id))
+        ref = await post(place, preview)
         await self._outbox.sent([], ref, shown.subject)
         self._last[place.chat_id] = ref
 

@@ -14,9 +14,9 @@ from telegram.error import TelegramError
 from core.errors import JulabaError
 from core.services.views import Progress
 from julaba_tg import rendering
-from julaba_tg.calls import Place, edited, say
+from julaba_tg.calls import Place, edited, post, say
 from julaba_tg.ports import MessageRef
-from julaba_tg.sending import Outgoing, edit, send
+from julaba_tg.sending import Outgoing, edit
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Ticker:
 
 async def begin(place: Place, show: Show) -> MessageRef:
     """The message that answers at once and will follow the work."""
-    return await send(place.bot, place.chat_id, show(*STARTING), thread_id=place.thread_id)
+    return await post(place, show(*STARTING))
 
 
 async def followed(

@@ -12,10 +12,10 @@ from telegram.constants import KeyboardButtonStyle
 
 from core.errors import JulabaError
 from julaba_tg import parsing, rendering, rendering_rules
-from julaba_tg.calls import Call, edited, say
+from julaba_tg.calls import Call, edited, post, say
 from julaba_tg.keyboards import refresh_button
 from julaba_tg.ports import DeskLike, MessageRef
-from julaba_tg.sending import Outgoing, send
+from julaba_tg.sending import Outgoing
 from julaba_tg.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ async def rules(call: Call, desk: DeskLike, zone: ZoneInfo) -> Outgoing:
 async def opens(call: Call, desk: DeskLike, tasks: Tasks) -> None:
     """Answers at once; what was found takes that message's place."""
     place = call.place
-    shown = await send(place.bot, place.chat_id, Outgoing(rendering_rules.looking()), thread_id=place.thread_id)
+    shown = await post(place, Outgoing(rendering_rules.looking()))
     tasks.start(_look(call, desk, shown), "opening")
 
 

@@ -35,6 +35,9 @@ _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 _UNCHANGED = "not modified"
 _GONE = ("message to edit not found", "can't be edited", "message_id_invalid", "message not found")
 _NO_CHAT = ("chat not found", "user is deactivated", "peer_id_invalid", "have no rights", "not enough rights")
+_NO_CHAT += ("chat_write_forbidden", "group chat was deactivated", "chat_restricted")
+_NO_TOPIC = ("message thread not found", "topic_closed", "topic_deleted", "topic_id_invalid")
+_WORDS_ONLY = ("not enough rights to send photos", "not enough rights to send documents", "media_forbidden")
 
 T = TypeVar("T")
 
@@ -69,7 +72,11 @@ class NoSuchChat(TelegramError):  # noqa: N818 - reads as the noun it is
     """The chat is not there (yet): the person has to press Start first."""
 
 
-_REFUSALS = (BadRequest, ChatMigrated, Conflict, Forbidden, InvalidToken, RetryAfter, NoSuchChat)
+class NoSuchTopic(TelegramError):  # noqa: N818 - reads as the noun it is
+    """The forum's topic has been deleted or closed; the chat itself is there."""
+
+
+_REFUSALS = (BadRequest, ChatMigrated, Conflict, Forbidden, InvalidToken, RetryAfter, NoSuchChat, NoSuchTopic)
 _NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
@@ -84,7 +91,7 @@ async def send(
 ) -> MessageRef:
     """Sends as HTML; if Telegram refuses that, without its picture or file, then as plain text, at last bare.
 
-    Raises NoSuchChat, and TelegramError as the library does.
+    Raises NoSuchChat, NoSuchTopic, and TelegramError as the library does.
     """
     reply = ReplyParameters(reply_to, allow_sending_without_reply=True) if reply_to else None
 
@@ -244,9 +251,14 @@ async def _edited(ways: list[Callable[[], Awaitable[None]]]) -> bool:
                 return False
             _raise_for_chat(error)
             refusal = refusal or error
+        except ChatMigrated:
+            return False  # what stood in the group before it became a supergroup cannot be reached any more
     raise refusal or BadRequest("nothing to try")
 
 
 def _raise_for_chat(error: BadRequest) -> None:
-    if any(fragment in error.message.lower() for fragment in _NO_CHAT):
+    said = error.message.lower()
+    if any(fragment in said for fragment in _NO_TOPIC):
+        raise NoSuchTopic(error.message) from error
+    if any(fragment in said for fragment in _NO_CHAT) and not any(fragment in said for fragment in _WORDS_ONLY):
         raise NoSuchChat(error.message) from error
