@@ -190,7 +190,7 @@ def stored_tables(path: Path) -> Iterable[tuple[str, Sequence[str], Sequence[Map
 
 def broken_audit_entry(entries: Iterable[Mapping[str, Any]]) -> int | None:
     """The first entry (oldest first) that was changed after it was written; None where the chain holds."""
-    from core.adapters.sqlite_deeds import broken_link
+    from core.domain.audit_chain import broken_link
 
     return broken_link(map(dict, entries))
 

@@ -25,11 +25,13 @@ from core.services.champion import ChampionInfo
 from core.services.desk import Desk
 from core.services.gatekeeper import Gatekeeper
 from core.services.live import LiveTrading
+from core.services.money import MoneyDesk
 from core.services.people import People
 from core.services.prices import Prices
 from core.services.proposals import Proposals, auditor
 from core.services.registry import Registry
 from core.services.rules import RuleKeeper
+from core.services.safety import safety
 from core.services.steering import Steering
 from core.services.stock import Stockroom
 from core.services.stories import Stories
@@ -85,9 +87,7 @@ def stories_of(config: Settings, stage: Stage, kept: Books, bell: Bell) -> Stori
     async def zone() -> ZoneInfo:
         return ZoneInfo(config.timezone)
 
-    return Stories(
-        lambda: config, zone, stage.clock, kept.ledger, stage.loop, bell, SqliteModels(kept.db), _no_outlook
-    )
+    return Stories(lambda: config, zone, stage.clock, kept.ledger, stage.loop, bell, SqliteModels(kept.db), _no_outlook)
 
 
 def trained(model_id: str | None, champion: bool) -> TrainingView:
@@ -116,9 +116,15 @@ async def no_gemini() -> str:
 
 @asynccontextmanager
 async def office(
-    path: Path, row: int = FIRST, config: Settings | None = None, advisor: Any = None, prices: Prices | None = None
+    path: Path,
+    row: int = FIRST,
+    config: Settings | None = None,
+    advisor: Any = None,
+    prices: Prices | None = None,
+    predictor: Any = None,
+    draw: Draw = asyncio.to_thread,
 ) -> AsyncIterator[Office]:
-    """Opened at a row, with the history before it."""
+    """Opened at a row, with the history before it. ``predictor`` is asked by people alone, not by the loop."""
     config = config or settings()
     async with books(path) as kept:
         stage = await Stage.begin(kept, row, config, advisor=advisor)
@@ -157,16 +163,23 @@ async def office(
                 kept.ledger,
                 kept.chat,
                 bell,
-                Stockroom(config, stage.clock, kept.ledger, kept.chat, CandleFiles(path), dict, lambda: "main"),
+                Stockroom(
+                    config, stage.clock, kept.ledger, kept.chat, CandleFiles(path), dict, lambda: "main", draw=draw
+                ),
                 dict,
+                draw,
             ),
             topics=Topics(
-                steering=Steering(config, stage.clock, kept.ledger, stage.loop),
+                steering=(steering := Steering(config, stage.clock, kept.ledger, stage.loop)),
+                safety=safety(config, stage.clock, kept.ledger, kept.chat, stage.loop, live, steering),
                 people=People(config, SqlitePeople(kept.db)),
                 insight=insight_of(config, stage, kept, path),
                 stories=stories_of(config, stage, kept, bell),
+                money=MoneyDesk(
+                    stage.clock, kept.ledger, stage.loop, lambda: stage.loop.in_force, predictor, prices, draw
+                ),
             ),
-            worth=WorthDesk(config, stage.clock, kept.ledger, kept.chat, bell, gemini_present=False),
+            worth=WorthDesk(config, stage.clock, kept.ledger, kept.chat, bell, gemini_present=False, draw=draw),
             proposals=Proposals(
                 stage.clock,
                 kept.ledger,
@@ -179,5 +192,6 @@ async def office(
                 auditor(CandleFiles(path), live.save),
             ),
             prices=prices,
+            draw=draw,
         )
         yield Office(desk, keeper, stage, live, kept, school)

@@ -5,26 +5,16 @@ The newest entry's hash stands in a mark too, written with the entry: a log whos
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any
 
 import aiosqlite
 
 from core.adapters.sqlite_database import Row
+from core.domain.audit_chain import HEAD, audit_hash
 from core.domain.deeds import Alteration, AuditEntry, Deed
 from core.domain.ledger import Controls
 from core.errors import UsageError
-
-HEAD = "audit:head"
-"""The mark with the newest entry: ``{"entry_id": 57, "hash": "..."}``."""
-
-
-def audit_hash(previous: str, time: int, user_id: int, user_name: str, action: str, detail: str) -> str:
-    """SHA-256 over the entry and the hash before it: changing any entry breaks every later one."""
-    return hashlib.sha256(json.dumps([previous, time, user_id, user_name, action, detail]).encode()).hexdigest()
 
 
 async def put_entry(tx: aiosqlite.Connection, entry: AuditEntry) -> None:
@@ -87,18 +77,3 @@ def deed_of(row: Row) -> Deed:
     """A deed as it stands in its table."""
     values = {name: row[name] for name in ("deed_id", "time", "user_id", "user_name", "subject", "undone_by")}
     return Deed(before=json.loads(row["before"]), after=json.loads(row["after"]), **values)
-
-
-def broken_link(entries: Iterable[dict[str, Any]], previous: str = "") -> int | None:
-    """The id of the first entry (oldest first) whose hash does not fit; None when the chain holds.
-
-    ``previous`` is the hash before the first of them.
-    """
-    for entry in entries:
-        expected = audit_hash(
-            previous, entry["time"], entry["user_id"], entry["user_name"], entry["action"], entry["detail"]
-        )
-        if entry["previous"] != previous or entry["hash"] != expected:
-            return int(entry["entry_id"])
-        previous = entry["hash"]
-    return None

@@ -11,8 +11,8 @@ from pathlib import Path
 from core.adapters.migrations import MIGRATIONS
 from core.adapters.sqlite_backup import open_beside
 from core.adapters.sqlite_database import unpack
-from core.adapters.sqlite_deeds import broken_link
 from core.adapters.sqlite_troubles import trouble
+from core.domain.audit_chain import broken_link
 from core.errors import StoreError
 
 _STEPS = 10_000  # SQLite's instructions between two looks at the time

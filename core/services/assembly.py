@@ -37,6 +37,7 @@ from core.services.live import LiveTrading
 from core.services.loop import TradingLoop
 from core.services.manual import Hands
 from core.services.minutes import ExchangeMinutes, MinuteWatch
+from core.services.money import MoneyDesk
 from core.services.nightly import Nightly, in_a_process
 from core.services.outbox import Outbox
 from core.services.outlook import OutlookDesk
@@ -49,6 +50,7 @@ from core.services.reading import Stores
 from core.services.registry import ModelShelf, Registry
 from core.services.retrain import Trainer
 from core.services.rules import RuleKeeper
+from core.services.safety import safety
 from core.services.steering import Steering
 from core.services.stock import Stockroom
 from core.services.stories import Stories, owner_zone
@@ -121,7 +123,7 @@ def assemble(outside: Outside, progress: Progress, gemini_note: str) -> Engine:
         worth=counsel.worth,
         success=counsel.success,
         proposals=counsel.proposals,
-        topics=_topics(outside, trading, counsel, bell),
+        topics=_topics(outside, trading, counsel, bell, pictures.draw, prices),
         prices=prices,
         hands=Hands(settings, clock, outside.exchange, ledger, loop),
         draw=pictures.draw,
@@ -141,7 +143,14 @@ def assemble(outside: Outside, progress: Progress, gemini_note: str) -> Engine:
         champion=trading.champion,
         bell=bell,
         progress=progress,
-        reviews=(backups.review, *counsel.reviews, nightly.review, desk.topics.stories.review, outside.tidy),
+        reviews=(
+            backups.review,
+            *counsel.reviews,
+            nightly.review,
+            desk.topics.safety.audit.review,
+            desk.topics.stories.review,
+            outside.tidy,
+        ),
         beside=(
             MinuteWatch(settings, clock, outside.exchange, loop).run,
             prices.run,
@@ -163,6 +172,7 @@ class _Trading:
     advice: Advice | None
     trainer: Trainer
     champion: Callable[[], ChampionInfo]
+    predictor: ChampionPredictor
 
     def in_force(self) -> Settings:
         return self.loop.in_force
@@ -186,14 +196,15 @@ def _trading(outside: Outside, bell: Bell, gemini_note: str) -> _Trading:
             lambda: live.faults,
             gemini_note,
         )
+    predictor = ChampionPredictor(
+        outside.worker, outside.models, lambda: f"learning {trainer.rows}/{settings.ml.min_rows}"
+    )
     loop = TradingLoop(
         settings,
         clock,
         ledger,
         advisor=advice,
-        predictor=ChampionPredictor(
-            outside.worker, outside.models, lambda: f"learning {trainer.rows}/{settings.ml.min_rows}"
-        ),
+        predictor=predictor,
         lower=ExchangeLower(exchange),
         minutes=ExchangeMinutes(exchange, clock),
         bell=bell,
@@ -210,7 +221,7 @@ def _trading(outside: Outside, bell: Bell, gemini_note: str) -> _Trading:
         in_force=lambda: loop.in_force,
     )
     read = champion_reader(outside.models)
-    return _Trading(loop, live, advice, trainer, lambda: read(trainer.rows))
+    return _Trading(loop, live, advice, trainer, lambda: read(trainer.rows), predictor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,14 +290,16 @@ def _counsel(outside: Outside, trading: _Trading, judging: _Judging, bell: Bell,
     )
 
 
-def _topics(outside: Outside, trading: _Trading, counsel: _Counsel, bell: Bell) -> Topics:
+def _topics(outside: Outside, trading: _Trading, counsel: _Counsel, bell: Bell, draw: Draw, prices: Prices) -> Topics:
     settings, clock, ledger = outside.settings, outside.clock, outside.ledger
     steering, people = Steering(settings, clock, ledger, trading.loop), People(settings, outside.people)
     return Topics(
         steering=steering,
+        safety=safety(settings, clock, ledger, outside.chat, trading.loop, trading.live, steering),
         people=people,
         insight=_insight(outside, trading, counsel),
         stories=_stories(outside, trading, counsel, steering, people, bell),
+        money=MoneyDesk(clock, ledger, trading.loop, lambda: steering.settings, trading.predictor, prices, draw),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 from core.domain.account import Account
 from core.domain.candles import Pair, to_ms
@@ -160,18 +161,19 @@ def facts(standing: Standing) -> dict[str, object]:
 
 def with_facts(standing: Standing, values: Mapping[str, object]) -> Standing:
     """The standing with these things as given; None takes one away."""
-    controls, switches = standing.controls, dict(standing.switches)
+    controls: dict[str, Any] = {}
+    switches = dict(standing.switches)
     for name, value in values.items():
         part, _, key = name.partition("/")
         if name.startswith(SWITCH):
             if isinstance(value, Mapping):
                 switches[Pair.parse(key)] = Switch(bool(value["enabled"]), str(value["reason"]))
         elif key:
-            kept = {k: body for k, body in getattr(controls, part).items() if k != key}
-            controls = replace(controls, **{part: kept | ({} if value is None else {key: value})})
+            kept = controls.get(part, getattr(standing.controls, part))
+            controls[part] = {k: v for k, v in kept.items() if k != key} | ({} if value is None else {key: value})
         else:
-            controls = replace(controls, **{part: value})
-    return replace(standing, controls=controls, switches=switches)
+            controls[part] = value
+    return replace(standing, controls=replace(standing.controls, **controls), switches=switches)
 
 
 def differences(before: Standing, after: Standing) -> tuple[Difference, ...]:

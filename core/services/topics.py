@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.services.insight import Insight
+from core.services.money import MoneyDesk
 from core.services.people import People
+from core.services.safety import Safety
 from core.services.steering import Steering
 from core.services.stories import Stories
 
@@ -15,6 +17,8 @@ class Topics:
     """One field a topic. ``julaba_tg.ports`` says of each what the chat asks of it."""
 
     steering: Steering
+    safety: Safety
     people: People
     insight: Insight
     stories: Stories
+    money: MoneyDesk

@@ -35,7 +35,9 @@ from core.services.views import (
 )
 from core.services.worth import GeminiView, LayersView
 from julaba_tg.ports.insight import InsightLike
+from julaba_tg.ports.money import MoneyLike
 from julaba_tg.ports.people import PeopleLike
+from julaba_tg.ports.safety import SafetyLike
 from julaba_tg.ports.steering import SteeringLike
 from julaba_tg.ports.stories import StoriesLike
 
@@ -48,12 +50,16 @@ class TopicsLike(Protocol):
     @property
     def steering(self) -> SteeringLike: ...
     @property
+    def safety(self) -> SafetyLike: ...
+    @property
     def people(self) -> PeopleLike: ...
     @property
     def insight(self) -> InsightLike: ...
 
     @property
     def stories(self) -> StoriesLike: ...
+    @property
+    def money(self) -> MoneyLike: ...
 
 
 class DeskLike(Protocol):

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 from core.services.people import People
 from tests.fakes.insight import FakeInsight
+from tests.fakes.money import FakeMoney
 from tests.fakes.people import fake_people
+from tests.fakes.safety import FakeSafety
 from tests.fakes.steering import FakeSteering
 from tests.fakes.stories import FakeStories
 
@@ -14,6 +16,8 @@ from tests.fakes.stories import FakeStories
 @dataclass
 class FakeTopics:
     steering: FakeSteering = field(default_factory=FakeSteering)
+    safety: FakeSafety = field(default_factory=FakeSafety)
     people: People = field(default_factory=fake_people)
     insight: FakeInsight = field(default_factory=FakeInsight)
     stories: FakeStories = field(default_factory=FakeStories)
+    money: FakeMoney = field(default_factory=FakeMoney)

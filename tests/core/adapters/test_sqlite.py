@@ -14,7 +14,7 @@ import pytest
 from core.adapters import sqlite_ledger
 from core.adapters.migrations import MIGRATIONS, migrate
 from core.adapters.sqlite_database import Database
-from core.adapters.sqlite_deeds import broken_link
+from core.domain.audit_chain import broken_link
 from core.domain.account import Account
 from core.domain.candles import Pair
 from core.domain.ledger import Controls, Effect, Switch

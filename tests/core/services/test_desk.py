@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from core.adapters.sqlite_deeds import broken_link
+from core.domain.audit_chain import broken_link
 from core.domain.candles import Pair, to_datetime
 from core.domain.ledger import Controls, Effect
 from core.domain.messages import SignalDecided
