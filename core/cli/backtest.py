@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,10 +20,11 @@ from core.cli.options import (
     timeframe_of,
 )
 from core.cli.pictures import write_picture
-from core.cli.stored import Stored, beside, load_range, with_btc
+from core.cli.stored import load_range, with_btc
 from core.config import Settings
 from core.domain.candles import Candles, Pair, Timeframe
 from core.errors import UsageError
+from core.services.stored_range import Stored, beside, smaller
 
 if TYPE_CHECKING:
     from core.services.backtest import Backtest
@@ -69,7 +70,7 @@ def backtest(args: argparse.Namespace, context: Context) -> int:
     settings = own if args.adx_min is None else loosened_settings(own, args.adx_min)
     stored = load_range(args, context, pairs, settings.frame, name_others=args.pairs is None)
     candles, start, end = stored.candles, stored.start, stored.end
-    detail = _smaller(context, settings.detail, candles, start, end)
+    detail = smaller(candle_store(context.data_dir), settings.detail, candles, start, end)
     result = run_backtest(
         candles,
         settings,
@@ -78,7 +79,7 @@ def backtest(args: argparse.Namespace, context: Context) -> int:
         history=args.history,
         candidates=args.candidates,
         detail=detail,
-        beside=beside(stored, context, settings) if args.out is not None else None,
+        beside=beside(candle_store(context.data_dir), stored, settings) if args.out is not None else None,
     )
     if args.out is not None:
         _write_rows(args, context, stored, own, result, detail)
@@ -122,7 +123,7 @@ def _write_rows(
         history=args.history,
         candidates=True,
         detail=detail,
-        beside=beside(stored, context, own),
+        beside=beside(candle_store(context.data_dir), stored, own),
     )
     rows = everything if args.candidates else with_loosened(everything, result.settings.strategy)
     rows.write_csv(args.out)
@@ -170,24 +171,12 @@ def _account(context: Context, settings: Settings, stored: Stored, result: Backt
     """The account's run, with BTC and stored lower timeframes for the rules where there are any."""
     from core.services.portfolio import run_portfolio
 
-    known = with_btc(stored, context, settings)
+    known, store = with_btc(stored, context, settings), candle_store(context.data_dir)
     below = [Timeframe.parse(name) for name in settings.rules.alignment_timeframes]
     warm_up = settings.candles.history * settings.frame.ms
     lower = {
-        frame.name: _smaller(context, frame, stored.candles, result.start_ms - warm_up, result.end_ms)
+        frame.name: smaller(store, frame, stored.candles, result.start_ms - warm_up, result.end_ms)
         for frame in below
         if frame.minutes < settings.frame.minutes
     }
     return run_portfolio(known, settings, lower=lower, backtest=result)
-
-
-def _smaller(
-    context: Context, timeframe: Timeframe | None, pairs: Iterable[Pair], start_ms: int | None, end_ms: int | None
-) -> dict[Pair, Candles]:
-    """Stored candles of a smaller timeframe for the pairs that have some."""
-    if timeframe is None:
-        return {}
-    store = candle_store(context.data_dir)
-    stored = set(store.pairs(timeframe))
-    loaded = {pair: store.load(pair, timeframe, start_ms, end_ms) for pair in pairs if pair in stored}
-    return {pair: candles for pair, candles in loaded.items() if len(candles)}

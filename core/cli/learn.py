@@ -26,10 +26,11 @@ from core.cli.options import (
     timeframe_of,
     whole_number,
 )
-from core.cli.stored import beside, load_range
+from core.cli.stored import load_range
 from core.config import MOST_TRIALS, Ml
 from core.domain.candles import DAY_MS, Candles, Pair, iso
 from core.errors import DataError, MarketError, ModelError, TooFewSamples, UsageError
+from core.services.stored_range import beside
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -233,7 +234,7 @@ def pipeline(args: argparse.Namespace, context: Context) -> int:
     files = _write_candle_files(candles, start, end, args, context)
 
     say("3/4 backtest")
-    others = beside(stored, context, context.settings)
+    others = beside(bootstrap.candle_store(context.data_dir), stored, context.settings)
     if context.settings.ml.features == "v2" and context.settings.btc not in {*candles, *others}:
         say(f"warning: no {context.settings.btc} candles: the features that look at BTC stay empty")
     everything = args.candidates or loose is not None

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 from core.bootstrap import candle_store
 from core.cli import Context, say
 from core.config import Settings
-from core.domain.candles import DAY_MS, Candles, Pair, Timeframe, iso
+from core.domain.candles import Candles, Pair, Timeframe, iso
 from core.errors import DataError
-
-
-@dataclass(frozen=True, eq=False)
-class Stored:
-    """The pairs that have candles in ``[start, end)``, epoch ms, each with all before ``end``: earlier ones warm up."""
-
-    candles: dict[Pair, Candles]
-    start: int
-    end: int
+from core.services.stored_range import Stored, within
 
 
 def load_range(
@@ -47,13 +39,8 @@ def load_range(
             f"no {timeframe.name} candles of {names} {_where(args.from_ms, args.to_ms)}; "
             "get them with `julaba fetch` or `julaba candles import`"
         )
-    first = min(int(c.time[0]) for c in found.values())
-    last = max(int(c.time[-1]) + timeframe.ms for c in found.values())
-    end = args.to_ms or last
-    days = getattr(args, "days", None) or default_days
-    start = max(first, end - days * DAY_MS) if days else first
-    start = start if args.from_ms is None else args.from_ms
-    candles = {pair: c for pair, c in found.items() if len(c.between(start, end))}
+    range_ = within(found, args.from_ms, args.to_ms, getattr(args, "days", None) or default_days)
+    candles, start, end = range_.candles, range_.start, range_.end
     if not candles:
         raise DataError(f"no {timeframe.name} candles {_where(start, end)}; take another range")
     stored = store.pairs(timeframe)
@@ -67,7 +54,7 @@ def load_range(
     if name_others and others:
         say(f"warning: stored but not configured, so left out: {', '.join(others)} (--pairs takes them)")
     # What is told of a range, its days and rates, holds for candles that are there.
-    return Stored(candles, start, min(end, last))
+    return replace(range_, end=min(end, range_.last))
 
 
 def with_btc(stored: Stored, context: Context, settings: Settings) -> dict[Pair, Candles]:
@@ -81,15 +68,6 @@ def with_btc(stored: Stored, context: Context, settings: Settings) -> dict[Pair,
     if not btc:
         say(f"warning: no {settings.btc} candles: the BTC check will say that it cannot tell")
     return stored.candles | btc
-
-
-def beside(stored: Stored, context: Context, settings: Settings) -> dict[Pair, Candles]:
-    """Stored candles of BTC and of the settings' other pairs, for the features that look there."""
-    store = candle_store(context.data_dir)
-    others = dict.fromkeys(p for p in (*settings.traded, settings.btc) if p not in stored.candles)
-    frame = next(iter(stored.candles.values())).timeframe
-    loaded = {pair: store.load(pair, frame, None, stored.end) for pair in others}
-    return {pair: candles for pair, candles in loaded.items() if len(candles)}
 
 
 def _warn_missing(missing: Mapping[Pair, str], stored: Iterable[Pair], renames: Mapping[str, str]) -> tuple[Pair, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial, reduce
 from typing import TypeVar
@@ -89,6 +89,38 @@ async def fetch_history(
             store.save(_joined(unsaved))
     after = await asyncio.to_thread(store.load, pair, timeframe, start_ms, end_ms)
     return _result(before, after, max(0, end_ms - start_ms) // timeframe.ms)
+
+
+async def fetch_pairs(
+    market: MarketData,
+    store: CandleStore,
+    pairs: Iterable[Pair],
+    timeframe: Timeframe,
+    start_ms: int,
+    now_ms: int,
+    *,
+    page: int,
+    progress: Callable[[float], None],
+) -> dict[Pair, FetchResult | MarketError]:
+    """``fetch_history`` of several pairs up to now, side by side; one that fails leaves the others alone.
+
+    ``progress`` is told the fraction done (0..1) over all of them. Raises DataError for a broken file.
+    """
+    shares = dict.fromkeys(pairs, 0.0)
+
+    async def one(pair: Pair) -> FetchResult | MarketError:
+        def told(done: int, total: int) -> None:
+            shares[pair] = done / total if total else 1.0
+            progress(sum(shares.values()) / len(shares))
+
+        try:
+            return await fetch_history(
+                market, store, pair, timeframe, start_ms, now_ms, now_ms, page=page, progress=told
+            )
+        except MarketError as error:
+            return error
+
+    return dict(zip(shares, await asyncio.gather(*(one(pair) for pair in shares)), strict=True))
 
 
 def find_holes(stored: Candles, start_ms: int, end_ms: int) -> list[tuple[int, int]]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from core.config import Settings
-from core.domain.candles import Pair, Timeframe, to_ms
+from core.domain.candles import to_ms
 from core.errors import MarketError, ModelError, TooFewSamples
 from core.ports import CandleStore, ChatStore, Clock, Ledger, MarketData, TradeRow
 from core.reports.challenge_chart import challenge_chart
 from core.reports.model_charts import calibration_chart
 from core.services.backtest import TABLE_COLUMNS, stored_backtests
-from core.services.fetch import fetch_history
+from core.services.fetch import fetch_pairs
 from core.services.reading import Stores, read
 from core.services.records import closed_samples
 from core.services.train import Models, TrainingReport, train_from_table
@@ -156,36 +155,18 @@ class Trainer:
         frame, now_ms = self._settings.frame, to_ms(self._clock.now())
         start = frame.floor(now_ms - self._settings.bootstrap_ms)
         pairs = tuple(dict.fromkeys((*self._settings.traded, self._settings.btc)))
-        shares = dict.fromkeys(pairs, 0.0)
-        failed: list[str] = []
-
-        async def one(pair: Pair) -> None:
-            def told(done: int, total: int) -> None:
-                shares[pair] = done / total if total else 1.0
-                progress("history", FETCH_SHARE * sum(shares.values()) / len(shares))
-
-            try:
-                await self._history(pair, frame, start, now_ms, told)
-            except MarketError as error:
-                failed.append(f"{pair}: {error}")
-
-        await asyncio.gather(*(one(pair) for pair in pairs))
-        return f"history not complete ({'; '.join(failed)})" if failed else ""
-
-    async def _history(
-        self, pair: Pair, frame: Timeframe, start: int, now_ms: int, told: Callable[[int, int], None]
-    ) -> None:
-        await fetch_history(
+        found = await fetch_pairs(
             self._market,
             self._candles,
-            pair,
+            pairs,
             frame,
             start,
             now_ms,
-            now_ms,
             page=self._settings.exchange.page,
-            progress=told,
+            progress=lambda done: progress("history", FETCH_SHARE * done),
         )
+        failed = [f"{pair}: {error}" for pair, error in found.items() if isinstance(error, MarketError)]
+        return f"history not complete ({'; '.join(failed)})" if failed else ""
 
 
 def _joined(sentence: str, warning: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from core.cli import main
-from core.cli.ledger import AUDIT_COLUMNS, DECISION_COLUMNS, KINDS, TRADE_COLUMNS
+from core.services.exports import AUDIT_COLUMNS, DECISION_COLUMNS, KINDS, TRADE_COLUMNS
 from core.services.records import LEDGER_COLUMNS
 from tests.ledgers import Stage, books, market, settings
 
