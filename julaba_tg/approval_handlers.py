@@ -12,12 +12,12 @@ from telegram import InlineKeyboardMarkup as Keyboard
 from core.errors import JulabaError, UsageError
 from core.services.views import Actor, ApprovalView
 from julaba_tg import keyboards, parsing, rendering, rendering_approvals
-from julaba_tg.calls import Call, Place, edited, say
+from julaba_tg.calls import Call, Place, edited, post, say
 from julaba_tg.card import CAPTION_LIMIT, Card, html, units
 from julaba_tg.commands import may
 from julaba_tg.incoming import CardReply
 from julaba_tg.ports import DeskLike, OutboxLike
-from julaba_tg.sending import Outgoing, patient, send
+from julaba_tg.sending import Outgoing
 
 
 def subject(approval_id: int) -> str:
@@ -111,7 +111,7 @@ class Answers:
         place, can = call.place, may(call.actor.role, "approver")
         card = rendering_approvals.approval(view, call.zone, self._desk.now())
         out = with_picture(card, keyboard(view) if can else None, view.picture)
-        ref = await patient(lambda: send(place.bot, place.chat_id, out, thread_id=place.thread_id))
+        ref = await post(place, out)
         if can:
             await self._outbox.sent([], ref, subject(view.approval_id))
 

@@ -64,6 +64,11 @@ def beside(message: Message, bot: TelegramBot) -> Place:
     return Place(bot, message.chat.id, thread_of(message), reply_to=_replied_to(message))
 
 
+def at(ref: MessageRef, bot: TelegramBot) -> Place:
+    """Where a message stands that somebody has reacted to: a group's answer replies to it, and so finds its topic."""
+    return Place(bot, ref.chat_id, None, reply_to=ref.message_id if ref.chat_id < 0 else None)
+
+
 def thread_of(message: Message) -> int | None:
     """The forum topic a message stands in; None in the General one, which has no number to send to."""
     return message.message_thread_id if message.is_topic_message else None

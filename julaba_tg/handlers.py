@@ -21,7 +21,7 @@ from core.services.views import Actor, TrainingView
 from julaba_tg import keyboards, model_handlers, parsing, rendering, rules_handlers, success_handlers, worth_handlers
 from julaba_tg.access import ChatContext
 from julaba_tg.approval_handlers import Answers
-from julaba_tg.calls import Call, Place, edited, place_of, say
+from julaba_tg.calls import Call, Place, at, beside, edited, place_of, post, say
 from julaba_tg.closing_handlers import Closings
 from julaba_tg.commands import COMMANDS, find, may, menu, nearest
 from julaba_tg.health_handlers import health
@@ -30,7 +30,7 @@ from julaba_tg.keyboards import ApprovalTap, CommandTap
 from julaba_tg.parsing import Typed
 from julaba_tg.ports import DeskLike, MessageRef, OutboxLike
 from julaba_tg.progress import begin, conclude, followed
-from julaba_tg.sending import Outgoing, patient, send
+from julaba_tg.sending import Outgoing
 from julaba_tg.tasks import Tasks
 from julaba_tg.why_handlers import why
 
@@ -106,8 +106,7 @@ class Chat:
         visitor, message = context.visitor, update.message
         if visitor is None or message is None:
             return
-        thread = message.message_thread_id if message.is_topic_message else None
-        place = Place(context.bot, message.chat.id, thread)
+        place = beside(message, context.bot)
         match visitor.incoming.ask:
             case Typed() as typed:
                 await self._typed(visitor, typed, place, self._wall_clock() - message.date)
@@ -139,10 +138,8 @@ class Chat:
         visitor = context.visitor
         if visitor is None or not isinstance(visitor.incoming.ask, CardReply):
             return
-        ref = visitor.incoming.ask.message
-        await self._answers.reply(
-            visitor.incoming.ask, visitor.actor, Place(context.bot, ref.chat_id, None), self._zone
-        )
+        place = at(visitor.incoming.ask.message, context.bot)
+        await self._answers.reply(visitor.incoming.ask, visitor.actor, place, self._zone)
 
     # Commands, however they came
 
@@ -279,9 +276,7 @@ class Chat:
         await conclude(place, shown, last)
         if isinstance(result, TrainingView) and result.picture is not None:
             picture = Outgoing(rendering.training_result(result), keyboards.after_training(), result.picture)
-            await patient(
-                lambda: send(place.bot, place.chat_id, picture, reply_to=shown.message_id, thread_id=place.thread_id)
-            )
+            await post(place, picture, reply_to=shown.message_id)
 
     async def _number(self, visitor: Visitor, number: Number, place: Place, age: timedelta) -> None:
         """It closes trades only in answer to the preview that asked for it, and only from who may do that."""
