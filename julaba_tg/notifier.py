@@ -71,7 +71,7 @@ class Notifier:
         wall_clock: Callable[[], datetime],
         told: Callable[[Event], bool] = lambda event: False,
     ) -> None:
-        self._telling = Telling(settings, bot, desk, outbox, wall_clock, told)
+        self._telling = Telling(bot, desk, outbox, wall_clock, told)
         self._outbox = outbox
         self._wall_clock = wall_clock
         self._chat_id = target_chat(settings)
@@ -105,7 +105,7 @@ class Notifier:
 
     async def step(self) -> bool:
         """Deals with the first of what waits; False when nothing does."""
-        self._telling.chat_id = self._chat_id or 0
+        await self._telling.address(self._chat_id or 0)
         await self._settle()
         items = await self._outbox.pending(LOOK_AHEAD)
         if not items:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 
@@ -33,3 +33,15 @@ def quiet_hours(text: str, zone: ZoneInfo) -> QuietHours | None:
         return None
     start, end = (time.fromisoformat(part) for part in text.split("-"))
     return QuietHours(start, end, zone)
+
+
+def next_change(hours: QuietHours, moment: datetime) -> datetime | None:
+    """The next full minute (in the hours' zone) at which quiet begins or ends; None for hours that never begin.
+
+    Looked for minute by minute, as the wall's clock is: on two nights a year it jumps.
+    """
+    first = moment.astimezone(UTC).replace(second=0, microsecond=0)
+    now = hours.cover(moment)
+    later = (first + timedelta(minutes=m) for m in range(1, 2 * 24 * 60))
+    change = next((then for then in later if hours.cover(then) is not now), None)
+    return change.astimezone(hours.zone) if change else None

@@ -16,7 +16,7 @@ from telegram import Bot as TelegramBot
 from telegram import InlineKeyboardMarkup
 from telegram.error import BadRequest, TelegramError
 
-from core.config import NoticeLevel, Settings
+from core.config import NoticeLevel, Notify
 from core.domain.messages import (
     ApprovalAsked,
     ApprovalEnded,
@@ -34,6 +34,7 @@ from julaba_tg.pacing import Bucket
 from julaba_tg.ports import DeskLike, MessageRef, OutboxItem, OutboxLike
 from julaba_tg.quiet import quiet_hours
 from julaba_tg.sending import Outgoing, edit, perhaps_sent, send
+from julaba_tg.wishes import in_voice, voice, voice_of
 
 log = logging.getLogger(__name__)
 
@@ -44,27 +45,41 @@ KEEPERS = (TargetHit, TradeClosed, ApprovalEnded)
 
 
 class Telling:
-    """Tells one chat. ``told`` says what a person has been told otherwise; ``wall_clock`` decides what hour it is."""
+    """Tells one chat, the one last named by ``address``, in the voice of whoever reads there.
+
+    ``told`` says what a person has been told otherwise; ``wall_clock`` decides what hour it is. How loud something is
+    is asked for when it is sent: a change made while it waited counts.
+    """
 
     def __init__(
         self,
-        settings: Settings,
         bot: TelegramBot,
         desk: DeskLike,
         outbox: OutboxLike,
         wall_clock: Callable[[], datetime],
         told: Callable[[Event], bool],
     ) -> None:
-        self._notify = settings.notify
-        self._zone = ZoneInfo(settings.timezone)
-        self._quiet = quiet_hours(settings.notify.quiet_hours, self._zone)
         self._bot = bot
         self._desk = desk
         self._outbox = outbox
         self._wall_clock = wall_clock
         self._told = told
+        self._voice = voice(desk.topics.people.usual)
         self.chat_id = 0
         self.pace: Bucket | None = None
+
+    async def address(self, chat_id: int) -> None:
+        """Whom all that follows is told to."""
+        self.chat_id = chat_id
+        self._voice = await voice_of(self._desk, chat_id)
+
+    @property
+    def _zone(self) -> ZoneInfo:
+        return self._voice.zone
+
+    @property
+    def _notify(self) -> Notify:
+        return self._desk.topics.steering.settings.notify
 
     def level(self, event: Event) -> NoticeLevel:
         return "none" if self._told(event) else level_of(event, self._notify)
@@ -222,7 +237,7 @@ class Telling:
             return await send(
                 self._bot,
                 self.chat_id,
-                replace(message, card=alerts.again(message.card)) if again else message,
+                in_voice(replace(message, card=alerts.again(message.card)) if again else message, self._voice),
                 silent=not (rings_anyway and self._rings(items)),
                 reply_to=reply_to.message_id if reply_to and reply_to.chat_id == self.chat_id else None,
             )
@@ -239,14 +254,16 @@ class Telling:
             log.warning("it could not be noted that an alert is being sent: %s", error)
 
     def _rings(self, items: Sequence[OutboxItem]) -> bool:
-        quiet = self._quiet is not None and self._quiet.cover(self._wall_clock())
-        return any(rings(i.event, self._notify, quiet) for i in items if not self._told(i.event))
+        notify = self._notify
+        hours = quiet_hours(notify.quiet_hours, self._zone)
+        quiet = hours is not None and hours.cover(self._wall_clock())
+        return any(rings(i.event, notify, quiet) for i in items if not self._told(i.event))
 
     async def _change(self, ref: MessageRef, message: Outgoing) -> None:
         """An edit that Telegram refuses for good must not keep the news behind it from being told."""
         await self._turn()
         try:
-            await edit(self._bot, ref, message)
+            await edit(self._bot, ref, in_voice(message, self._voice))
         except BadRequest as error:
             log.warning("a message could not be edited: %s", error.message)
 

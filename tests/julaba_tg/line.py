@@ -15,6 +15,7 @@ from core.adapters.clocks import ReplayClock
 from core.config import Settings
 from core.domain.messages import Event, Notice
 from core.services.bus import Bell
+from core.services.changes import changed
 from core.services.faults import Faults
 from core.services.outbox import Outbox
 from julaba_tg import notifier, polling, troubles
@@ -126,7 +127,9 @@ async def a_line(folder: Path, **notify: object) -> AsyncIterator[Line]:
     )
     async with books(folder) as kept:
         faults = Faults(ReplayClock(NOON), kept.ledger, bell)
-        line = Line(phone, kept, Desk(kept, faults), Outbox(kept.chat, bell), bell, conf)
+        desk = Desk(kept, faults)
+        desk.topics.steering.settings = changed(desk.topics.steering.settings, {f"notify.{k}": v for k, v in notify.items()})
+        line = Line(phone, kept, desk, Outbox(kept.chat, bell), bell, conf)
         try:
             yield line
         finally:

@@ -11,8 +11,9 @@ import pytest
 from telegram import Bot as TelegramBot
 from telegram.error import BadRequest
 
-from core.config import Notify, Settings
+from core.config import Settings
 from core.domain.messages import ApprovalAsked, ApprovalEnded, Event, ModelTrained
+from core.services.changes import changed
 from julaba_tg import notifier as module
 from julaba_tg import telling
 from julaba_tg.notifier import Notifier, target_chat
@@ -133,7 +134,8 @@ async def test_an_approval_that_ended_before_it_could_be_shown_is_told_once(worl
 
 
 async def test_what_nobody_wants_is_not_sent(world: World, alerts: Notifier) -> None:
-    alerts._telling._notify = Notify(signal="none", training="none")
+    settings = world.desk.topics.steering.settings
+    world.desk.topics.steering.settings = changed(settings, {"notify.signal": "none", "notify.training": "none"})
     world.outbox.put(a_refusal(), ModelTrained(key="m", time=NOON, model_id="x", champion=True, summary="s"))
     await drain(alerts)
     assert world.phone.messages() == []
