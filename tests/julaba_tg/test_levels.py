@@ -9,7 +9,16 @@ import pytest
 
 from core.config import LoudKind, Notify
 from core.domain import messages
-from core.domain.messages import ApprovalAsked, ApprovalEnded, Digest, Event, ModelTrained, Notice, PairStopped
+from core.domain.messages import (
+    ApprovalAsked,
+    ApprovalEnded,
+    ApprovalReminder,
+    Digest,
+    Event,
+    ModelTrained,
+    Notice,
+    PairStopped,
+)
 from julaba_tg import alerts
 from julaba_tg.levels import kind_of, level_of, rings
 from tests.fakes.desk import NOON, a_closing, a_signal, a_target
@@ -30,6 +39,7 @@ TABLE: dict[str, tuple[Event, LoudKind | None, str]] = {
     "trade_closed": (a_closing(), "closed", "loud"),
     "approval_asked": (ApprovalAsked(key="a", time=NOON, approval_id=1), "approval", "loud"),
     "approval_ended": (ApprovalEnded(key="e", time=NOON, approval_id=1), "approval", "loud"),
+    "approval_reminder": (ApprovalReminder(key="r", time=NOON, approval_id=1), "approval", "loud"),
     "pair_stopped": (PairStopped(key="p", time=NOON, pair="LINK/USDT", reason="gone"), "fault", "loud"),
     "model_trained": (ModelTrained(key="m", time=NOON, model_id="x", champion=True, summary="s"), "training", "silent"),
     "digest": (

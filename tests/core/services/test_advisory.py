@@ -1,0 +1,268 @@
+"""The mode advisory: a trade waits for a yes until the next close, and nothing else of the books changes by waiting."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+
+from core.config import Settings
+from core.domain.candles import Candles, Pair, to_ms
+from core.domain.ledger import DecisionRecord
+from core.domain.messages import SignalDecided, TradeClosed
+from core.domain.trading import FollowKind
+from core.engine.advisory import Waiting
+from core.errors import MarketError, UsageError
+from core.ports import MarketData, StoredApproval
+from core.services.advisory import TradeQuestions
+from core.services.approvals import Approvals
+from core.services.bus import Bell
+from core.services.loop import TradingLoop
+from core.services.minutes import M1, ExchangeMinutes
+from core.services.views import Actor
+from tests.core.services.test_minutes import FIRST, LAST, Exchange, conf, exchange
+from tests.ledgers import Books, Stage, books, facts_of, market
+from tests.markets import M15
+
+ANN = Actor(1001, "Ann", "approver")
+
+
+@dataclass
+class Advised:
+    stage: Stage
+    kept: Books
+    approvals: Approvals
+    there: Exchange
+    config: Settings
+
+    @property
+    def loop(self) -> TradingLoop:
+        return self.stage.loop
+
+    async def until_asked(self, row: int = FIRST) -> tuple[int, StoredApproval]:
+        """Plays on until a card waits; the next row and the card."""
+        while not (cards := await self.approvals.open("trade")):
+            await self.stage.play(market(LAST), row, row + 1)
+            row += 1
+        return row, cards[0]
+
+    async def later(self, minutes: float) -> None:
+        self.stage.clock.advance(self.stage.clock.now() + timedelta(minutes=minutes))
+
+    async def decision(self, card: StoredApproval) -> DecisionRecord:
+        row = await self.kept.ledger.row_of(Waiting.from_json(card.body).signal.decision_id)
+        assert row is not None
+        return row.decision
+
+    def price(self, pair: Pair, price: float, since: int) -> None:
+        """Every minute from ``since`` (epoch ms) on has this price alone."""
+        found = self.there.candles_of[pair]
+        flat = {
+            name: np.where(found.time >= since, price, getattr(found, name))
+            for name in ("open", "high", "low", "close")
+        }
+        changed = Candles(found.pair, found.timeframe, found.time, **flat, volume=found.volume)
+        self.there.candles_of = {**self.there.candles_of, pair: changed}
+
+
+@asynccontextmanager
+async def advised(path: Path, **changes: object) -> AsyncIterator[Advised]:
+    config = conf(mode="advisory", **changes)
+    async with books(path) as kept:
+        there, clock = exchange(FIRST)
+        loop = TradingLoop(config, clock, kept.ledger, minutes=ExchangeMinutes(cast(MarketData, there), clock))
+        await loop.start()
+        for candles in market(LAST).values():
+            loop.warm(candles.rows(0, FIRST))
+        approvals = Approvals(config, clock, kept.ledger, kept.chat, loop, Bell())
+        TradeQuestions(config, clock, cast(MarketData, there), loop, approvals)
+        yield Advised(Stage(loop, clock), kept, approvals, there, config)
+
+
+def plan(card: StoredApproval) -> SignalDecided:
+    return Waiting.from_json(card.body).signal
+
+
+async def test_a_signal_waits_as_a_shadow_and_a_card_asks_until_the_next_close(tmp_path: Path) -> None:
+    async with advised(tmp_path) as at:
+        _, card = await at.until_asked()
+        signal = plan(card)
+        assert (await at.decision(card)).status == "waiting"
+        assert at.loop.account.positions == ()
+        follow = at.loop.memory.book.follows[Waiting.from_json(card.body).follow_id]
+        assert follow.kind is FollowKind.SHADOW_SIGNAL
+        assert card.expires_at == to_ms(signal.time) + M15.ms
+        assert card.title.startswith(f"Trade {Pair.parse(signal.pair).base} {signal.direction} at ")
+        waiting = [i.event for i in await at.kept.chat.pending(1000)]
+        assert not [e for e in waiting if isinstance(e, SignalDecided) and e.decision_id == signal.decision_id]
+        assert [e.key for e in waiting if e.kind == "approval_asked"] == [f"approval:{card.approval_id}"]
+
+
+async def test_a_yes_trades_at_the_price_of_that_moment_never_more_and_never_riskier(tmp_path: Path) -> None:
+    async with advised(tmp_path) as at:
+        _, card = await at.until_asked()
+        signal = plan(card)
+        pair, sign = Pair.parse(signal.pair), signal.direction.sign
+        run_off = signal.entry + sign * 0.5 * abs(signal.entry - signal.stop)  # half an R away, towards the target
+        at.price(pair, run_off, to_ms(signal.time))
+        await at.later(5)
+        cash = at.loop.account.cash
+        view = await at.approvals.answer(card.approval_id, True, ANN)
+
+        [position] = at.loop.account.positions
+        fill = run_off * (1 + sign * at.config.paper.slippage_rate)
+        assert view.state == "approved"
+        assert position.entry_fill == pytest.approx(fill)
+        assert position.quantity == pytest.approx(signal.risk_amount / abs(fill - signal.stop))
+        assert position.quantity < signal.quantity
+        assert position.risk_amount == pytest.approx(signal.risk_amount)
+        assert at.loop.account.cash == pytest.approx(cash - fill * position.quantity * at.config.paper.fee_rate)
+        decision = await at.decision(card)
+        assert (decision.status, decision.verdicts[-1].layer) == ("taken", "approval")
+        assert decision.verdicts[-1].sentence == f"Ann said yes, filled at {fill:g}"
+        told = [i.event for i in await at.kept.chat.pending(1000)]
+        [opened] = [e for e in told if isinstance(e, SignalDecided) and e.trade_id == position.trade_id]
+        assert (opened.status, opened.quantity) == ("taken", position.quantity)
+
+
+async def test_towards_the_stop_no_more_is_bought_than_was_shown(tmp_path: Path) -> None:
+    async with advised(tmp_path) as at:
+        _, card = await at.until_asked()
+        signal = plan(card)
+        nearer = signal.entry - signal.direction.sign * 0.5 * abs(signal.entry - signal.stop)
+        at.price(Pair.parse(signal.pair), nearer, to_ms(signal.time))
+        await at.later(5)
+        await at.approvals.answer(card.approval_id, True, ANN)
+        [position] = at.loop.account.positions
+        assert position.quantity == pytest.approx(signal.quantity)
+        assert position.risk_amount < signal.risk_amount
+
+
+@pytest.mark.parametrize(("level", "word"), [("stop", "stop"), ("target", "first target")])
+async def test_a_plan_that_the_market_has_left_is_withdrawn(tmp_path: Path, level: str, word: str) -> None:
+    async with advised(tmp_path) as at:
+        _, card = await at.until_asked()
+        signal = plan(card)
+        pair, start = Pair.parse(signal.pair), to_ms(signal.time)
+        at.price(pair, signal.stop if level == "stop" else signal.targets[0], start)
+        at.price(pair, signal.entry, start + 2 * M1.ms)  # it came back: the trade would have ended or begun without us
+        await at.later(5)
+        with pytest.raises(UsageError, match=f"reached the {word}"):
+            await at.approvals.answer(card.approval_id, True, ANN)
+        assert at.loop.account.positions == ()
+        decision = await at.decision(card)
+        assert decision.status == "refused"
+        assert word in decision.reason
+
+
+async def test_a_no_and_silence_refuse_and_the_shadow_goes_on(tmp_path: Path) -> None:
+    async with advised(tmp_path) as at:
+        row, card = await at.until_asked()
+        await at.approvals.answer(card.approval_id, False, ANN)
+        assert ((await at.decision(card)).status, (await at.decision(card)).reason) == ("refused", "Ann said no")
+        follow = at.loop.memory.book.follows[Waiting.from_json(card.body).follow_id]
+        assert follow.kind is FollowKind.SHADOW_SIGNAL
+
+        row, second = await at.until_asked(row)
+        await at.stage.play(market(LAST), row, row + 1)
+        await at.approvals.expire()
+        assert (await at.decision(second)).reason == "nobody answered in time"
+        with pytest.raises(UsageError, match="expired"):
+            await at.approvals.answer(second.approval_id, True, ANN)
+        assert at.loop.account.positions == ()
+
+
+async def test_what_stands_in_the_way_by_now_is_said_and_no_trade_is_made(tmp_path: Path) -> None:
+    async with advised(tmp_path) as at:
+        _, card = await at.until_asked()
+        async with at.loop.changing:
+            at.loop.memory.controls = replace(at.loop.memory.controls, paused="by Bob")
+        await at.later(2)
+        with pytest.raises(UsageError, match="paused: by Bob"):
+            await at.approvals.answer(card.approval_id, True, ANN)
+        assert at.loop.account.positions == ()
+
+
+async def test_without_a_price_the_card_waits_on(tmp_path: Path) -> None:
+    async with advised(tmp_path) as at:
+        _, card = await at.until_asked()
+        await at.later(3)
+        at.there.error = MarketError("nobody answers")
+        with pytest.raises(UsageError, match="answer again in a moment"):
+            await at.approvals.answer(card.approval_id, True, ANN)
+        assert [a.approval_id for a in await at.approvals.open("trade")] == [card.approval_id]
+
+
+async def test_one_answer_counts_and_a_restart_in_between_changes_nothing(tmp_path: Path) -> None:
+    async with advised(tmp_path / "a") as at:
+        _, card = await at.until_asked()
+        await at.later(3)
+        await at.loop.start()  # from the store, as after a kill
+        await at.approvals.answer(card.approval_id, True, ANN)
+        with pytest.raises(UsageError, match="Ann has approved this"):
+            await at.approvals.answer(card.approval_id, True, Actor(2, "Bob", "approver"))
+        book = at.loop.memory.book
+        await at.loop.start()
+        assert at.loop.memory.book.account == book.account
+        assert at.loop.memory.book.follows == book.follows
+        assert len(at.loop.account.positions) == 1
+
+
+async def test_a_card_whose_evidence_was_changed_in_the_store_is_withdrawn(tmp_path: Path) -> None:
+    async with advised(tmp_path) as at:
+        _, card = await at.until_asked()
+        body = json.loads(card.body)
+        body["signal"]["quantity"] *= 10
+        await at.kept.db.write("UPDATE approvals SET body = ?", (json.dumps(body),))
+        with pytest.raises(UsageError, match="not what was asked with"):
+            await at.approvals.answer(card.approval_id, True, ANN)
+        assert at.loop.account.positions == ()
+
+
+async def test_cash_is_the_start_and_what_the_trades_made(tmp_path: Path) -> None:
+    async with advised(tmp_path) as at:
+        row = FIRST
+        while row < LAST - 60:
+            row, card = await at.until_asked(row)
+            await at.later(4)
+            try:
+                await at.approvals.answer(card.approval_id, row % 3 != 0, ANN)
+            except UsageError:
+                assert not await at.approvals.open("trade") or row
+            await at.stage.play(market(LAST), row, row + 12)
+            row += 12
+            await at.approvals.expire()
+        closed = await at.kept.ledger.closed_trades()
+        entries = sum(p.pnl for p in at.loop.account.positions)
+        assert len(closed) >= 3
+        start = at.config.paper.start_balance
+        assert at.loop.account.cash == pytest.approx(start + sum(t.pnl for t in closed) + entries)
+        told = [i.event for i in await at.kept.chat.pending(1000)]
+        assert {e.trade_id for e in told if isinstance(e, TradeClosed)} == {t.follow_id for t in closed}
+
+
+async def test_samples_do_not_depend_on_when_somebody_answers(tmp_path: Path) -> None:
+    """The same signals end with the same R, answered or not: a trade's plan is that of its candle's close."""
+
+    async def outcomes(path: Path, yes: bool) -> dict[int, float]:
+        async with advised(path) as at:
+            row, card = await at.until_asked()
+            await at.later(1)
+            await at.approvals.answer(card.approval_id, yes, ANN)
+            await at.stage.play(market(LAST), row, LAST)
+            facts = await facts_of(at.kept)
+            names = [c[1] for c in await at.kept.db.rows("PRAGMA table_info(follows)")]
+            r, number, reason = names.index("realized_r"), names.index("decision_id"), names.index("exit_reason")
+            first = plan(card).decision_id
+            return {int(f[number]): float(f[r]) for f in facts["follows"] if f[reason] and f[number] == first}  # type: ignore[call-overload, arg-type]
+
+    said_yes, said_no = await outcomes(tmp_path / "yes", True), await outcomes(tmp_path / "no", False)
+    assert said_yes
+    assert said_yes == pytest.approx(said_no)
