@@ -27,6 +27,7 @@ from core.services.gatekeeper import Gatekeeper
 from core.services.live import LiveTrading
 from core.services.money import MoneyDesk
 from core.services.people import People
+from core.services.pictures import Draw
 from core.services.prices import Prices
 from core.services.proposals import Proposals, auditor
 from core.services.registry import Registry

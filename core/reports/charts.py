@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from core.domain.candles import HOUR_MS, Candles, FloatArray, IntArray, to_datetime
-from core.domain.trading import TARGET_R, Leg, Levels
+from core.domain.trading import Leg, Levels
 from core.engine.windows import rolling_mean
 from core.reports.canvas import (
     DASHED,
@@ -63,8 +64,10 @@ def candle_chart(
 
     _draw_candles(price_axes, view)
     _draw_volume(volume_axes, view)
+    low, high = float(view.low.min()), float(view.high.max())
     for size, color in ((15, FAST), (40, SLOW)):
         average = rolling_mean(candles.close, size)[first:]
+        low, high = float(np.nanmin(average, initial=low)), float(np.nanmax(average, initial=high))
         price_axes.plot(average, color=color, linewidth=1.8, label=f"SMA {size}", zorder=2)
     figure.legend(
         *price_axes.get_legend_handles_labels(),
@@ -80,15 +83,16 @@ def candle_chart(
 
     last, right = float(view.close[-1]), len(view) - 0.2
     tags = [(last, _price(last), TEXT)]
-    low, high = float(view.low.min()), float(view.high.max())
     if levels is not None:
         start = len(view) - 1
         if entry_time is not None:
             start = min(start, int(np.searchsorted(view.time, entry_time)))
             if view.time[0] <= entry_time:
                 price_axes.plot(start, levels.entry, ">", color=ENTRY, markersize=12, markeredgecolor=GROUND, zorder=6)
-        right = max(right, start + 0.22 * len(view))  # a trade that has just begun needs room for its future
-        tags = [t for t in tags if last != levels.entry] + _draw_levels(price_axes, levels, start, right)
+        end = _end_row(view, legs)
+        if end is None:
+            right = max(right, start + 0.22 * len(view))  # a trade that has just begun needs room for its future
+        tags = [t for t in tags if last != levels.entry] + _draw_levels(price_axes, levels, start, end or right)
         low, high = min(low, levels.stop, levels.targets[-1]), max(high, levels.stop, levels.targets[-1])
     for leg in legs:
         _draw_fill(price_axes, view, leg, levels.entry if levels else leg.price)
@@ -112,12 +116,14 @@ def equity_chart(
     title: str,
     benchmark: FloatArray | None = None,
     words: str = "",
+    *,
+    zone: str = "UTC",
 ) -> bytes:
     """An account over time with its drawdown below, as a PNG; beside it, where given, what holding would have made.
 
     ``times`` are epoch ms, ascending, one per value of ``equity`` (money or cumulated R) and of ``benchmark``. Where
-    equity is always above 0 the drawdown is a share of the highest so far. ``words`` stand below the title. Raises
-    ValueError where they are empty or do not fit.
+    equity is always above 0 the drawdown is a share of the highest so far. ``words`` stand below the title, ``zone`` is
+    the time axis's. Raises ValueError where they are empty or do not fit.
     """
     moments, values = np.asarray(times, dtype=np.int64), np.asarray(equity, dtype=np.float64)
     if not len(values) or len(moments) != len(values) or len(values) != len(values if benchmark is None else benchmark):
@@ -155,7 +161,9 @@ def equity_chart(
     if deepest < 0:
         _draw_tags(fall_axes, [(deepest, f"−{-deepest:.1%}" if values.min() > 0 else _amount(deepest), DOWN)])
 
-    positions, labels = _time_ticks(moments)
+    shift, name = _zone_at(int(moments[-1]), zone)
+    ticks, labels = _time_ticks(moments + shift)
+    positions = [tick - shift for tick in ticks]
     for axes in (curve_axes, fall_axes):
         axes.set_xlim(moments[0] - 1, moments[-1] + 1)
         axes.set_yticks([])
@@ -163,16 +171,27 @@ def equity_chart(
     fall_axes.set_xticks(positions, labels)
     if positions and positions[0] - moments[0] < 0.03 * (moments[-1] - moments[0]):
         fall_axes.get_xticklabels()[0].set_horizontalalignment("left")  # in the middle it would be cut off
-    _name_zone(figure)
+    _name_zone(figure, name)
     return png(figure)
+
+
+def _zone_at(time_ms: int, zone: str) -> tuple[int, str]:
+    """What a zone's clocks are ahead of UTC at a time, in ms, and what that is called there.
+
+    One shift for a whole axis: where the clocks change within it, days before that begin an hour off their ticks,
+    which is less than a line's width.
+    """
+    moment = to_datetime(time_ms).astimezone(ZoneInfo(zone))
+    offset = moment.utcoffset()
+    return round(offset.total_seconds() * 1000) if offset else 0, moment.tzname() or zone
 
 
 # -- candles --
 
 
-def _name_zone(figure: Figure) -> None:
+def _name_zone(figure: Figure, name: str = "UTC") -> None:
     # At the figure's edge: the last tick's name may reach beyond the axes.
-    figure.text(0.965, 0.068, "UTC", color=FAINT, fontsize=SMALL, ha="right", va="center")
+    figure.text(0.965, 0.068, name, color=FAINT, fontsize=SMALL, ha="right", va="center")
 
 
 def _draw_candles(axes: Axes, candles: Candles) -> None:
@@ -200,14 +219,21 @@ def _draw_volume(axes: Axes, candles: Candles) -> None:
     axes.text(0.012, 0.93, "volume", transform=axes.transAxes, color=FAINT, fontsize=SMALL, va="top")
 
 
+def _end_row(candles: Candles, legs: Sequence[Leg]) -> float | None:
+    """The right edge of a closed trade's levels, a candle beyond its last fill; None while something is open."""
+    if sum(leg.fraction for leg in legs) < 1 - 1e-9:
+        return None
+    return float(np.searchsorted(candles.time, legs[-1].time, side="right"))
+
+
 def _draw_levels(axes: Axes, levels: Levels, start: int, right: float) -> list[tuple[float, str, str]]:
-    """Lines and zones from the entry on; gives the tags for the right edge."""
+    """Lines and zones from the entry to the right, or to the trade's end; gives the tags for the right edge."""
     width = max(right - start, 1.0)
     for price, color in ((levels.stop, DOWN), (levels.targets[-1], UP)):
         low, high = sorted((levels.entry, price))
         axes.fill_between([start, start + width], low, high, color=color, alpha=0.10, linewidth=0, zorder=1)
     tags = [(levels.entry, f"in {_price(levels.entry)}", ENTRY), (levels.stop, f"stop {_price(levels.stop)}", DOWN)]
-    tags += [(price, f"{r:g}R {_price(price)}", UP) for price, r in zip(levels.targets, TARGET_R, strict=True)]
+    tags += [(price, f"TP{n} {_price(price)}", UP) for n, price in enumerate(levels.targets, 1)]
     for price, _, color in tags:
         axes.hlines(price, start, start + width, color=color, linewidth=1.3, linestyle=(0, (5, 3)), zorder=2)
     return tags
@@ -215,9 +241,10 @@ def _draw_levels(axes: Axes, levels: Levels, start: int, right: float) -> list[t
 
 def _draw_fill(axes: Axes, candles: Candles, leg: Leg, entry: float) -> None:
     """A dot at the fill, its name on the side away from the entry, where fewer candles are."""
-    if not candles.time[0] <= leg.time <= candles.time[-1]:
+    if not candles.time[0] <= leg.time < candles.time[-1] + candles.timeframe.ms:
         return
-    row = int(np.searchsorted(candles.time, leg.time))
+    # One within the candle that is still running stands between the newest and the edge.
+    row = min(float(np.searchsorted(candles.time, leg.time)), len(candles) - 0.5)
     color = UP if leg.r > 0 else DOWN if leg.r < 0 else ENTRY
     above, late = leg.price >= entry, row > len(candles) / 4
     axes.plot(row, leg.price, "o", color=color, markersize=11, markeredgecolor=TEXT, markeredgewidth=1.6, zorder=7)
@@ -227,7 +254,7 @@ def _draw_fill(axes: Axes, candles: Candles, leg: Leg, entry: float) -> None:
         xytext=(-6 if late else 6, 9 if above else -9),
         textcoords="offset points",
         color=color,
-        fontsize=SMALL,
+        fontsize=NORMAL,
         fontweight="bold",
         ha="right" if late else "left",
         va="bottom" if above else "top",
@@ -244,8 +271,9 @@ def _draw_tags(axes: Axes, tags: Sequence[tuple[float, str, str]]) -> None:
     ordered = sorted(tags, key=lambda tag: tag[0])
     places = _spread([(value - low) / (high - low) for value, _, _ in ordered], least)
     for (_, text, color), place in zip(ordered, places, strict=True):
+        size = NORMAL if len(text) <= 12 else SMALL
         axes.text(
-            1.012, place, text.replace("$", r"\$"), transform=axes.transAxes, color=color, fontsize=SMALL, va="center"
+            1.012, place, text.replace("$", r"\$"), transform=axes.transAxes, color=color, fontsize=size, va="center"
         )
 
 
@@ -271,7 +299,33 @@ def _price(price: float) -> str:
 
 
 def _amount(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.2f}"
+    """Never more than nine characters: ``84.20`` ``10,240`` ``12.35M``."""
+    size = abs(value)
+    if size < 1000:
+        return f"{value:,.2f}"
+    return f"{value:,.0f}" if size < 9_999_999.5 else short_amount(value, 2)
+
+
+def short_amount(value: float, digits: int = 1) -> str:
+    """For narrow places: ``84`` ``1.2k`` ``12M`` ``3.4B``."""
+    size = abs(value)
+    if size < 999.5:
+        return f"{value:.0f}"
+    unit = next((u for u in _UNITS if size < 999.5 * u[0]), _UNITS[-1])
+    scaled = value / unit[0]
+    return f"{scaled:.{digits if digits > 1 or abs(scaled) < 9.95 else 0}f}{unit[1]}"
+
+
+def signed_amount(value: float) -> str:
+    """``+$84``, ``−$1.2k``, ``+$0.42``: what was made or lost, in at most seven characters."""
+    if abs(value) < 9.995:
+        shown = f"{abs(value):.2f}"
+        sign = "" if not float(shown) else "+" if value > 0 else "−"
+        return f"{sign}${shown}"
+    return f"{'+' if value > 0 else '−'}${short_amount(abs(value))}"
+
+
+_UNITS = ((1e3, "k"), (1e6, "M"), (1e9, "B"), (1e12, "T"))
 
 
 def _time_ticks(times: IntArray) -> tuple[list[int], list[str]]:
