@@ -37,13 +37,17 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One command of one person: its line in the table, the words behind it, and the person's time zone."""
+    """One command of one person: its line in the table, the words behind it, and the person's time zone.
+
+    ``in_place``: the answer takes the place of the message the tapped button hangs on, where it can.
+    """
 
     actor: Actor
     command: Command
     arguments: tuple[str, ...]
     place: Place
     zone: ZoneInfo
+    in_place: bool = False
 
 
 def place_of(update: Update, bot: TelegramBot, actor: Actor) -> Place:
@@ -62,6 +66,15 @@ def place_of(update: Update, bot: TelegramBot, actor: Actor) -> Place:
 def beside(message: Message, bot: TelegramBot) -> Place:
     """Where a message that was typed is answered: in its topic, and in a group as a reply to it."""
     return Place(bot, message.chat.id, thread_of(message), reply_to=_replied_to(message))
+
+
+def where(update: Update, bot: TelegramBot, actor: Actor) -> Place:
+    """Where anything may be said about an update: beside its message, else in its chat, else to the person alone."""
+    if update.message is not None:
+        return beside(update.message, bot)
+    if update.callback_query is not None or update.effective_chat is None:
+        return place_of(update, bot, actor)
+    return Place(bot, update.effective_chat.id, None)
 
 
 def at(ref: MessageRef, bot: TelegramBot) -> Place:

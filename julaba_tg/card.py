@@ -7,7 +7,7 @@ are put around it, so a message is never too long and a tag never broken, whatev
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -82,6 +82,36 @@ def plain(content: Card, limit: int = TEXT_LIMIT, numbers: Numbers = "en") -> st
     """The same without markup: what is sent when the HTML was refused."""
     none = dict.fromkeys(_TAGS, ("", ""))
     return _compose(content, limit, numbers, lambda line: line, none, ("", ""))
+
+
+def fits_caption(content: Card, numbers: Numbers = "en") -> bool:
+    """Whether a card can stand whole under a picture."""
+    return units(html(content, TEXT_LIMIT, numbers)) <= CAPTION_LIMIT
+
+
+def shortened(content: Card, limit: int = CAPTION_LIMIT, numbers: Numbers = "en") -> Card:
+    """The card with as many whole lines as fit: those at its end are left out, and an ellipsis says so.
+
+    A title that is too long by itself is left to be cut.
+    """
+    if units(html(content, TEXT_LIMIT, numbers)) <= limit:
+        return content
+    lines = [(number, line) for number, block in enumerate(content.blocks) for line in block.lines]
+    low, high = 0, len(lines)  # so many are sure to fit, so many are not
+    while high - low > 1:
+        middle = (low + high) // 2
+        fitting = units(html(_first_lines(content, lines[:middle]), TEXT_LIMIT, numbers)) <= limit
+        low, high = (middle, high) if fitting else (low, middle)
+    return _first_lines(content, lines[:low])
+
+
+def _first_lines(content: Card, lines: Sequence[tuple[int, str]]) -> Card:
+    """These lines, each in its own block's style, and an ellipsis behind them."""
+    blocks = [
+        Block(tuple(line for of, line in lines if of == number), block.style)
+        for number, block in enumerate(content.blocks)
+    ]
+    return Card(content.title, (*(b for b in blocks if b.lines), Block(("…",))))
 
 
 def escape(line: str) -> str:

@@ -26,7 +26,7 @@ from telegram.error import (
 )
 
 from core.services.people import Numbers
-from julaba_tg.card import CAPTION_LIMIT, TEXT_LIMIT, Card, html, plain
+from julaba_tg.card import CAPTION_LIMIT, TEXT_LIMIT, Card, html, plain, shortened
 from julaba_tg.ports import MessageRef
 
 log = logging.getLogger(__name__)
@@ -34,8 +34,16 @@ _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 # Fragments of Telegram's own sentences, in lower case because the library changes their case.
 _UNCHANGED = "not modified"
 _GONE = ("message to edit not found", "can't be edited", "message_id_invalid", "message not found")
-_NO_CHAT = ("chat not found", "user is deactivated", "peer_id_invalid", "have no rights", "not enough rights")
-_NO_CHAT += ("chat_write_forbidden", "group chat was deactivated", "chat_restricted")
+_NO_CHAT = (
+    "chat not found",
+    "user is deactivated",
+    "peer_id_invalid",
+    "have no rights",
+    "not enough rights",
+    "chat_write_forbidden",
+    "group chat was deactivated",
+    "chat_restricted",
+)
 _NO_TOPIC = ("message thread not found", "topic_closed", "topic_deleted", "topic_id_invalid")
 _WORDS_ONLY = ("not enough rights to send photos", "not enough rights to send documents", "media_forbidden")
 
@@ -172,7 +180,7 @@ async def edit_picture(bot: TelegramBot, ref: MessageRef, message: Outgoing) -> 
     """Puts a new picture and caption into a message that has one. False: it is gone or has none."""
 
     async def as_media() -> None:
-        caption = html(message.card, CAPTION_LIMIT, message.numbers)
+        caption = _words(message, True, CAPTION_LIMIT)
         media = InputMediaPhoto(message.picture or b"", caption=caption, parse_mode=ParseMode.HTML)
         await bot.edit_message_media(media, ref.chat_id, ref.message_id, reply_markup=message.keyboard)
 
@@ -218,8 +226,10 @@ def perhaps_sent(error: TelegramError) -> bool:
 
 
 def _words(message: Outgoing, formatted: bool, limit: int = TEXT_LIMIT) -> str:
+    """A caption leaves out whole lines where it is too long, a text is cut at its end."""
     write = html if formatted else plain
-    return write(message.card, limit, message.numbers)
+    content = shortened(message.card, limit, message.numbers) if limit == CAPTION_LIMIT else message.card
+    return write(content, limit, message.numbers)
 
 
 async def _first_accepted(ways: list[Callable[[], Awaitable[MessageRef]]]) -> MessageRef:
