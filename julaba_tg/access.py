@@ -11,17 +11,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from telegram import Update
+from telegram.constants import ChatType
 from telegram.error import TelegramError
 from telegram.ext import ApplicationHandlerStop, CallbackContext, ExtBot
 
 from core.services.views import Actor, Role
 from julaba_tg import rendering
+from julaba_tg.calls import say, where
 from julaba_tg.card import html, plain
 from julaba_tg.commands import may
 from julaba_tg.incoming import CardReply, Incoming, Visitor, describe, read
 from julaba_tg.pacing import Bucket
 from julaba_tg.ports import DeskLike
-from julaba_tg.sending import Outgoing, send
+from julaba_tg.sending import Outgoing
 
 log = logging.getLogger(__name__)
 
@@ -77,13 +79,15 @@ class Gate:
     async def _admit(self, update: Update, context: ChatContext) -> Visitor | None:
         if update.effective_user is not None and update.effective_user.id == context.bot.id:
             return None  # Telegram tells the bot of its own pins
+        incoming = read(update, context.bot.username)
+        if incoming is None and _is_in_group(update):
+            return None  # people talk there to each other: it is nobody's flood, and nothing to write down
         actor = self.actor_of(update)
         if actor is None:
             await self._turn_away(update)
             return None
         if not await self._calm(actor, update, context):
             return None
-        incoming = read(update, context.bot.username)
         if incoming is None:
             return None
         allowed = may(actor.role, incoming.role)
@@ -128,7 +132,7 @@ class Gate:
         if actor.user_id not in self._warned and update.effective_chat:
             self._warned.add(actor.user_id)
             log.warning("user %d sends too much at once; skipping", actor.user_id)
-            await send(context.bot, update.effective_chat.id, Outgoing(rendering.slow_down()))
+            await say(where(update, context.bot, actor), Outgoing(rendering.slow_down()))
         return False
 
     async def _say_why(self, update: Update, context: ChatContext, actor: Actor, incoming: Incoming) -> None:
@@ -143,3 +147,7 @@ class Gate:
                 await update.effective_message.reply_html(html(refusal))
             except TelegramError as error:
                 log.warning("an answer could not be sent: %s", error.message)
+
+
+def _is_in_group(update: Update) -> bool:
+    return update.effective_chat is not None and update.effective_chat.type != ChatType.PRIVATE

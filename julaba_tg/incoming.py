@@ -29,9 +29,10 @@ class CardReply:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Anything else that was typed."""
+    """Anything else that was typed. ``about`` is the text of the message of ours that it answers, empty for none."""
 
     text: str
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Visitor:
 
 
 def read(update: Update, bot_name: str) -> Incoming | None:
-    """None for what is nothing to us: edits, pictures, service messages, other bots' commands."""
+    """None for what is nothing to us: edits, pictures, service messages, other bots' commands, a group's own talk."""
     if update.message is not None:
         return _read_message(update.message, bot_name)
     if update.callback_query is not None:
@@ -93,30 +94,47 @@ def _read_message(message: Message, bot_name: str) -> Incoming | None:
     content = message.text
     if not content or is_for_another_bot(content, bot_name):
         return None
-    audit = content[:AUDIT_LENGTH]
+    audit, replied = content[:AUDIT_LENGTH], _replied_to(message)
+    in_group, to_us = message.chat.type != ChatType.PRIVATE, _is_ours(replied, bot_name)
     if typed := command_of(content, bot_name):
+        if in_group and find(typed.name) is None and not _names(content.split()[0], bot_name):
+            return None  # it may be another bot's
         return Incoming(typed, role_for(typed), audit)
     answer = yes_or_no(content)
-    if answer is not None and message.reply_to_message is not None:
-        ref = MessageRef(message.chat.id, message.reply_to_message.message_id)
+    if answer is not None and replied is not None and (to_us or not in_group):
+        ref = MessageRef(message.chat.id, replied.message_id)
         return Incoming(CardReply(answer, ref, reaction=False), "approver", audit)
-    if (number := _number(message, content)) is not None:
-        return Incoming(number, "viewer", audit)
-    if message.chat.type != ChatType.PRIVATE:
-        return None  # people talking to each other in a group
-    return Incoming(Words(content), "viewer", audit)
+    if in_group and not to_us and not _names(content, bot_name):
+        return None  # people talking to each other
+    if re.fullmatch(r"[0-9]{1,4}", word := content.strip()):
+        number_ref = MessageRef(message.chat.id, replied.message_id) if replied is not None else None
+        return Incoming(Number(int(word), content, number_ref), "viewer", audit)
+    about = (replied.text or replied.caption or "") if replied is not None and to_us else ""
+    return Incoming(Words(_without_name(content, bot_name) or content, about), "viewer", audit)
 
 
-def _number(message: Message, content: str) -> Number | None:
-    """In a group only as a reply to a bot: people talk in numbers too."""
-    word, replied = content.strip(), message.reply_to_message
-    if not re.fullmatch(r"[0-9]{1,4}", word):
-        return None
-    to_a_bot = replied is not None and replied.from_user is not None and replied.from_user.is_bot
-    if message.chat.type != ChatType.PRIVATE and not to_a_bot:
-        return None
-    ref = MessageRef(message.chat.id, replied.message_id) if replied is not None else None
-    return Number(int(word), content, ref)
+def _replied_to(message: Message) -> Message | None:
+    """The message that was answered. In a forum all answer the one that made their topic: that says nothing."""
+    replied = message.reply_to_message
+    made_the_topic = replied is not None and (
+        replied.forum_topic_created is not None
+        or (bool(message.is_topic_message) and replied.message_id == message.message_thread_id)
+    )
+    return None if made_the_topic else replied
+
+
+def _is_ours(replied: Message | None, bot_name: str) -> bool:
+    sender = replied.from_user if replied is not None else None
+    return sender is not None and sender.is_bot and (sender.username or "").lower() == bot_name.lower()
+
+
+def _names(content: str, bot_name: str) -> bool:
+    return re.search(rf"@{re.escape(bot_name)}\b", content, re.IGNORECASE) is not None
+
+
+def _without_name(content: str, bot_name: str) -> str:
+    bare = re.sub(rf"@{re.escape(bot_name)}\b", " ", content, flags=re.IGNORECASE)
+    return " ".join(bare.split()) if bare != content else content
 
 
 def role_for(typed: Typed) -> Role:

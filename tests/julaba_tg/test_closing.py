@@ -11,7 +11,7 @@ from julaba_tg import rendering_closing
 from julaba_tg.card import html, units
 from julaba_tg.closing_handlers import Shown
 from julaba_tg.commands import COMMANDS
-from julaba_tg.incoming import Ask, Number, read
+from julaba_tg.incoming import Ask, Number, Words, read
 from julaba_tg.phone.chats import Message
 from julaba_tg.ports import MessageRef
 from tests.fakes import closing
@@ -300,13 +300,15 @@ def in_a_group(text: str, reply_from: dict[str, object] | None) -> Ask | None:
 
 
 def test_in_a_group_only_a_number_said_to_a_bot_is_one() -> None:
-    bot = {"id": 5, "is_bot": True, "first_name": "Julaba"}
+    bot = {"id": 5, "is_bot": True, "first_name": "Julaba", "username": "bot"}
+    other = {"id": 7, "is_bot": True, "first_name": "Other", "username": "other_bot"}
     human = {"id": 6, "is_bot": False, "first_name": "Ole"}
 
     assert in_a_group("3", None) is None
     assert in_a_group("3", human) is None
+    assert in_a_group("3", other) is None
     assert in_a_group("3", bot) == Number(3, "3", MessageRef(-5, 8))
-    assert in_a_group("3 beers", bot) is None
+    assert in_a_group("3 beers", bot) == Words("3 beers", "?")
 
 
 def test_both_stand_among_what_steers_and_want_an_operator() -> None:
