@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from asyncio import Lock
 from dataclasses import replace
-from zoneinfo import ZoneInfo
 
 from telegram import InlineKeyboardButton as Button
 from telegram import InlineKeyboardMarkup as Keyboard
@@ -12,7 +11,7 @@ from telegram import InlineKeyboardMarkup as Keyboard
 from core.errors import JulabaError, UsageError
 from core.services.views import Actor, ApprovalView
 from julaba_tg import keyboards, parsing, rendering, rendering_approvals
-from julaba_tg.calls import Call, Place, edited, post, say
+from julaba_tg.calls import Call, Place, edited, post, say, voiced
 from julaba_tg.card import CAPTION_LIMIT, Card, html, units
 from julaba_tg.commands import may
 from julaba_tg.incoming import CardReply
@@ -57,30 +56,34 @@ class Answers:
         self._outbox = outbox
         self._changes = changes
 
-    async def reply(self, reply: CardReply, actor: Actor, place: Place, zone: ZoneInfo) -> None:
+    async def reply(self, reply: CardReply, actor: Actor, place: Place) -> None:
         """A word or a thumb said to one of our messages; a thumb to another one means nothing."""
         kind, _, rest = (await self._outbox.subject_of(reply.message) or "").partition(":")
         number = rest.partition(":")[0]
         if kind == "approval" and number.isdigit():
-            await self.answer(int(number), reply.yes, actor, place, zone)
+            await self.answer(int(number), reply.yes, actor, place)
         elif not reply.reaction:
             await say(place, await self.where_to())
 
-    async def answer(self, approval_id: int, yes: bool, actor: Actor, place: Place, zone: ZoneInfo) -> None:
+    async def answer(self, approval_id: int, yes: bool, actor: Actor, place: Place) -> None:
         try:
             async with self._changes:
                 view = await self._desk.answer_approval(approval_id, yes, actor)
         except JulabaError as error:
             await say(place, Outgoing(rendering.refused(str(error))))
             return
-        shown = await self._show_ended(view, place, zone)
+        shown = await self._show_ended(view, place)
         if not shown or place.message is None:  # after a tap the card itself, changed under the finger, is the answer
-            await say(place, Outgoing(rendering_approvals.approval_answered(view, zone)))
+            await say(place, Outgoing(rendering_approvals.approval_answered(view, place.voice.zone)))
 
-    async def _show_ended(self, view: ApprovalView, place: Place, zone: ZoneInfo) -> bool:
+    async def _show_ended(self, view: ApprovalView, place: Place) -> bool:
+        """The card belongs to its chat, and is written for whoever reads that one."""
         ref = await self._outbox.message_of(subject(view.approval_id)) or place.message
-        ended = Outgoing(rendering_approvals.approval(view, zone, self._desk.now()))
-        return await edited(replace(place, message=ref, has_picture=False), ended)
+        place = replace(place, message=ref, has_picture=False)
+        if ref is not None:
+            place = await voiced(place, self._desk, ref.chat_id)
+        ended = Outgoing(rendering_approvals.approval(view, place.voice.zone, self._desk.now()))
+        return await edited(place, ended)
 
     async def where_to(self) -> Outgoing:
         """A bare yes never decides anything: it is pointed to the card that waits."""

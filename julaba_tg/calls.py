@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from zoneinfo import ZoneInfo
 
@@ -14,8 +14,9 @@ from telegram.error import BadRequest
 
 from core.services.views import Actor
 from julaba_tg.commands import Command
-from julaba_tg.ports import MessageRef
+from julaba_tg.ports import DeskLike, MessageRef
 from julaba_tg.sending import NoSuchChat, NoSuchTopic, Outgoing, edit, edit_picture, patient, send
+from julaba_tg.wishes import STANDARD, Voice, in_voice, voice_of
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ class Place:
     """Where an answer goes; ``message`` and ``has_picture`` describe the message a tapped button hangs on.
 
     ``reply_to`` is the message an answer replies to in a group, so that people see who asked; None in a private chat.
+    ``voice`` is how the reader is talked to, see ``voiced``.
     """
 
     bot: TelegramBot
@@ -33,11 +35,12 @@ class Place:
     message: MessageRef | None = None
     has_picture: bool = False
     reply_to: int | None = None
+    voice: Voice = STANDARD
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One command of one person: its line in the table, the words behind it, and the person's time zone.
+    """One command of one person: its line in the table, and the words behind it.
 
     ``in_place``: the answer takes the place of the message the tapped button hangs on, where it can.
     """
@@ -46,8 +49,17 @@ class Call:
     command: Command
     arguments: tuple[str, ...]
     place: Place
-    zone: ZoneInfo
     in_place: bool = False
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The person's time zone."""
+        return self.place.voice.zone
+
+
+async def voiced(place: Place, desk: DeskLike, reader: int) -> Place:
+    """The same place, talked to as that person (or that chat, by its id) wishes."""
+    return replace(place, voice=await voice_of(desk, reader))
 
 
 def place_of(update: Update, bot: TelegramBot, actor: Actor) -> Place:
@@ -93,7 +105,7 @@ def _replied_to(message: Message) -> int | None:
 
 async def post(place: Place, answer: Outgoing, *, reply_to: int | None = None) -> MessageRef:
     """Sends an answer, and gives where it stands. A topic that has been closed since is answered in the General one."""
-    where = partial(send, place.bot, place.chat_id, answer, reply_to=reply_to or place.reply_to)
+    where = partial(send, place.bot, place.chat_id, in_voice(answer, place.voice), reply_to=reply_to or place.reply_to)
     try:
         return await patient(lambda: where(thread_id=place.thread_id))
     except NoSuchTopic:
@@ -109,9 +121,9 @@ async def edited(place: Place, answer: Outgoing) -> bool:
     ref = place.message
     if ref is None or answer.document is not None or (answer.picture is not None) != place.has_picture:
         return False
-    change = edit_picture if answer.picture is not None else edit
+    change, said = edit_picture if answer.picture is not None else edit, in_voice(answer, place.voice)
     try:
-        return await patient(lambda: change(place.bot, ref, answer), repeat_on_fault=True)
+        return await patient(lambda: change(place.bot, ref, said), repeat_on_fault=True)
     except (BadRequest, NoSuchChat) as error:
         log.info("a message could not be edited: %s", error.message)
         return False

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
-from zoneinfo import ZoneInfo
 
 from telegram import Bot as TelegramBot
 from telegram import BotCommandScopeChat, Update
@@ -21,7 +20,7 @@ from core.services.views import Actor, TrainingView
 from julaba_tg import keyboards, model_handlers, parsing, rendering, rules_handlers, success_handlers, worth_handlers
 from julaba_tg.access import ChatContext
 from julaba_tg.approval_handlers import Answers
-from julaba_tg.calls import Call, Place, at, beside, edited, place_of, post, say
+from julaba_tg.calls import Call, Place, at, beside, edited, place_of, post, say, voiced
 from julaba_tg.closing_handlers import Closings
 from julaba_tg.commands import COMMANDS, find, may, menu, nearest
 from julaba_tg.health_handlers import health
@@ -54,7 +53,6 @@ class Chat:
         late: Callable[[int], bool] = lambda update_id: False,
     ) -> None:
         self._settings = settings
-        self._zone = ZoneInfo(settings.timezone)
         self._desk = desk
         self._outbox = outbox
         self._wall_clock = wall_clock
@@ -72,26 +70,26 @@ class Chat:
             "trades": self._trades,
             "chart": self._chart,
             "ml": self._ml,
-            "why": lambda call: why(call, self._desk, self._zone),
+            "why": lambda call: why(call, self._desk),
             "gemini": lambda call: worth_handlers.gemini(call, self._desk),
             "worth": lambda call: worth_handlers.worth(call, self._desk),
             "dial": lambda call: rules_handlers.dial(call, self._desk),
             "opens": lambda call: rules_handlers.opens(call, self._desk, self._tasks),
-            "rules": lambda call: rules_handlers.rules(call, self._desk, self._zone),
+            "rules": lambda call: rules_handlers.rules(call, self._desk),
             "samples": lambda call: success_handlers.samples(call, self._desk),
             "report": lambda call: success_handlers.report(call, self._desk),
             "approvals": self._answers.approvals,
             "retrain": self._retrain,
-            "models": lambda call: model_handlers.models(call, self._desk, self._zone),
-            "promote": lambda call: model_handlers.promote(call, self._desk, self._zone),
-            "rollback": lambda call: model_handlers.rollback(call, self._desk, self._zone),
+            "models": lambda call: model_handlers.models(call, self._desk),
+            "promote": lambda call: model_handlers.promote(call, self._desk),
+            "rollback": lambda call: model_handlers.rollback(call, self._desk),
             "pairs": self._pairs,
             "pair": self._pair,
             "pause": self._pause,
             "resume": self._resume,
             "close": self._closings.close,
             "panic": self._closings.panic,
-            "health": lambda call: health(call, self._desk, self._zone),
+            "health": lambda call: health(call, self._desk),
             "help": self._help,
             "version": self._version,
         }
@@ -106,12 +104,12 @@ class Chat:
         visitor, message = context.visitor, update.message
         if visitor is None or message is None:
             return
-        place = beside(message, context.bot)
+        place = await voiced(beside(message, context.bot), self._desk, visitor.actor.user_id)
         match visitor.incoming.ask:
             case Typed() as typed:
                 await self._typed(visitor, typed, place, self._wall_clock() - message.date)
             case CardReply() as reply:
-                await self._answers.reply(reply, visitor.actor, place, self._zone)
+                await self._answers.reply(reply, visitor.actor, place)
             case Number() as number:
                 await self._number(visitor, number, place, self._wall_clock() - message.date)
             case Words(text=words):
@@ -126,11 +124,12 @@ class Chat:
         except TelegramError as error:
             log.info("a tap could not be acknowledged: %s", error.message)
         place = place_of(update, context.bot, visitor.actor)
+        place = await voiced(place, self._desk, visitor.actor.user_id)
         match visitor.incoming.ask:
             case CommandTap(typed=typed, in_place=in_place):
                 await self._tapped(visitor, typed, place, in_place, self._late(update.update_id))
             case ApprovalTap(approval_id=approval_id, yes=yes):
-                await self._answers.answer(approval_id, yes, visitor.actor, place, self._zone)
+                await self._answers.answer(approval_id, yes, visitor.actor, place)
             case StrayTap():
                 await say(place, Outgoing(rendering.gone()))
 
@@ -139,7 +138,8 @@ class Chat:
         if visitor is None or not isinstance(visitor.incoming.ask, CardReply):
             return
         place = at(visitor.incoming.ask.message, context.bot)
-        await self._answers.reply(visitor.incoming.ask, visitor.actor, place, self._zone)
+        place = await voiced(place, self._desk, visitor.actor.user_id)
+        await self._answers.reply(visitor.incoming.ask, visitor.actor, place)
 
     # Commands, however they came
 
@@ -151,7 +151,7 @@ class Chat:
             line = " ".join((f"/{typed.name}", *typed.arguments))
             await say(place, Outgoing(rendering.too_old(line, age), keyboards.do_it_now(line)))
         else:
-            answer = await self._run(Call(visitor.actor, command, typed.arguments, place, self._zone))
+            answer = await self._run(Call(visitor.actor, command, typed.arguments, place))
             if answer is not None:
                 await say(place, answer)
 
@@ -164,7 +164,7 @@ class Chat:
             line = " ".join((f"/{typed.name}", *typed.arguments))
             await say(place, Outgoing(rendering.too_old(line), keyboards.do_it_now(line)))
             return
-        answer = await self._run(Call(visitor.actor, command, typed.arguments, place, self._zone))
+        answer = await self._run(Call(visitor.actor, command, typed.arguments, place))
         if answer is None:
             return
         if in_place and await edited(place, answer):
@@ -189,16 +189,16 @@ class Chat:
 
     async def _status(self, call: Call) -> Outgoing:
         view = await self._desk.status()
-        return Outgoing(rendering.status(view, self._zone), keyboards.status(bool(view.paused)))
+        return Outgoing(rendering.status(view, call.zone), keyboards.status(bool(view.paused)))
 
     async def _positions(self, call: Call) -> Outgoing:
         views = await self._desk.positions()
-        return Outgoing(rendering.positions(views, self._zone), keyboards.refresh("positions"))
+        return Outgoing(rendering.positions(views, call.zone), keyboards.refresh("positions"))
 
     async def _trades(self, call: Call) -> Outgoing:
         count = parsing.count(call.arguments, call.command, default=10, most=MOST_TRADES)
         view = await self._desk.trades(count)
-        return Outgoing(rendering.trades(view, self._zone), keyboards.refresh(f"trades {count}"))
+        return Outgoing(rendering.trades(view, call.zone), keyboards.refresh(f"trades {count}"))
 
     async def _chart(self, call: Call) -> Outgoing:
         if not call.arguments:
@@ -216,11 +216,11 @@ class Chat:
             return Outgoing(rendering.weight_answer(answer))
         view = await self._desk.ml()
         steps = self._settings.approvals.weight_steps
-        return Outgoing(rendering.ml(view, self._zone), keyboards.ml(view, steps))
+        return Outgoing(rendering.ml(view, call.zone), keyboards.ml(view, steps))
 
     async def _pairs(self, call: Call) -> Outgoing:
         views = await self._desk.pairs()
-        return Outgoing(rendering.pairs(views, self._zone), keyboards.pairs(views))
+        return Outgoing(rendering.pairs(views, call.zone), keyboards.pairs(views))
 
     async def _pair(self, call: Call) -> Outgoing:
         if not call.arguments:
@@ -230,7 +230,7 @@ class Chat:
         pair = parsing.pair(call.arguments[0], call.command)
         changed = await self._desk.switch_pair(pair, parsing.switch(call.arguments[1], call.command), call.actor)
         views = await self._desk.pairs()
-        return Outgoing(rendering.pairs(views, self._zone, rendering.switched(changed)), keyboards.pairs(views))
+        return Outgoing(rendering.pairs(views, call.zone, rendering.switched(changed)), keyboards.pairs(views))
 
     async def _pause(self, call: Call) -> Outgoing:
         view = await self._desk.pause(call.actor)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from zoneinfo import ZoneInfo
-
 from telegram import InlineKeyboardButton as Button
 from telegram import InlineKeyboardMarkup as Keyboard
 from telegram.constants import KeyboardButtonStyle
@@ -17,26 +15,26 @@ from julaba_tg.rendering_models import listed
 from julaba_tg.sending import Outgoing
 
 
-async def models(call: Call, desk: DeskLike, zone: ZoneInfo) -> Outgoing:
+async def models(call: Call, desk: DeskLike) -> Outgoing:
     """All models, or with an id (or its last letters) one of them."""
     view = await desk.models()
     if not call.arguments:
-        return Outgoing(rendering_models.models(view, zone), _list_buttons(view))
+        return Outgoing(rendering_models.models(view, call.zone), _list_buttons(view))
     chosen = view.find(parsing.one(call.arguments, call.command))
-    return Outgoing(rendering_models.model(view, chosen, zone), _model_buttons(view, chosen))
+    return Outgoing(rendering_models.model(view, chosen, call.zone), _model_buttons(view, chosen))
 
 
-async def promote(call: Call, desk: DeskLike, zone: ZoneInfo) -> Outgoing:
+async def promote(call: Call, desk: DeskLike) -> Outgoing:
     """Asks the approvers; it never promotes by itself."""
     asked = await desk.ask_promotion(parsing.one(call.arguments, call.command), call.actor)
     return Outgoing(rendering_models.promotion_asked(asked))
 
 
-async def rollback(call: Call, desk: DeskLike, zone: ZoneInfo) -> Outgoing:
+async def rollback(call: Call, desk: DeskLike) -> Outgoing:
     """Without an id it says what it would do; the button under that carries the id, so an old one does nothing."""
     if not call.arguments:
         plan = await desk.plan_rollback(call.actor)
-        return Outgoing(rendering_models.rollback_plan(plan, zone), _confirm(plan.target.model_id))
+        return Outgoing(rendering_models.rollback_plan(plan, call.zone), _confirm(plan.target.model_id))
     plan = await desk.rollback(parsing.one(call.arguments, call.command), call.actor)
     return Outgoing(rendering_models.rolled_back(plan), Keyboard([[Button("🗂 Models", callback_data="new:models")]]))
 

@@ -17,6 +17,7 @@ from julaba_tg import rendering
 from julaba_tg.calls import Place, edited, post, say
 from julaba_tg.ports import MessageRef
 from julaba_tg.sending import Outgoing, edit
+from julaba_tg.wishes import in_voice
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ async def followed(
     place: Place, shown: MessageRef, show: Show, work: Callable[[Progress], Awaitable[T]], what: str
 ) -> T | Outgoing:
     """What the work gives, its progress shown meanwhile; a refusal or a fault as the message to say instead."""
-    ticker = Ticker(place.bot, shown, show)
+    ticker = Ticker(place.bot, shown, lambda words, done: in_voice(show(words, done), place.voice))
     follow = asyncio.create_task(ticker.run())
     try:
         return await work(ticker.tell)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from zoneinfo import ZoneInfo
 
 from telegram import InlineKeyboardButton as Button
 from telegram import InlineKeyboardMarkup as Keyboard
@@ -27,7 +26,7 @@ async def dial(call: Call, desk: DeskLike) -> Outgoing:
     return Outgoing(rendering_rules.dial(view), Keyboard([row]), view.picture)
 
 
-async def rules(call: Call, desk: DeskLike, zone: ZoneInfo) -> Outgoing:
+async def rules(call: Call, desk: DeskLike) -> Outgoing:
     """The rules in force; ``/rules config`` takes every change back."""
     if not call.arguments:
         views = await desk.rules()
@@ -38,7 +37,7 @@ async def rules(call: Call, desk: DeskLike, zone: ZoneInfo) -> Outgoing:
     row = [refresh_button("rules")]
     if any(v.changed_by for v in views) and call.actor.role == "approver":
         row.append(Button("Back to config", callback_data="go:rules config", style=KeyboardButtonStyle.DANGER))
-    return Outgoing(rendering_rules.rules(views, zone), Keyboard([row]))
+    return Outgoing(rendering_rules.rules(views, call.zone), Keyboard([row]))
 
 
 async def opens(call: Call, desk: DeskLike, tasks: Tasks) -> None:

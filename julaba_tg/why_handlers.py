@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from zoneinfo import ZoneInfo
 
 from julaba_tg import keyboards, parsing
 from julaba_tg.calls import Call, say
@@ -16,11 +15,11 @@ from julaba_tg.sending import Outgoing
 _NUMBER = re.compile(r"^(#?)([0-9]{1,9})$")
 
 
-async def why(call: Call, desk: DeskLike, zone: ZoneInfo) -> Outgoing:
+async def why(call: Call, desk: DeskLike) -> Outgoing:
     """Without a number the newest signal. The card does not fit under a picture, so that comes in a second message."""
     number, is_trade = _number(call.arguments, call.command)
     view = await desk.why(number, is_trade)
-    answer = Outgoing(why_card(view, zone), keyboards.chart_and_status(view.pair))
+    answer = Outgoing(why_card(view, call.zone), keyboards.chart_and_status(view.pair))
     if view.picture is None:
         return answer
     await say(call.place, answer)

@@ -22,6 +22,9 @@ class Voice:
     numbers: Numbers
 
 
+STANDARD = Voice(ZoneInfo("UTC"), "en")
+
+
 async def voice_of(desk: DeskLike, chat_id: int) -> Voice:
     """Of a person by user id, which is their private chat's too; a group (an id below 0) has what is configured."""
     people = desk.topics.people

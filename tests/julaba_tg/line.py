@@ -128,7 +128,9 @@ async def a_line(folder: Path, **notify: object) -> AsyncIterator[Line]:
     async with books(folder) as kept:
         faults = Faults(ReplayClock(NOON), kept.ledger, bell)
         desk = Desk(kept, faults)
-        desk.topics.steering.settings = changed(desk.topics.steering.settings, {f"notify.{k}": v for k, v in notify.items()})
+        desk.topics.steering.settings = changed(
+            desk.topics.steering.settings, {f"notify.{k}": v for k, v in notify.items()}
+        )
         line = Line(phone, kept, desk, Outbox(kept.chat, bell), bell, conf)
         try:
             yield line
