@@ -12,6 +12,8 @@ from julaba_tg.commands import Command
 
 _COMMAND = re.compile(r"^/([A-Za-z0-9_]{1,32})(?:@([A-Za-z0-9_]+))?(?=\s|$)")
 _NUMBER = re.compile(r"^\d{0,6}(?:[.,]\d{1,9})?$")
+_TIME = re.compile(r"([0-9]{1,2})(?::([0-9]{2}))?")
+_HOURS = re.compile(rf"{_TIME.pattern} ?(?:-|–|—|to|bis) ?{_TIME.pattern}")
 _YES = frozenset({"approve", "approved", "yes", "y", "ok", "okay", "ja", "👍", "✅"})
 _NO = frozenset({"reject", "rejected", "no", "n", "nein", "deny", "👎", "⛔"})
 _ON = frozenset({"on", "an", "enable", "yes", "true", "1"})
@@ -85,6 +87,34 @@ def switch(word: str, command: Command) -> bool:
     if lower not in _ON | _OFF:
         raise refusal(f"{short(word)!r} is neither on nor off.", command)
     return lower in _ON
+
+
+def hours(words: Sequence[str], command: Command) -> str:
+    """``22:00-07:00`` of itself, ``22-7``, ``22:00 to 7:00`` and the like; empty for ``off``."""
+    typed = " ".join(words).lower()
+    if typed in _OFF:
+        return ""
+    found = _HOURS.fullmatch(typed)
+    start, end = (_time(found[1], found[2]), _time(found[3], found[4])) if found else (None, None)
+    if start is None or end is None:
+        raise refusal(f"{short(typed)!r} are no hours.", command)
+    if start == end:
+        raise refusal(f"{short(typed)!r} begins and ends at the same minute.", command)
+    return f"{start}-{end}"
+
+
+def moment(word: str, command: Command) -> str:
+    """A time of day, ``20:00`` of itself, ``8:30`` or ``20``."""
+    found = _TIME.fullmatch(word)
+    at = _time(found[1], found[2]) if found else None
+    if at is None:
+        raise refusal(f"{short(word)!r} is not a time of day.", command)
+    return at
+
+
+def _time(hour: str, minute: str | None) -> str | None:
+    whole = f"{int(hour):02}:{minute or '00'}"
+    return whole if int(hour) < 24 and int(minute or 0) < 60 else None
 
 
 def one(arguments: Sequence[str], command: Command) -> str:
