@@ -85,6 +85,13 @@ class MarketData(Protocol):
         """
         ...
 
+    async def volumes(self) -> dict[Pair, float]:
+        """What was turned over in each pair in the last 24 hours, in its quote currency; one request for all.
+
+        A pair that says nothing readable is left out. Raises RateLimited and MarketError.
+        """
+        ...
+
     async def close(self) -> None: ...
 
 

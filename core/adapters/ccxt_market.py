@@ -102,6 +102,14 @@ class CcxtMarket:
             raise MarketError(f"the exchange did not say what {pair} costs")
         return price
 
+    async def volumes(self) -> dict[Pair, float]:
+        """See ``MarketData.volumes``. An answer without any is a fault, not an empty exchange."""
+        answer = await self._ask("spotPublicGetTicker24hr", {})
+        found = dict(filter(None, map(_volume, answer))) if isinstance(answer, list) else {}
+        if not found:
+            raise MarketError("the exchange's list of volumes is empty or unreadable")
+        return found
+
     async def close(self) -> None:
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
@@ -207,6 +215,15 @@ def _market(row: Any) -> Market | None:
     except UsageError:
         return None
     return Market(pair, str(row.get("status")) == "1" and row.get("isSpotTradingAllowed") is True)
+
+
+def _volume(row: Any) -> tuple[Pair, float] | None:
+    """A pair with its quote volume of 24 hours; None for a row that names no pair of ours or no possible volume."""
+    try:
+        pair, volume = Pair.parse(str(row["symbol"])), float(str(row["quoteVolume"]))
+    except (UsageError, ValueError, KeyError, TypeError):
+        return None
+    return (pair, volume) if math.isfinite(volume) and volume >= 0 else None
 
 
 def _checked(answer: Any, pair: Pair, timeframe: Timeframe, first: int, end: int) -> Candles:

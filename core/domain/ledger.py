@@ -151,7 +151,8 @@ class Controls:
     """What people have set from the chat; survives restarts. ``paused`` is the reason, empty when running.
 
     ``changes`` are settings changed from the chat, by dotted name (``rules.btc``), in JSON's types; ``granted_by`` is
-    the number of the approval that gave the weight, 0 where there is none.
+    the number of the approval that gave the weight, 0 where there is none. ``added`` are the pairs that were added from
+    the chat (``ARB/USDT``), in that order.
     """
 
     paused: str = ""
@@ -160,6 +161,10 @@ class Controls:
     granted_by: int = 0
     line: str = "main"
     changes: Mapping[str, object] = field(default_factory=dict)
+    added: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "added", tuple(self.added))  # a store that keeps JSON gives a list
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from aiohttp import web
 
-from core.domain.candles import Candle, Candles, Pair, Timeframe
+from core.domain.candles import DAY_MS, Candle, Candles, Pair, Timeframe
 from core.errors import UsageError
 from core.ports import CandleStore
 from julaba_tg.phone.clock import SimClock
@@ -103,6 +103,7 @@ class Exchange(LocalServer):
         app.router.add_get("/api/v3/defaultSymbols", self._default_symbols)
         app.router.add_get("/api/v3/klines", self._klines)
         app.router.add_get("/api/v3/ticker/price", self._ticker_price)
+        app.router.add_get("/api/v3/ticker/24hr", self._ticker_24h)
         app.router.add_get("/api/v1/contract/detail", self._contracts)  # ccxt asks for futures too
         return app
 
@@ -158,6 +159,17 @@ class Exchange(LocalServer):
         prices = {pair: price for pair in asked if (price := last_price(self.source, pair, self.clock)) is not None}
         rows = [{"symbol": pair.symbol, "price": _decimal(price)} for pair, price in prices.items()]
         return web.json_response(rows if wanted is None else rows[0] if rows else {"symbol": wanted, "price": None})
+
+    async def _ticker_24h(self, _: web.Request) -> web.Response:
+        """Everybody's turnover of the last 24 hours."""
+        frame = Timeframe.parse("15m")
+        end = frame.floor(self.clock.now_ms())
+        rows = []
+        for pair in self._listed():
+            day = self.source.candles(pair, frame, max(0, end - DAY_MS), end)
+            turnover, volume = float((day.volume * day.close).sum()), float(day.volume.sum())
+            rows.append({"symbol": pair.symbol, "volume": _decimal(volume), "quoteVolume": _decimal(turnover)})
+        return web.json_response(rows)
 
     def _listed(self) -> list[Pair]:
         return [pair for pair in self.source.pairs() if pair not in self._delisted]

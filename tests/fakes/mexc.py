@@ -1,4 +1,4 @@
-"""A small MEXC on loopback: three routes, candles made by a rule, and faults on demand.
+"""A small MEXC on loopback: a few routes, candles made by a rule, and faults on demand.
 
 Prices follow from the open time alone, so that a test can say what must come out without keeping a copy.
 """
@@ -50,6 +50,7 @@ class FakeMexc:
     symbols: dict[str, str] = field(
         default_factory=lambda: {"LINKUSDT": "1", "ETHUSDT": "1", "BTCUSDT": "1", "POLUSDT": "1", "OLDUSDT": "2"}
     )
+    volumes: dict[str, float] = field(default_factory=dict)  # of 24 hours, where they are not the usual
     gone: set[str] = field(default_factory=set)  # still listed, refused by klines: delisted a moment ago
     absent: set[int] = field(default_factory=set)  # open times the exchange does not have
     faults: list[Answer] = field(default_factory=list)
@@ -82,6 +83,7 @@ class FakeMexc:
             "exchangeInfo": self._markets,
             "klines": self._klines,
             "ticker/price": self._price,
+            "ticker/24hr": self._volumes,
         }
         return routes[request.path.removeprefix("/api/v3/")](request)
 
@@ -106,6 +108,13 @@ class FakeMexc:
         if name not in self.symbols or name in self.gone:
             return web.json_response({"code": -1121, "msg": "Invalid symbol."}, status=400)
         return web.json_response({"symbol": name, "price": repr(candle_at(self.clock()).close)})
+
+    def _volumes(self, request: web.Request) -> web.Response:
+        rows = [
+            {"symbol": name, "quoteVolume": repr(volume), "volume": "1.0"}
+            for name, volume in {**dict.fromkeys(self.symbols, 5_000_000.0), **self.volumes}.items()
+        ]
+        return web.json_response(rows)
 
     def _klines(self, request: web.Request) -> web.Response:
         query = request.query

@@ -348,3 +348,25 @@ async def test_a_wish_to_slow_down_is_heard_where_no_price_came(market: CcxtMark
 
     with pytest.raises(RateLimited, match="7 s"):
         await market.prices([LINK, Pair("ETH", "USDT")])
+
+
+async def test_all_volumes_come_in_one_request(mexc: FakeMexc, market: CcxtMarket) -> None:
+    mexc.volumes = {"LINKUSDT": 12_345_678.5}
+    found = await market.volumes()
+
+    assert found[LINK] == 12_345_678.5
+    assert found[Pair.parse("ETH/USDT")] == 5_000_000.0
+    assert mexc.asked("ticker/24hr") == [{}]
+
+
+async def test_a_volume_that_cannot_be_read_is_left_out_and_none_at_all_is_a_fault(
+    mexc: FakeMexc, market: CcxtMarket
+) -> None:
+    mexc.faulty_route = "/api/v3/ticker/24hr"
+    odd = [{"symbol": "ETHUSDT", "quoteVolume": None}, {"symbol": "?", "quoteVolume": "1"}, {"quoteVolume": "2"}, 7]
+    mexc.faults = [answer([{"symbol": "LINKUSDT", "quoteVolume": "3.5"}, *odd]), answer(odd), text("null")]
+
+    assert await market.volumes() == {LINK: 3.5}
+    for _ in range(2):
+        with pytest.raises(MarketError):
+            await market.volumes()

@@ -41,6 +41,9 @@ class TimeOnly:
     async def prices(self, pairs: Iterable[Pair]) -> dict[Pair, float]:
         raise NotImplementedError
 
+    async def volumes(self) -> dict[Pair, float]:
+        raise NotImplementedError
+
     async def close(self) -> None: ...
 
 

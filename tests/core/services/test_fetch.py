@@ -48,6 +48,9 @@ class Exchange:
     async def prices(self, pairs: Iterable[Pair]) -> dict[Pair, float]:
         return {}
 
+    async def volumes(self) -> dict[Pair, float]:
+        return {}
+
     async def close(self) -> None: ...
 
 

@@ -62,6 +62,9 @@ class Rest:
     asked: list[tuple[Pair, ...]] = field(default_factory=list)
     let: asyncio.Event | None = None  # the answer waits for it
 
+    async def volumes(self) -> dict[Pair, float]:
+        return {}
+
     async def prices(self, pairs: Iterable[Pair]) -> dict[Pair, float]:
         wanted = tuple(pairs)
         self.asked.append(wanted)
