@@ -21,7 +21,17 @@ if TYPE_CHECKING:
     from core.adapters.backup_folder import BackupFolder
     from core.adapters.candle_files import CandleFiles
     from core.adapters.model_files import ModelFiles
-    from core.ports import ChampionBook, ChatStore, Clock, Ledger, MarketData, OpinionSource, PriceStream, SettableClock
+    from core.ports import (
+        ChampionBook,
+        ChatStore,
+        Clock,
+        Conversation,
+        Ledger,
+        MarketData,
+        OpinionSource,
+        PriceStream,
+        SettableClock,
+    )
     from core.secrets import Secrets
     from core.services.assembly import Outside
     from core.services.engine import Engine
@@ -281,6 +291,7 @@ async def _outside(stack: AsyncExitStack, settings: Settings, secrets: Secrets, 
         quotes=client(),
         stream=price_stream(settings),
         advisor=_gemini(stack, settings, secrets),
+        conversation=_gemini_words(stack, settings, secrets),
         worker=await stack.enter_async_context(Worker()),
         supervisor=Systemd(),
         ping=await stack.enter_async_context(Ping(url.get_secret_value())) if url is not None else None,
@@ -297,6 +308,17 @@ def _gemini(stack: AsyncExitStack, settings: Settings, secrets: Secrets) -> Opin
     advisor = GeminiAdvisor(settings.gemini, secrets.gemini_api_key.get_secret_value())
     stack.push_async_callback(advisor.close)
     return advisor
+
+
+def _gemini_words(stack: AsyncExitStack, settings: Settings, secrets: Secrets) -> Conversation | None:
+    """As ``_gemini``, for questions in words."""
+    if secrets.gemini_api_key is None:
+        return None
+    from core.adapters.gemini_words import GeminiWords
+
+    words = GeminiWords(settings.gemini, secrets.gemini_api_key.get_secret_value())
+    stack.push_async_callback(words.close)
+    return words
 
 
 def _same_timeframe(held: str | None, settings: Settings, data_dir: Path) -> None:

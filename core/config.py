@@ -96,7 +96,14 @@ class Access(Section):
 class Telegram(Section):
     base_url: RootUrl = "https://api.telegram.org"
     chat_id: int | None = None  # None: alerts go to the first approver's private chat
+    topic_id: Annotated[int, Field(ge=1)] | None = None  # of a forum; None: the General one
     poll_timeout: Annotated[int, Field(ge=0, le=50)] = 10  # seconds of one long poll
+
+    @model_validator(mode="after")
+    def _topic_of_a_chat(self) -> Self:
+        if self.topic_id is not None and (self.chat_id is None or self.chat_id > 0):
+            raise ValueError("topic_id is a topic of a group: set chat_id to the group's number, which is negative")
+        return self
 
 
 class Exchange(Section):

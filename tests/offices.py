@@ -18,7 +18,7 @@ from core.config import Gate, Settings
 from core.domain.candles import Candles, Pair, to_datetime
 from core.domain.trading import Candidate, GeminiOpinion
 from core.ml.forecast import Forecast, Seen, forecast
-from core.ports import MarketData
+from core.ports import Conversation, MarketData
 from core.services.approvals import Approvals
 from core.services.bus import Bell
 from core.services.champion import ChampionInfo
@@ -38,8 +38,10 @@ from core.services.stock import Stockroom
 from core.services.stories import Stories
 from core.services.success import SuccessDesk
 from core.services.takeovers import Takeovers
+from core.services.tokens import DayTokens
 from core.services.topics import Topics
 from core.services.views import Actor, Progress, TrainingView
+from core.services.words import Words
 from core.services.worth import WorthDesk
 from tests.insights import insight_of
 from tests.ledgers import Books, Stage, books, market, settings
@@ -121,6 +123,7 @@ async def office(
     row: int = FIRST,
     config: Settings | None = None,
     advisor: Any = None,
+    talk: Conversation | None = None,
     prices: Prices | None = None,
     predictor: Any = None,
     draw: Draw = asyncio.to_thread,
@@ -179,6 +182,7 @@ async def office(
                 money=MoneyDesk(
                     stage.clock, kept.ledger, stage.loop, lambda: stage.loop.in_force, predictor, prices, draw
                 ),
+                words=Words(config.gemini, kept.ledger, DayTokens(stage.clock, kept.ledger), talk, lambda: desk),
             ),
             worth=WorthDesk(config, stage.clock, kept.ledger, kept.chat, bell, gemini_present=False, draw=draw),
             proposals=Proposals(

@@ -14,6 +14,7 @@ from core.ports import (
     ChampionBook,
     ChatStore,
     Clock,
+    Conversation,
     Ledger,
     MarketData,
     OpinionBook,
@@ -57,9 +58,12 @@ from core.services.stories import Stories, owner_zone
 from core.services.success import SuccessDesk
 from core.services.supervision import Supervision, Supervisor
 from core.services.takeovers import Takeovers
+from core.services.tokens import DayTokens
 from core.services.topics import Topics
 from core.services.train import Models
 from core.services.views import Progress
+from core.services.words import Words
+from core.services.words_tools import Views
 from core.services.worker import Worker
 from core.services.worth import WorthDesk
 
@@ -73,8 +77,8 @@ class Outside:
     """What the bot stands on, opened and ready; whoever made it closes it.
 
     Three clients of one exchange: a long ``history`` must not stand in line before the next close's candles, nor may
-    whoever looks at ``quotes``. ``advisor`` None: no key. ``stream`` None: prices are only asked for. ``stores`` opens
-    the ledger once more, for reading it in another process.
+    whoever looks at ``quotes``. ``advisor`` and ``conversation`` None: no key. ``stream`` None: prices are only asked
+    for. ``stores`` opens the ledger once more, for reading it in another process.
     """
 
     settings: Settings
@@ -93,6 +97,7 @@ class Outside:
     quotes: MarketData
     stream: PriceStream | None
     advisor: OpinionSource | None
+    conversation: Conversation | None
     worker: Worker
     supervisor: Supervisor
     ping: Callable[[], Awaitable[bool]] | None
@@ -123,7 +128,7 @@ def assemble(outside: Outside, progress: Progress, gemini_note: str) -> Engine:
         worth=counsel.worth,
         success=counsel.success,
         proposals=counsel.proposals,
-        topics=_topics(outside, trading, counsel, bell, pictures.draw, prices),
+        topics=_topics(outside, trading, counsel, bell, pictures.draw, prices, lambda: desk),
         prices=prices,
         hands=Hands(settings, clock, outside.exchange, ledger, loop),
         draw=pictures.draw,
@@ -170,6 +175,7 @@ class _Trading:
     loop: TradingLoop
     live: LiveTrading
     advice: Advice | None
+    tokens: DayTokens
     trainer: Trainer
     champion: Callable[[], ChampionInfo]
     predictor: ChampionPredictor
@@ -184,7 +190,7 @@ class _Trading:
 
 def _trading(outside: Outside, bell: Bell, gemini_note: str) -> _Trading:
     settings, clock, ledger, exchange = outside.settings, outside.clock, outside.ledger, outside.exchange
-    advice = None
+    advice, tokens = None, DayTokens(clock, ledger)
     if outside.advisor is not None:
         advice = Advice(
             settings.gemini,
@@ -195,6 +201,7 @@ def _trading(outside: Outside, bell: Bell, gemini_note: str) -> _Trading:
             bell,
             lambda: live.faults,
             gemini_note,
+            tokens,
         )
     predictor = ChampionPredictor(
         outside.worker, outside.models, lambda: f"learning {trainer.rows}/{settings.ml.min_rows}"
@@ -221,7 +228,7 @@ def _trading(outside: Outside, bell: Bell, gemini_note: str) -> _Trading:
         in_force=lambda: loop.in_force,
     )
     read = champion_reader(outside.models)
-    return _Trading(loop, live, advice, trainer, lambda: read(trainer.rows), predictor)
+    return _Trading(loop, live, advice, tokens, trainer, lambda: read(trainer.rows), predictor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +297,15 @@ def _counsel(outside: Outside, trading: _Trading, judging: _Judging, bell: Bell,
     )
 
 
-def _topics(outside: Outside, trading: _Trading, counsel: _Counsel, bell: Bell, draw: Draw, prices: Prices) -> Topics:
+def _topics(
+    outside: Outside,
+    trading: _Trading,
+    counsel: _Counsel,
+    bell: Bell,
+    draw: Draw,
+    prices: Prices,
+    desk: Callable[[], Views],
+) -> Topics:
     settings, clock, ledger = outside.settings, outside.clock, outside.ledger
     steering, people = Steering(settings, clock, ledger, trading.loop), People(settings, outside.people)
     return Topics(
@@ -300,6 +315,7 @@ def _topics(outside: Outside, trading: _Trading, counsel: _Counsel, bell: Bell, 
         insight=_insight(outside, trading, counsel),
         stories=_stories(outside, trading, counsel, steering, people, bell),
         money=MoneyDesk(clock, ledger, trading.loop, lambda: steering.settings, trading.predictor, prices, draw),
+        words=Words(settings.gemini, ledger, trading.tokens, outside.conversation, desk),
     )
 
 

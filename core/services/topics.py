@@ -10,6 +10,7 @@ from core.services.people import People
 from core.services.safety import Safety
 from core.services.steering import Steering
 from core.services.stories import Stories
+from core.services.words import Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +23,4 @@ class Topics:
     insight: Insight
     stories: Stories
     money: MoneyDesk
+    words: Words

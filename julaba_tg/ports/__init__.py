@@ -40,6 +40,7 @@ from julaba_tg.ports.people import PeopleLike
 from julaba_tg.ports.safety import SafetyLike
 from julaba_tg.ports.steering import SteeringLike
 from julaba_tg.ports.stories import StoriesLike
+from julaba_tg.ports.words import WordsLike
 
 __all__ = ["DeskLike", "MessageRef", "OutboxItem", "OutboxLike", "TopicsLike"]
 
@@ -60,6 +61,8 @@ class TopicsLike(Protocol):
     def stories(self) -> StoriesLike: ...
     @property
     def money(self) -> MoneyLike: ...
+    @property
+    def words(self) -> WordsLike: ...
 
 
 class DeskLike(Protocol):

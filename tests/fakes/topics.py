@@ -11,6 +11,7 @@ from tests.fakes.people import fake_people
 from tests.fakes.safety import FakeSafety
 from tests.fakes.steering import FakeSteering
 from tests.fakes.stories import FakeStories
+from tests.fakes.words import FakeWords
 
 
 @dataclass
@@ -21,3 +22,4 @@ class FakeTopics:
     insight: FakeInsight = field(default_factory=FakeInsight)
     stories: FakeStories = field(default_factory=FakeStories)
     money: FakeMoney = field(default_factory=FakeMoney)
+    words: FakeWords = field(default_factory=FakeWords)

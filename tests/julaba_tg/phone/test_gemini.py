@@ -18,7 +18,8 @@ from core.config import Strategy
 from core.domain.candles import Timeframe, to_ms
 from core.engine.indicators import indicators
 from core.engine.strategy import candidates
-from julaba_tg.phone.gemini import APPROVE_AT, DISCLAIMER, Gemini, judge, numbers_in
+from julaba_tg.phone.gemini import APPROVE_AT, Gemini, judge, numbers_in
+from julaba_tg.phone.gemini_talk import DISCLAIMER
 from julaba_tg.phone.market_sim import DEMO_PAIRS, MarketSim
 
 # The library's own doing, at each first call of its asynchronous client.
