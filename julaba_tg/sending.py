@@ -66,13 +66,13 @@ class Document:
 class Outgoing:
     """A card with its buttons, as the caption of a PNG or of a file when there is one (not of both).
 
-    ``numbers``: how those in its words look.
+    ``numbers``: how those in its words look; None: as whoever reads it wishes, see ``wishes.in_voice``.
     """
 
     card: Card
     keyboard: InlineKeyboardMarkup | None = None
     picture: bytes | None = None
-    numbers: Numbers = field(default="en", kw_only=True)
+    numbers: Numbers | None = field(default=None, kw_only=True)
     document: Document | None = None
 
 
@@ -228,8 +228,9 @@ def perhaps_sent(error: TelegramError) -> bool:
 def _words(message: Outgoing, formatted: bool, limit: int = TEXT_LIMIT) -> str:
     """A caption leaves out whole lines where it is too long, a text is cut at its end."""
     write = html if formatted else plain
-    content = shortened(message.card, limit, message.numbers) if limit == CAPTION_LIMIT else message.card
-    return write(content, limit, message.numbers)
+    numbers = message.numbers or "en"
+    content = shortened(message.card, limit, numbers) if limit == CAPTION_LIMIT else message.card
+    return write(content, limit, numbers)
 
 
 async def _first_accepted(ways: list[Callable[[], Awaitable[MessageRef]]]) -> MessageRef:

@@ -36,8 +36,9 @@ def voice(wishes: Wishes) -> Voice:
 
 
 def in_voice(answer: Outgoing, speaking: Voice) -> Outgoing:
-    """The same message with this voice's numbers, also on its buttons; what they do stays as it is."""
-    return replace(answer, keyboard=_labelled(answer.keyboard, speaking.numbers), numbers=speaking.numbers)
+    """The same message with this voice's numbers, or its own, also on its buttons; what they do stays as it is."""
+    numbers = answer.numbers or speaking.numbers
+    return replace(answer, keyboard=_labelled(answer.keyboard, numbers), numbers=numbers)
 
 
 def _labelled(keyboard: Keyboard | None, numbers: Numbers) -> Keyboard | None:
