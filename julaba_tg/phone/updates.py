@@ -46,6 +46,15 @@ class UpdateQueue:
             self._rouse()
         return update
 
+    def force(self, update: dict[str, Any]) -> None:
+        """Queues an update as it is, whatever the bot has asked for, at its number's place; none gets the next one."""
+        if "update_id" not in update:
+            update = {"update_id": self._next, **update}
+            self._next += 1
+        self._waiting.append(update)
+        self._waiting.sort(key=lambda u: int(u["update_id"]))
+        self._rouse()
+
     def allow(self, kinds: Iterable[str]) -> None:
         """Sets ``allowed_updates``, which is kept until changed; none means the default kinds."""
         self._allowed = frozenset(kinds) or None

@@ -5,57 +5,29 @@ It reads ``COMMANDS``, so that a command is held to this from the moment it is i
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
-from typing import Any
 
 import pytest
 
 from core.config import Settings
-from core.services.views import Role
 from julaba_tg.commands import COMMANDS, Command, may
 from julaba_tg.phone.chats import Button, Message
 from tests.julaba_tg.conftest import OWNER, STRANGER, VIEWER, World
+from tests.julaba_tg.people import LATER, ROLES, SORRY, settled, state, three_roles, unhurried
 
-OPERATOR = 1004
-ROLES: dict[int, Role] = {VIEWER: "viewer", OPERATOR: "operator", OWNER: "approver"}
-LATER = 10.0  # seconds a test waits at most
-SORRY, GONE = "went wrong on my side", "no longer valid"
-UNTOLD = frozenset({"recorded", "seen", "kept", "troubles", "troubled"})  # of the fake desk: who asked, not what is so
+GONE = "no longer valid"
 LINES = pytest.mark.parametrize("line", COMMANDS, ids=lambda c: c.example)
 NAMES = sorted({c.name for c in COMMANDS})
 
 
 @pytest.fixture
 def settings() -> Settings:
-    users = {str(user): role for user, role in ROLES.items()}
-    return Settings.model_validate({"access": {"users": users}, "telegram": {"poll_timeout": 1}})
+    return three_roles()
 
 
 @pytest.fixture
 async def chat(world: World) -> World:
-    """A running bot that nobody asks too much of."""
-    world.phone.add_user(OPERATOR, "Operator")
-    bot = world.new_bot()
-    bot._gate._burst = 10**9
-    await bot.start()
-    return world
-
-
-# What the desk holds, down to plain values, so that two moments can be compared.
-
-
-def state(thing: Any, seen: frozenset[int] = frozenset()) -> Any:
-    if id(thing) in seen:
-        return "…"
-    inner = seen | {id(thing)}
-    if isinstance(thing, dict):
-        return {str(key): state(value, inner) for key, value in thing.items()}
-    if isinstance(thing, list | tuple | set | frozenset):
-        return [state(value, inner) for value in thing]
-    if type(thing).__module__.startswith("tests.") and hasattr(thing, "__dict__"):
-        return {key: state(value, inner) for key, value in vars(thing).items() if key not in UNTOLD}
-    return repr(thing)
+    return await unhurried(world)
 
 
 def test_the_state_of_a_desk_tells_a_change_in_a_topic_too() -> None:
@@ -70,22 +42,11 @@ def test_the_state_of_a_desk_tells_a_change_in_a_topic_too() -> None:
     assert set(before["topics"]) >= {"steering", "people"}
 
 
-async def settled(chat: World, user: int) -> None:
-    """Until everything heard is dealt with, and what was begun in the background has spoken."""
-    assert chat.bot is not None
-    bot, count = chat.bot, -1
-    await chat.until(lambda: len(chat.phone.chats.updates) == 0, LATER)
-    while count != len(chat.phone.messages(user)):
-        count = len(chat.phone.messages(user))
-        await chat.until(lambda: bot.idle, LATER)
-        await asyncio.sleep(0.02)
-
-
 async def told(chat: World, words: str, user: int) -> list[Message]:
     """All that the bot says to this, as it stands in the end."""
     before = max((m.message_id for m in chat.phone.messages(user)), default=0)
     chat.phone.say(user, words)
-    await settled(chat, user)
+    await settled(chat)
     return [m for m in chat.phone.messages(user) if m.from_bot and m.message_id > before]
 
 
@@ -132,7 +93,7 @@ async def test_a_forged_tap_needs_the_same_role_as_the_words(chat: World, line: 
     for verb in ("go", "new"):
         tap = chat.phone.tap(VIEWER, home.message_id, f"{verb}:{line.example.removeprefix('/')}")
         stray = chat.phone.tap(STRANGER, home.message_id, f"{verb}:{line.example.removeprefix('/')}")
-        await settled(chat, VIEWER)
+        await settled(chat)
         if not may("viewer", line.role):
             answer = await chat.phone.wait_answer(tap)
             assert answer["show_alert"]
@@ -167,7 +128,7 @@ async def tapped(chat: World, message: Message, button: Button) -> list[Message]
     before = max(m.message_id for m in chat.phone.messages(message.chat_id))
     tap = chat.phone.tap(OWNER, message.message_id, button.callback_data)
     await chat.phone.wait_answer(tap, LATER)
-    await settled(chat, OWNER)
+    await settled(chat)
     new = [m for m in chat.phone.messages(OWNER) if m.from_bot and m.message_id > before]
     here = chat.phone.chats.message(message.chat_id, message.message_id)
     return [*new, *([here] if here else [])]
