@@ -8,20 +8,25 @@ so whoever reads a tap checks it and the person's role as if the line had been t
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from telegram import InlineKeyboardButton as Button
 from telegram import InlineKeyboardMarkup as Keyboard
 from telegram.constants import KeyboardButtonStyle
 
-from core.services.views import MlView, PairView
+from core.services.outlook import Outlook
+from core.services.story_words import Span
+from core.services.views import MlView, PairView, Role
+from julaba_tg.commands import Command, Group, allowed_to, find, may
 from julaba_tg.figures import coin, percent
 from julaba_tg.parsing import Typed, command_of
 
 MAX_DATA = 64  # bytes
+REFRESH = "🔄 Refresh"
 
 _STATUS = Button("📊 Status", callback_data="new:status")
+_HOME = Button("🪙 Home", callback_data="new:start")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +53,150 @@ def tap_of(data: str) -> CommandTap | ApprovalTap | None:
     return None
 
 
-def home() -> Keyboard:
+def home(label: str = "", line: str = "") -> Keyboard:
+    """What helps now above the six; a step without a command has no button."""
+    step = [[Button(label, callback_data=f"new:{line}")]] if line else []
     return Keyboard(
         [
+            *step,
             [Button("📊 Status", callback_data="new:status"), Button("📂 Positions", callback_data="new:positions")],
             [Button("📒 Trades", callback_data="new:trades"), Button("🔀 Pairs", callback_data="new:pairs")],
-            [Button("🧠 ML", callback_data="new:ml"), Button("❓ Help", callback_data="new:help")],
+            [Button("🧠 ML", callback_data="new:ml"), Button("🗂 More", callback_data="go:start more")],
         ]
     )
+
+
+def groups(titles: Mapping[Group, str]) -> Keyboard:
+    """The pages behind More, two in a row, and the ways on."""
+    pages = [Button(title, callback_data=f"go:start {group}") for group, title in titles.items()]
+    return Keyboard([*_rows([*pages, Button("❓ Help", callback_data="new:help")], 2), [_back("start")]])
+
+
+def group_page(group: Group, role: Role) -> Keyboard:
+    """A button for each command of a group that a role may use; one that wants a word asks for it."""
+    names = dict.fromkeys(c.name for c in allowed_to(role) if c.group == group and c.name != "start")
+    return Keyboard([*_rows([Button(f"/{n}", callback_data=f"new:{n}") for n in names], 3), [_back("start more")]])
+
+
+def _back(line: str) -> Button:
+    return Button("⬅️ Back", callback_data=f"go:{line}")
+
+
+def pinned(outlook: Outlook | None) -> Keyboard:
+    """Under the pinned status: what would bring the next look nearer, each way a button, and the whole status."""
+    ways = [(change.words, change.command) for change in outlook.changes[:3]] if outlook is not None else []
+    known = [(words, line) for words, line in ways if find(line.split()[0]) and fits(line)]
+    return Keyboard(
+        [
+            *([Button(f"⏩ {words}", callback_data=f"new:{line}")] for words, line in known),
+            [_STATUS, Button("🪙 Home", callback_data="new:start")],
+        ]
+    )
+
+
+def pin_switch(on: bool) -> Keyboard:
+    """After /status pin or unpin: the way back."""
+    word, label = ("unpin", "📌 Unpin") if on else ("pin", "📌 Pin again")
+    return Keyboard([[Button(label, callback_data=f"go:status {word}"), _STATUS]])
+
+
+def fits(line: str) -> bool:
+    """Whether a button can carry a command line."""
+    return len(f"new:{line}".encode()) <= MAX_DATA
+
+
+def run(command: Command) -> Keyboard:
+    """Does what was perhaps meant, where that changes nothing; else tells how it is written."""
+    if command.changes:
+        return Keyboard([[Button(f"❓ /help {command.name}", callback_data=f"new:help {command.name}"), _HOME]])
+    return Keyboard([[Button(f"/{command.name}", callback_data=f"new:{command.name}"), _HOME]])
+
+
+def only_home() -> Keyboard:
+    return Keyboard([[_HOME, Button("❓ Help", callback_data="new:help")]])
+
+
+def help_of(command: Command) -> Keyboard:
+    """Under a command's help, and under an argument error."""
+    row = [] if command.changes else [Button(f"/{command.name}", callback_data=f"new:{command.name}")]
+    return Keyboard([[*row, Button("❓ All commands", callback_data="new:help"), _HOME]])
+
+
+def report(span: Span | None) -> Keyboard:
+    """Under the report (None) and the stories: each leads to the others."""
+    others = [
+        Button(words, callback_data=f"new:{line}")
+        for words, line, own in (
+            ("🌇 Today", "report today", "day"),
+            ("📖 This week", "report week", "week"),
+            ("📋 Metrics", "report", None),
+        )
+        if own != span
+    ]
+    line = {"day": "report today", "week": "report week", None: "report"}[span]
+    return Keyboard([[refresh_button(line), *others], [_STATUS, Button("📒 Trades", callback_data="new:trades")]])
+
+
+def with_next(keyboard: Keyboard | None, name: str, role: Role) -> Keyboard:
+    """An answer that leads nowhere but to itself gets what people do after it, as far as their role goes."""
+    rows = [list(row) for row in keyboard.inline_keyboard] if keyboard is not None else []
+    buttons = [button for row in rows for button in row]
+    if any(button.text != REFRESH for button in buttons):
+        return Keyboard(rows)
+    lines = [line for line in NEXT.get(name, ("status",)) if _may_run(line, role)]
+    return Keyboard([*rows, [*(Button(_LABELS[line], callback_data=f"new:{line}") for line in lines), _HOME]])
+
+
+def _may_run(line: str, role: Role) -> bool:
+    name, *words = line.split()
+    command = find(name, words)
+    return command is not None and may(role, command.role)
+
+
+_LABELS = {
+    "status": "📊 Status",
+    "positions": "📂 Positions",
+    "trades": "📒 Trades",
+    "pairs": "🔀 Pairs",
+    "ml": "🧠 ML",
+    "chart": "📈 Chart",
+    "close": "✖️ Close one",
+    "why": "🔍 Why?",
+    "report": "📋 Report",
+    "report week": "📖 This week",
+    "models": "🗃 Models",
+    "samples": "🧮 Samples",
+    "worth": "⚖️ Worth",
+    "gemini": "✨ Gemini",
+    "health": "🩺 Health",
+    "resume": "▶️ Resume",
+    "help": "❓ Help",
+}
+
+NEXT: dict[str, tuple[str, ...]] = {
+    "positions": ("chart", "close", "trades"),
+    "trades": ("why", "report week", "positions"),
+    "chart": ("status", "positions"),
+    "why": ("trades", "worth"),
+    "gemini": ("worth", "why"),
+    "worth": ("gemini", "why"),
+    "samples": ("ml", "report"),
+    "ml": ("ml", "status"),
+    "models": ("ml", "samples"),
+    "promote": ("models", "ml"),
+    "rollback": ("models", "ml"),
+    "rules": ("ml", "status"),
+    "pairs": ("status", "positions"),
+    "close": ("positions", "trades"),
+    "panic": ("status", "trades"),
+    "pause": ("status",),
+    "resume": ("status",),
+    "health": ("status",),
+    "version": ("status", "health"),
+    "help": ("status",),
+    "report": ("trades", "status"),
+}
+"""What people do after an answer that has no way on of its own; the status for a command that is not named here."""
 
 
 def refresh(line: str) -> Keyboard:
@@ -65,7 +206,7 @@ def refresh(line: str) -> Keyboard:
 
 def refresh_button(line: str) -> Button:
     """The same, to stand beside others."""
-    return Button("🔄 Refresh", callback_data=f"go:{line}")
+    return Button(REFRESH, callback_data=f"go:{line}")
 
 
 def status(paused: bool) -> Keyboard:

@@ -84,6 +84,15 @@ class Notifier:
         self._stumbled = ""
         self._nudged = asyncio.Event()
 
+    @property
+    def silenced(self) -> str:
+        """Why nobody can be told anything, as a sentence with what to do; empty when all is well."""
+        if self._chat_id is None:
+            return "Alerts have nowhere to go: set telegram.chat_id, or an approver in access.users."
+        if self._unreachable:
+            return f"Alerts wait: chat {self._chat_id} cannot be reached. Open the bot there and press Start."
+        return ""
+
     def nudge(self) -> None:
         """Somebody has spoken to the bot, or Telegram answers again: what could not be told may go through now."""
         self._nudged.set()
