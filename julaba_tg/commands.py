@@ -69,6 +69,17 @@ COMMANDS: tuple[Command, ...] = (
     Command("resume", "", "operator", "steer", "trade again", "/resume", changes=True),
     Command("close", "PAIR", "operator", "steer", "close a trade: shown, done by a tap", "/close LINK", changes=True),
     Command("panic", "", "operator", "steer", "close all and pause: shown, done by a typed number", "/panic"),
+    Command("notify", "", "viewer", "keep", "what rings and what does not, quiet hours, your zone", "/notify"),
+    Command("notify", "EVENT LEVEL", "operator", "keep", "loud, silent or none", "/notify signal none", changes=True),
+    Command("notify", "quiet HOURS|off", "operator", "keep", "quiet hours", "/notify quiet 22:00-07:00", changes=True),
+    Command("notify", "ring EVENT on|off", "operator", "keep", "rings then too", "/notify ring opened on", changes=True),
+    Command("notify", "daily TIME|off", "operator", "keep", "the day's story", "/notify daily 20:00", changes=True),
+    Command(
+        "notify", "weekly DAY TIME|off", "operator", "keep", "the week's story", "/notify weekly sun 18:00", changes=True
+    ),
+    # What concerns nobody else changes nothing in the table's sense.
+    Command("notify", "zone NAME", "viewer", "keep", "the time zone of your times", "/notify zone Europe/Berlin"),
+    Command("notify", "numbers en|de|fr", "viewer", "keep", "1,234.56 or 1.234,56 or 1 234,56", "/notify numbers de"),
     Command("health", "", "viewer", "keep", "how Julaba itself is: what is wrong, and since when", "/health"),
     Command("help", "[command]", "viewer", "keep", "this list, or one command", "/help pair"),
     Command("version", "", "viewer", "keep", "which Julaba this is", "/version"),
@@ -100,6 +111,14 @@ _SYNONYMS = {
     "plot": "chart",
     "graph": "chart",
     "alive": "health",
+    "notifications": "notify",
+    "alerts": "notify",
+    "mute": "notify",
+    "quiet": "notify",
+    "silence": "notify",
+    "timezone": "notify",
+    "zone": "notify",
+    "settings": "notify",
     "ping": "health",
 }
 

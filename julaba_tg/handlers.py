@@ -26,7 +26,9 @@ from julaba_tg.commands import COMMANDS, find, may, menu, nearest
 from julaba_tg.health_handlers import health
 from julaba_tg.incoming import CardReply, Number, StrayTap, Visitor, Words
 from julaba_tg.keyboards import ApprovalTap, CommandTap
+from julaba_tg.notifier import target_chat
 from julaba_tg.parsing import Typed
+from julaba_tg.people_handlers import Loudness
 from julaba_tg.ports import DeskLike, MessageRef, OutboxLike
 from julaba_tg.progress import begin, conclude, followed
 from julaba_tg.sending import Outgoing
@@ -63,6 +65,7 @@ class Chat:
         self._trainings = 0
         self._closings = Closings(desk, outbox, wall_clock)
         self._answers = Answers(desk, outbox, self._changes)
+        self._loudness = Loudness(desk, target_chat(settings))
         self.does: dict[str, Callable[[Call], Awaitable[Outgoing | None]]] = {
             "start": self._start,
             "status": self._status,
@@ -89,6 +92,7 @@ class Chat:
             "resume": self._resume,
             "close": self._closings.close,
             "panic": self._closings.panic,
+            "notify": lambda call: self._loudness.notify(call, self._wall_clock()),
             "health": lambda call: health(call, self._desk),
             "help": self._help,
             "version": self._version,
