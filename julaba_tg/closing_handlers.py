@@ -1,35 +1,28 @@
 """What is done for ``/close`` and ``/panic``: shown first, done only when it is still what was shown.
 
-A preview carries the plan's token and when it was made, by the wall clock: ``/close`` in its button, ``/panic`` in the
-store beside the message, so that an answer still counts after a restart and one to an old preview closes nothing.
+A preview carries what it showed and when: ``/close`` in its button (see ``confirming``), ``/panic`` in the store beside
+the message, so that an answer still counts after a restart and one to an old preview closes nothing.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from functools import partial
 
 from telegram import InlineKeyboardButton as Button
 from telegram import InlineKeyboardMarkup as Keyboard
-from telegram.constants import KeyboardButtonStyle
 
 from core.errors import UsageError
-from core.services.manual import ClosePlan
 from core.services.views import Actor
 from julaba_tg import parsing, rendering_closing
-from julaba_tg.calls import Call, Place, post, say
+from julaba_tg.calls import Call, Place, post
+from julaba_tg.confirming import TOO_OLD, Confirming, Preview, unsealed
 from julaba_tg.figures import coin
-from julaba_tg.keyboards import MAX_DATA
 from julaba_tg.ports import DeskLike, MessageRef, OutboxLike
 from julaba_tg.sending import Outgoing
 
-GOOD_FOR = timedelta(minutes=10)
-"""How long an answer to a preview counts: the prices in it are those of then."""
-
 CHANGED = "What is open has changed since it was shown. This is how it is now:"
-TOO_OLD = "That preview was too old. This is how it is now:"
 TOO_LATE = "Your answer came late. This is how it is now:"
 
 
@@ -52,35 +45,28 @@ class Shown:
 
 
 class Closings:
-    """Handlers of one chat program. ``wall_clock`` as in ``Chat``: how old an answer is, the phone's time says."""
+    """Handlers of one chat program."""
 
-    def __init__(self, desk: DeskLike, outbox: OutboxLike, wall_clock: Callable[[], datetime]) -> None:
+    def __init__(self, desk: DeskLike, outbox: OutboxLike, confirming: Confirming) -> None:
         self._desk = desk
         self._outbox = outbox
-        self._wall_clock = wall_clock
+        self._confirming = confirming
         self._last: dict[int, MessageRef] = {}  # the newest preview of /panic in each chat
 
     async def close(self, call: Call) -> Outgoing | None:
-        """``/close LINK`` shows; its button is ``/close LINK/USDT token time`` and closes."""
-        words = call.arguments
-        if len(words) not in (1, 3):
+        """``/close LINK`` shows; its button closes."""
+        words, seal = unsealed(call.arguments)
+        if len(words) != 1:
             raise parsing.refusal("That needs a pair." if not words else "That is more than a pair.", call.command)
         pair = parsing.pair(words[0], call.command)
         plan = await self._desk.plan_close(pair)
-        if len(words) == 1:
-            return self._preview(plan, pair)
-        token, at = words[1], words[2]
-        changed = CHANGED if plan.token != token else "" if self._is_fresh(at) else TOO_OLD
-        if changed:  # in a message of its own: the old one may say how it ended
-            await say(call.place, self._preview(plan, pair, changed))
-            return None
-        return Outgoing(rendering_closing.done(await self._desk.close(pair, token, call.actor)), _POSITIONS)
 
-    def _preview(self, plan: ClosePlan, pair: str, changed: str = "") -> Outgoing:
-        data = f"go:close {pair} {plan.token} {self._now()}"
-        button = Button(f"Close {coin(pair)}", callback_data=data, style=KeyboardButtonStyle.DANGER)
-        keyboard = Keyboard([[button]]) if len(data.encode()) <= MAX_DATA else None
-        return Outgoing(rendering_closing.plan(plan, changed), keyboard)
+        async def close() -> Outgoing:
+            return Outgoing(rendering_closing.done(await self._desk.close(pair, plan.token, call.actor)), _POSITIONS)
+
+        card = partial(rendering_closing.plan, plan)
+        preview = Preview(f"close {pair}", plan.token, card, f"Close {coin(pair)}", changed=CHANGED)
+        return await self._confirming.ask(call, preview, seal, close)
 
     async def panic(self, call: Call) -> None:
         """Shows what is open; only the number typed in answer closes it."""
@@ -91,7 +77,7 @@ class Closings:
             plan = await self._desk.plan_close(None)
         except UsageError as error:
             raise UsageError(f"{error}\n/pause stops new trades") from None
-        shown = Shown(plan.token, len(plan.closings), self._now())
+        shown = Shown(plan.token, len(plan.closings), self._confirming.now())
         preview = Outgoing(rendering_closing.plan(plan, changed), _POSITIONS)
         ref = await post(place, preview)
         await self._outbox.sent([], ref, shown.subject)
@@ -116,7 +102,7 @@ class Closings:
             return Outgoing(rendering_closing.which_number())
         if number != shown.count:
             return Outgoing(rendering_closing.wrong_number(number, shown.count))
-        if late or not self._is_fresh(str(shown.at)):
+        if late or not self._confirming.is_fresh(shown.at):
             await self._show_all(place, TOO_LATE if late else TOO_OLD)
             return None
         plan = await self._desk.plan_close(None)
@@ -126,12 +112,6 @@ class Closings:
         result = await self._desk.close(None, shown.token, actor)
         self._last.pop(place.chat_id, None)
         return Outgoing(rendering_closing.done(result), _AFTER_PANIC)
-
-    def _now(self) -> int:
-        return int(self._wall_clock().timestamp())
-
-    def _is_fresh(self, at: str) -> bool:
-        return at.isascii() and at.isdigit() and 0 <= self._now() - int(at[:15]) <= GOOD_FOR.total_seconds()
 
 
 _POSITIONS = Keyboard([[Button("📂 Positions", callback_data="new:positions")]])

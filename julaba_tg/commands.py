@@ -43,13 +43,20 @@ class Command:
 COMMANDS: tuple[Command, ...] = (
     Command("start", "", "viewer", "look", "home: the buttons", "/start"),
     Command("status", "", "viewer", "look", "equity, pairs, last closes, what is on", "/status"),
+    Command("status", "pin|unpin", "operator", "look", "keep the status pinned, or not", "/status pin", changes=True),
     Command("positions", "", "viewer", "look", "open trades with stop and targets", "/positions"),
     Command("trades", "[n]", "viewer", "look", "the last closed trades", "/trades 20"),
+    Command("profit", "[days|all|calendar]", "viewer", "look", "what was made, with its curve or by day", "/profit 30"),
+    Command("signals", "[n]", "viewer", "look", "the last signals, who refused them, what became of each", "/signals"),
+    Command("market", "", "viewer", "look", "each pair's price, trend and distance to a crossing", "/market"),
+    Command("risk", "", "viewer", "look", "what is at risk, and which limit would pause next", "/risk"),
+    Command("predict", "PAIR", "viewer", "look", "what the model would say of a pair now", "/predict LINK"),
     Command("chart", "PAIR", "viewer", "look", "candles with the averages and a trade's levels", "/chart LINK"),
     Command("why", "[ID]", "viewer", "understand", "a signal in full, by the number in its alert", "/why 12"),
     Command("gemini", "", "viewer", "understand", "Gemini's scoreboard: what its opinions were worth", "/gemini"),
     Command("worth", "", "viewer", "understand", "what each layer between signal and trade was worth", "/worth"),
     Command("report", "", "viewer", "look", "the success metrics: target, now, and why", "/report"),
+    Command("report", "today|week", "viewer", "look", "the story of the last 24 hours, or 7 days", "/report week"),
     Command("samples", "", "viewer", "learn", "samples by source, and when there are enough", "/samples"),
     Command("ml", "", "viewer", "learn", "the model: weight, gate, distance to the next look", "/ml"),
     Command("ml", "WEIGHT", "operator", "learn", "ask for an influence weight", "/ml 0.25", changes=True),
@@ -64,11 +71,14 @@ COMMANDS: tuple[Command, ...] = (
     Command("rollback", "", "operator", "learn", "what going back to the champion before would do", "/rollback"),
     Command("rollback", "ID", "operator", "learn", "go back to it", "/rollback xgb-v2-81ca5d5e", changes=True),
     Command("pairs", "", "viewer", "steer", "which pairs trade, with switches", "/pairs"),
+    Command("size", "[PAIR FACTOR]", "operator", "steer", "how much of a pair trades", "/size LINK 0.5", changes=True),
     Command("pair", "PAIR on|off", "operator", "steer", "switch a pair", "/pair LINK off", changes=True),
     Command("pause", "", "operator", "steer", "no new trades; open ones go on", "/pause", changes=True),
     Command("resume", "", "operator", "steer", "trade again", "/resume", changes=True),
     Command("close", "PAIR", "operator", "steer", "close a trade: shown, done by a tap", "/close LINK", changes=True),
     Command("panic", "", "operator", "steer", "close all and pause: shown, done by a typed number", "/panic"),
+    Command("undo", "[ID]", "operator", "steer", "take the last change back, by a tap", "/undo", changes=True),
+    Command("audit", "[n]", "operator", "keep", "who did what, before → after", "/audit 20"),
     Command("notify", "", "viewer", "keep", "what rings and what does not, quiet hours, your zone", "/notify"),
     Command("notify", "EVENT LEVEL", "operator", "keep", "loud, silent or none", "/notify signal none", changes=True),
     Command("notify", "quiet HOURS|off", "operator", "keep", "quiet hours", "/notify quiet 22:00-07:00", changes=True),
@@ -85,12 +95,26 @@ COMMANDS: tuple[Command, ...] = (
     Command("version", "", "viewer", "keep", "which Julaba this is", "/version"),
 )
 
+PICTURED = frozenset({"chart", "dial", "gemini", "profit", "report", "samples", "why", "worth"})
+"""Commands whose answer is drawn: a person gets a few of them a minute."""
+
+LONG_WORK = frozenset({"backtest", "export", "fetch", "opens", "retrain", "whatif"})
+"""Commands that begin a long work: a person has one of them at a time."""
+
 # Words people type that are close to no command's name.
 _SYNONYMS = {
     "balance": "status",
-    "equity": "status",
-    "profit": "trades",
+    "equity": "profit",
+    "pnl": "profit",
+    "calendar": "profit",
+    "made": "profit",
+    "exposure": "risk",
+    "price": "market",
+    "prices": "market",
+    "prediction": "predict",
     "history": "trades",
+    "today": "report",
+    "week": "report",
     "open": "positions",
     "coins": "pairs",
     "model": "ml",
@@ -98,6 +122,7 @@ _SYNONYMS = {
     "train": "retrain",
     "stop": "pause",
     "halt": "pause",
+    "revert": "undo",
     "sell": "close",
     "exit": "close",
     "closeall": "panic",

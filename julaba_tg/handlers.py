@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -17,12 +18,23 @@ from core.config import Settings
 from core.domain.messages import Event, ModelTrained
 from core.errors import JulabaError
 from core.services.views import Actor, TrainingView
-from julaba_tg import keyboards, model_handlers, parsing, rendering, rules_handlers, success_handlers, worth_handlers
+from julaba_tg import (
+    home_handlers,
+    keyboards,
+    model_handlers,
+    money_handlers,
+    parsing,
+    rendering,
+    rules_handlers,
+    success_handlers,
+    worth_handlers,
+)
 from julaba_tg.access import ChatContext
 from julaba_tg.approval_handlers import Answers
 from julaba_tg.calls import Call, Place, at, beside, edited, place_of, post, say, voiced
 from julaba_tg.closing_handlers import Closings
-from julaba_tg.commands import COMMANDS, find, may, menu, nearest
+from julaba_tg.commands import find, may, menu, nearest
+from julaba_tg.confirming import Confirming
 from julaba_tg.health_handlers import health
 from julaba_tg.incoming import CardReply, Number, StrayTap, Visitor, Words
 from julaba_tg.keyboards import ApprovalTap, CommandTap
@@ -31,6 +43,7 @@ from julaba_tg.parsing import Typed
 from julaba_tg.people_handlers import Loudness
 from julaba_tg.ports import DeskLike, MessageRef, OutboxLike
 from julaba_tg.progress import begin, conclude, followed
+from julaba_tg.safety_handlers import Safety
 from julaba_tg.sending import Outgoing
 from julaba_tg.tasks import Tasks
 from julaba_tg.why_handlers import why
@@ -53,7 +66,9 @@ class Chat:
         tasks: Tasks,
         greeted: Callable[[], None] = lambda: None,
         late: Callable[[int], bool] = lambda update_id: False,
+        alerts: Callable[[], str] = lambda: "",
     ) -> None:
+        """``alerts`` says why nobody can be told anything; empty when somebody can."""
         self._settings = settings
         self._desk = desk
         self._outbox = outbox
@@ -61,9 +76,12 @@ class Chat:
         self._tasks = tasks
         self._greeted = greeted
         self._late = late
+        self._alerts = alerts
         self._changes = asyncio.Lock()  # one change after the other, in the order they came
         self._trainings = 0
-        self._closings = Closings(desk, outbox, wall_clock)
+        self._confirming = Confirming(wall_clock)
+        self._closings = Closings(desk, outbox, self._confirming)
+        self._safety = Safety(desk, self._confirming)
         self._answers = Answers(desk, outbox, self._changes)
         self._loudness = Loudness(desk, target_chat(settings))
         self.does: dict[str, Callable[[Call], Awaitable[Outgoing | None]]] = {
@@ -71,6 +89,11 @@ class Chat:
             "status": self._status,
             "positions": self._positions,
             "trades": self._trades,
+            "profit": lambda call: money_handlers.profit(call, self._desk),
+            "signals": lambda call: money_handlers.signals(call, self._desk),
+            "market": lambda call: money_handlers.market(call, self._desk),
+            "risk": lambda call: money_handlers.risk(call, self._desk),
+            "predict": lambda call: money_handlers.predict(call, self._desk),
             "chart": self._chart,
             "ml": self._ml,
             "why": lambda call: why(call, self._desk),
@@ -78,23 +101,26 @@ class Chat:
             "worth": lambda call: worth_handlers.worth(call, self._desk),
             "dial": lambda call: rules_handlers.dial(call, self._desk),
             "opens": lambda call: rules_handlers.opens(call, self._desk, self._tasks),
-            "rules": lambda call: rules_handlers.rules(call, self._desk),
+            "rules": lambda call: rules_handlers.rules(call, self._desk, self._confirming),
             "samples": lambda call: success_handlers.samples(call, self._desk),
-            "report": lambda call: success_handlers.report(call, self._desk),
+            "report": lambda call: home_handlers.report(call, self._desk),
             "approvals": self._answers.approvals,
             "retrain": self._retrain,
             "models": lambda call: model_handlers.models(call, self._desk),
             "promote": lambda call: model_handlers.promote(call, self._desk),
-            "rollback": lambda call: model_handlers.rollback(call, self._desk),
+            "rollback": lambda call: model_handlers.rollback(call, self._desk, self._confirming),
             "pairs": self._pairs,
             "pair": self._pair,
+            "size": self._safety.size,
+            "undo": self._safety.undo,
+            "audit": self._safety.audit,
             "pause": self._pause,
-            "resume": self._resume,
+            "resume": self._safety.resume,
             "close": self._closings.close,
             "panic": self._closings.panic,
             "notify": lambda call: self._loudness.notify(call, self._wall_clock()),
             "health": lambda call: health(call, self._desk),
-            "help": self._help,
+            "help": home_handlers.help_,
             "version": self._version,
         }
 
@@ -150,7 +176,7 @@ class Chat:
     async def _typed(self, visitor: Visitor, typed: Typed, place: Place, age: timedelta) -> None:
         command = find(typed.name, typed.arguments)
         if command is None:
-            await say(place, Outgoing(rendering.unknown_command(typed.name, nearest(typed.name))))
+            await say(place, home_handlers.unknown(typed.name, nearest(typed.name)))
         elif command.changes and age > STALE:
             line = " ".join((f"/{typed.name}", *typed.arguments))
             await say(place, Outgoing(rendering.too_old(line, age), keyboards.do_it_now(line)))
@@ -176,22 +202,33 @@ class Chat:
         await say(place, answer)
 
     async def _run(self, call: Call) -> Outgoing | None:
-        """The command's answer. A refusal is said in a message of its own: it must not take the place of a view."""
+        """The command's answer, with what may be done after it.
+
+        A refusal is said in a message of its own: it must not take the place of a view.
+        """
         try:
-            if not call.command.changes:
-                return await self.does[call.command.name](call)
-            async with self._changes:
-                return await self.does[call.command.name](call)
+            answer = await self._done(call)
         except JulabaError as error:
-            await say(call.place, Outgoing(rendering.refused(str(error))))
+            await say(call.place, Outgoing(rendering.refused(str(error)), keyboards.help_of(call.command)))
             return None
+        if answer is None:
+            return None
+        return replace(answer, keyboard=keyboards.with_next(answer.keyboard, call.command.name, call.actor.role))
+
+    async def _done(self, call: Call) -> Outgoing | None:
+        if not call.command.changes:
+            return await self.does[call.command.name](call)
+        async with self._changes:
+            return await self.does[call.command.name](call)
 
     async def _start(self, call: Call) -> Outgoing:
         self._greeted()
         self._tasks.start(set_menu(call.place.bot, call.actor), "menu")
-        return Outgoing(rendering.home(__version__), keyboards.home())
+        return await home_handlers.start(call, self._desk, self._alerts)
 
     async def _status(self, call: Call) -> Outgoing:
+        if call.arguments:
+            return await home_handlers.pin(call, self._desk)
         view = await self._desk.status()
         return Outgoing(rendering.status(view, call.zone), keyboards.status(bool(view.paused)))
 
@@ -213,11 +250,9 @@ class Chat:
         picture = await self._desk.chart(pair, trade)
         return Outgoing(rendering.chart_caption(pair), keyboards.chart(pair), picture)
 
-    async def _ml(self, call: Call) -> Outgoing:
+    async def _ml(self, call: Call) -> Outgoing | None:
         if call.arguments:
-            weight = parsing.weight(parsing.one(call.arguments, call.command), call.command)
-            answer = await self._desk.ask_weight(weight, call.actor)
-            return Outgoing(rendering.weight_answer(answer))
+            return await self._safety.weight(call)
         view = await self._desk.ml()
         steps = self._settings.approvals.weight_steps
         return Outgoing(rendering.ml(view, call.zone), keyboards.ml(view, steps))
@@ -226,32 +261,12 @@ class Chat:
         views = await self._desk.pairs()
         return Outgoing(rendering.pairs(views, call.zone), keyboards.pairs(views))
 
-    async def _pair(self, call: Call) -> Outgoing:
-        if not call.arguments:
-            return await self._pairs(call)
-        if len(call.arguments) != 2:
-            raise parsing.refusal("That needs a pair and on or off.", call.command)
-        pair = parsing.pair(call.arguments[0], call.command)
-        changed = await self._desk.switch_pair(pair, parsing.switch(call.arguments[1], call.command), call.actor)
-        views = await self._desk.pairs()
-        return Outgoing(rendering.pairs(views, call.zone, rendering.switched(changed)), keyboards.pairs(views))
+    async def _pair(self, call: Call) -> Outgoing | None:
+        return await (self._safety.pair(call) if call.arguments else self._pairs(call))
 
     async def _pause(self, call: Call) -> Outgoing:
         view = await self._desk.pause(call.actor)
         return Outgoing(rendering.paused(view), keyboards.running(bool(view.paused)))
-
-    async def _resume(self, call: Call) -> Outgoing:
-        view = await self._desk.resume(call.actor)
-        return Outgoing(rendering.paused(view), keyboards.running(bool(view.paused)))
-
-    async def _help(self, call: Call) -> Outgoing:
-        if not call.arguments:
-            return Outgoing(rendering.help_list(call.actor.role), keyboards.home())
-        name = parsing.one(call.arguments, call.command).lstrip("/").lower()
-        lines = [c for c in COMMANDS if c.name == name]
-        if not lines:
-            return Outgoing(rendering.unknown_command(parsing.short(name), nearest(name)))
-        return Outgoing(rendering.help_command(lines))
 
     async def _version(self, call: Call) -> Outgoing:
         return Outgoing(rendering.version(__version__, self._settings.mode))
@@ -299,7 +314,7 @@ class Chat:
     async def _answer_words(self, words: str) -> Outgoing:
         if parsing.yes_or_no(words) is not None:
             return await self._answers.where_to()
-        return Outgoing(rendering.not_understood(nearest(words)))
+        return home_handlers.not_understood(nearest(words))
 
 
 def _training(words: str, fraction: float) -> Outgoing:

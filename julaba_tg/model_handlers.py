@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from telegram import InlineKeyboardButton as Button
 from telegram import InlineKeyboardMarkup as Keyboard
-from telegram.constants import KeyboardButtonStyle
 
+from core.errors import UsageError
 from core.services.registry import ModelEntry, ModelList
 from julaba_tg import parsing, rendering_models
 from julaba_tg.calls import Call
+from julaba_tg.card import Card
+from julaba_tg.confirming import Confirming, Preview, unsealed
 from julaba_tg.keyboards import MAX_DATA, refresh_button
 from julaba_tg.ports import DeskLike
 from julaba_tg.rendering_models import listed
@@ -30,13 +32,24 @@ async def promote(call: Call, desk: DeskLike) -> Outgoing:
     return Outgoing(rendering_models.promotion_asked(asked))
 
 
-async def rollback(call: Call, desk: DeskLike) -> Outgoing:
-    """Without an id it says what it would do; the button under that carries the id, so an old one does nothing."""
-    if not call.arguments:
-        plan = await desk.plan_rollback(call.actor)
-        return Outgoing(rendering_models.rollback_plan(plan, call.zone), _confirm(plan.target.model_id))
-    plan = await desk.rollback(parsing.one(call.arguments, call.command), call.actor)
-    return Outgoing(rendering_models.rolled_back(plan), Keyboard([[Button("🗂 Models", callback_data="new:models")]]))
+async def rollback(call: Call, desk: DeskLike, confirming: Confirming) -> Outgoing | None:
+    """Says what it would do; a tap does it. An id that is not the champion before is refused."""
+    words, seal = unsealed(call.arguments)
+    plan = await desk.plan_rollback(call.actor)
+    model_id = plan.target.model_id
+    if words and parsing.one(words, call.command) != model_id:
+        raise UsageError(f"going back is to {model_id}, the champion before; /promote asks for any other")
+
+    async def back() -> Outgoing:
+        done = await desk.rollback(model_id, call.actor)
+        models = Button("🗂 Models", callback_data="new:models")
+        return Outgoing(rendering_models.rolled_back(done), Keyboard([[models]]))
+
+    def shown(why: str) -> Card:
+        return rendering_models.rollback_plan(plan, call.zone, why)
+
+    preview = Preview(f"rollback {model_id}", f"{plan.champion} {plan.weight:g}", shown, f"Go back to {model_id}")
+    return await confirming.ask(call, preview, seal, back)
 
 
 def _list_buttons(view: ModelList) -> Keyboard:
@@ -56,11 +69,6 @@ def _model_buttons(view: ModelList, chosen: ModelEntry) -> Keyboard:
     if chosen.model_id == view.champion and view.before is not None:
         row.append(Button("↩️ Roll back", callback_data="new:rollback"))
     return Keyboard([row])
-
-
-def _confirm(model_id: str) -> Keyboard | None:
-    button = _button(f"Go back to {model_id}", f"new:rollback {model_id}", KeyboardButtonStyle.DANGER)
-    return None if button is None else Keyboard([[button]])
 
 
 def _button(words: str, data: str, style: str | None = None) -> Button | None:

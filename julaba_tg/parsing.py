@@ -63,6 +63,14 @@ def weight(word: str, command: Command) -> float:
     return value
 
 
+def factor(word: str, command: Command) -> float:
+    """``0.5`` or ``50%``: a share of the full risk, above 0."""
+    value = _number(word.strip().removesuffix("%").strip())
+    if value is None:
+        raise refusal(f"{short(word)!r} is not a factor.", command)
+    return value / 100 if word.strip().endswith("%") else value
+
+
 def count(arguments: Sequence[str], command: Command, default: int, most: int) -> int:
     """The one whole number a command may carry, 1..``most``."""
     if not arguments:

@@ -121,14 +121,15 @@ def _reigns(chosen: ModelEntry, zone: ZoneInfo) -> list[str]:
     ]
 
 
-def rollback_plan(plan: RollbackPlan, zone: ZoneInfo) -> Card:
-    """What a rollback would do, before it is done."""
+def rollback_plan(plan: RollbackPlan, zone: ZoneInfo, why: str = "") -> Card:
+    """What a rollback would do, before it is done; ``why`` it is shown anew."""
     target = plan.target
     last = target.reigns[-1] if target.reigns else None
     was = f", champion until {day_time(last.until, zone)}" if last and last.until else ""
     ends = [f"The weight {plan.weight:g} ends; it is asked for anew."] if plan.weight > 0 else []
     return card(
         f"↩️ Go back to {target.model_id}?",
+        text([why] if why else []),
         f"It takes the place of {plan.champion or 'none'} from the next candle on.",
         f"{target.model_id}: {_auc(target)} on {target.evaluated} unseen signals{was}.",
         text(ends),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from telegram import InlineKeyboardButton as Button
 from telegram import InlineKeyboardMarkup as Keyboard
 from telegram.constants import KeyboardButtonStyle
 
 from core.errors import JulabaError
-from julaba_tg import parsing, rendering, rendering_rules
+from core.services.rules import RuleView
+from julaba_tg import parsing, rendering, rendering_rules, rendering_safety
 from julaba_tg.calls import Call, edited, post, say
+from julaba_tg.confirming import Confirming, Preview, unsealed
 from julaba_tg.keyboards import refresh_button
 from julaba_tg.ports import DeskLike, MessageRef
 from julaba_tg.sending import Outgoing
@@ -26,17 +30,29 @@ async def dial(call: Call, desk: DeskLike) -> Outgoing:
     return Outgoing(rendering_rules.dial(view), Keyboard([row]), view.picture)
 
 
-async def rules(call: Call, desk: DeskLike) -> Outgoing:
-    """The rules in force; ``/rules config`` takes every change back."""
-    if not call.arguments:
-        views = await desk.rules()
-    elif parsing.one(call.arguments, call.command).lower() == "config":
-        views = await desk.rules_to_config(call.actor)
-    else:
+async def rules(call: Call, desk: DeskLike, confirming: Confirming) -> Outgoing | None:
+    """The rules in force; ``/rules config`` takes every change back, by a tap."""
+    words, seal = unsealed(call.arguments)
+    views = await desk.rules()
+    if not words:
+        return _view(views, call)
+    if parsing.one(words, call.command).lower() != "config":
         raise parsing.refusal("Only config can follow.", call.command)
+
+    async def back() -> Outgoing:
+        return _view(await desk.rules_to_config(call.actor), call)
+
+    if not any(v.changed_by for v in views):
+        return await back()
+    state = "|".join(f"{v.name} {v.value} {v.configured}" for v in views if v.changed_by)
+    preview = Preview("rules config", state, partial(rendering_safety.rules_back, views), "Take them back")
+    return await confirming.ask(call, preview, seal, back)
+
+
+def _view(views: Sequence[RuleView], call: Call) -> Outgoing:
     row = [refresh_button("rules")]
     if any(v.changed_by for v in views) and call.actor.role == "approver":
-        row.append(Button("Back to config", callback_data="go:rules config", style=KeyboardButtonStyle.DANGER))
+        row.append(Button("Back to config", callback_data="new:rules config", style=KeyboardButtonStyle.DANGER))
     return Outgoing(rendering_rules.rules(views, call.zone), Keyboard([row]))
 
 

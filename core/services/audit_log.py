@@ -7,7 +7,7 @@ was not cut off is known from the newest entry's hash, which stands in a mark an
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -63,7 +63,7 @@ class AuditPage:
 
 
 class AuditLog:
-    """``changes`` says of a command line whether it alters anything, so that looks can be folded."""
+    """One log and its chain, of one store."""
 
     def __init__(self, settings: Settings, clock: Clock, ledger: Ledger, chat: ChatStore, faults: Faults) -> None:
         self._known = frozenset(settings.access.users)
@@ -74,15 +74,15 @@ class AuditLog:
         self._day = -1  # of the last whole check
         self._broken: Chain | None = None  # what it found, where that was no whole chain
 
-    async def page(self, count: int, looks: frozenset[str], before: int | None = None) -> AuditPage:
-        """The newest lines, or those behind an entry. ``looks``: names of commands that only look; they are folded."""
+    async def page(self, count: int, is_look: Callable[[str], bool], before: int | None = None) -> AuditPage:
+        """The newest lines, or those behind an entry. ``is_look`` says of a command whether it only looks: folded."""
         chain = await self.check()
         lines: list[AuditLine] = []
         read = 0
         while read < MOST_READ:
             rows = await self._chat.audit_rows(PART, before)
             for row in rows:
-                line = self._line(row, looks)
+                line = self._line(row, is_look)
                 folded = _folded(lines[-1], line) if lines else None
                 if folded is not None:
                     lines[-1] = folded
@@ -96,22 +96,22 @@ class AuditLog:
                 return AuditPage(tuple(lines), None, chain)
         return AuditPage(tuple(lines), before, chain)
 
-    def _line(self, row: Mapping[str, object], looks: frozenset[str]) -> AuditLine:
+    def _line(self, row: Mapping[str, object], is_look: Callable[[str], bool]) -> AuditLine:
         action, detail = str(row["action"]), str(row["detail"])
         return AuditLine(
-            self._kind(int(str(row["user_id"])), action, detail, looks),
+            self._kind(int(str(row["user_id"])), action, detail, is_look),
             to_datetime(int(str(row["time"]))),
             str(row["user_name"]),
             action,
             detail,
         )
 
-    def _kind(self, user_id: int, action: str, detail: str, looks: frozenset[str]) -> Kind:
+    def _kind(self, user_id: int, action: str, detail: str, is_look: Callable[[str], bool]) -> Kind:
         if action == "refused":
             return "refused" if user_id in self._known else "stranger"
         if action != "command":
             return "change"
-        return "look" if name_of(detail) in looks else "command"
+        return "look" if is_look(detail) else "command"
 
     async def check(self) -> Chain:
         """Checks what is new since the last check; the whole where there was none."""
@@ -193,12 +193,6 @@ class _Walk:
 
     def _break(self, entry_id: int, reason: str) -> None:
         self.broken, self.reason, self.done = entry_id, reason, True
-
-
-def name_of(detail: str) -> str:
-    """The command's name in an audit entry: of ``/pairs``, ``tap go:pairs`` and ``tap new:pairs`` it is ``pairs``."""
-    words = detail.removeprefix("tap ").removeprefix("go:").removeprefix("new:").removeprefix("/").split()
-    return words[0].partition("@")[0].lower() if words else ""
 
 
 def _folded(above: AuditLine, line: AuditLine) -> AuditLine | None:

@@ -142,6 +142,7 @@ class Desk:
             ml=self._ml_line(),
             faults=self._live.faults.active,
             version=__version__,
+            drawdown_paused=account.drawdown_paused,
         )
 
     def _ml_line(self) -> str:

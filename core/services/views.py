@@ -156,6 +156,7 @@ class StatusView:
     ml: str  # such as "learning 31/50" or "xgb-20261121-1 · weight 0"
     faults: tuple[str, ...]
     version: str
+    drawdown_paused: bool = False  # by the limit, until an approver resumes
 
 
 @dataclass(frozen=True, slots=True)

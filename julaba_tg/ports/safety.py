@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from core.services.audit_log import AuditPage
@@ -30,8 +31,8 @@ class SizesLike(Protocol):
 
 
 class AuditLike(Protocol):
-    async def page(self, count: int, looks: frozenset[str], before: int | None = None) -> AuditPage:
-        """The newest lines, or those behind an entry. ``looks``: names of commands that only look; they are folded."""
+    async def page(self, count: int, is_look: Callable[[str], bool], before: int | None = None) -> AuditPage:
+        """The newest lines, or those behind an entry. ``is_look`` says of a command whether it only looks: folded."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -82,7 +83,7 @@ class FakeAudit:
         )
         self.chain = Chain(57, None, "", NOON)
 
-    async def page(self, count: int, looks: frozenset[str], before: int | None = None) -> AuditPage:
+    async def page(self, count: int, is_look: Callable[[str], bool], before: int | None = None) -> AuditPage:
         first = 0 if before is None else before
         shown = self.lines[first : first + count]
         return AuditPage(shown, first + count if first + count < len(self.lines) else None, self.chain)

@@ -74,14 +74,18 @@ async def test_changed_rules_name_who_changed_them_and_only_an_approver_sees_the
     for user in (VIEWER, OPERATOR):
         shown = await chat.ask("/rules", user)
         assert "the lowest ADX: 20 (configured: 25)\nby Ann, 20 Nov 09:00 · strategy.adx_min" in shown.text
-        assert [b.text for b in shown.buttons] == ["🔄 Refresh"]
+        assert "Back to config" not in [b.text for b in shown.buttons]
         assert "approver" in (await chat.ask("/rules config", user)).text
     assert chat.desk.rule_views == CHANGED
 
     shown = await chat.ask("/rules")
     chat.phone.tap(OWNER, shown.message_id, shown.button("Back to config").callback_data)
+    asked = await chat.phone.wait_for(lambda m: m.text.startswith("📏 Take 1 rule back to config?"))
+    assert "the lowest ADX: 20 → 25" in asked.text
+    assert chat.desk.rule_views == CHANGED
+    chat.phone.tap(OWNER, asked.message_id, asked.button("Take them back").callback_data)
     changed = await chat.phone.wait_for(lambda m: m.text.startswith("📏 Rules: as configured"))
-    assert changed.message_id == shown.message_id
+    assert changed.message_id == asked.message_id
     assert chat.desk.rule_views == AS_CONFIGURED
     assert (await chat.ask("/rules config")).text.startswith("✋ the rules are as configured")
     assert "Only config can follow." in (await chat.ask("/rules adx")).text
