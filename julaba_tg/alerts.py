@@ -12,6 +12,7 @@ from core.domain.messages import (
     ApprovalAsked,
     ApprovalEnded,
     ApprovalReminder,
+    Digest,
     Event,
     ModelTrained,
     Notice,
@@ -23,6 +24,7 @@ from core.domain.messages import (
 from core.domain.trading import Ruling, Verdict
 from core.ml.neighbours import summary
 from core.ml.words import strongest
+from julaba_tg import rendering_home
 from julaba_tg.away import fault_name
 from julaba_tg.card import Block, Card, card, quote, text
 from julaba_tg.figures import (
@@ -303,6 +305,8 @@ def other(event: Event) -> Card:
             return notice(event)
         case TradeClosed():
             return closed(event)
+        case Digest():
+            return rendering_home.story(event.title, event.lines, event.span)
         case ApprovalAsked() | ApprovalEnded() | ApprovalReminder():
             return card(f"🗳 Approval {event.approval_id}")
         case _:

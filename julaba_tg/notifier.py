@@ -27,7 +27,7 @@ from telegram import Bot as TelegramBot
 from telegram.error import BadRequest, ChatMigrated, Forbidden, RetryAfter, TelegramError
 
 from core.config import Settings
-from core.domain.messages import ApprovalAsked, ApprovalEnded, ApprovalReminder, Event, SignalDecided, is_urgent
+from core.domain.messages import ApprovalAsked, ApprovalEnded, ApprovalReminder, Digest, Event, SignalDecided, is_urgent
 from julaba_tg import away
 from julaba_tg.approval_handlers import reminder_subject
 from julaba_tg.pacing import Bucket
@@ -275,7 +275,7 @@ def _shown_by(event: Event) -> str:
 
 
 def _may_be_merged(event: Event) -> bool:
-    return not is_urgent(event) and not isinstance(event, ApprovalEnded)
+    return not is_urgent(event) and not isinstance(event, ApprovalEnded | Digest)
 
 
 def _pace_for(chat_id: int) -> Bucket:

@@ -21,19 +21,22 @@ from core.domain.messages import (
     ApprovalAsked,
     ApprovalEnded,
     ApprovalReminder,
+    Digest,
     Event,
     Notice,
     SignalDecided,
     TargetHit,
     TradeClosed,
 )
-from julaba_tg import alerts, away, keyboards, rendering_approvals
+from julaba_tg import alerts, away, keyboards, rendering_approvals, rendering_home
 from julaba_tg.approval_handlers import keyboard, reminder_subject, subject, with_picture
+from julaba_tg.card import fits_caption
 from julaba_tg.levels import level_of, rings
 from julaba_tg.pacing import Bucket
 from julaba_tg.ports import DeskLike, MessageRef, OutboxItem, OutboxLike
 from julaba_tg.quiet import quiet_hours
 from julaba_tg.sending import Outgoing, edit, perhaps_sent, send
+from julaba_tg.story_picture import story_picture
 from julaba_tg.wishes import in_voice, voice, voice_of
 
 log = logging.getLogger(__name__)
@@ -109,6 +112,8 @@ class Telling:
                 return await self._reminded(item, event)
             case ApprovalEnded() as event:
                 return await self._ended(item, event)
+            case Digest() as event:
+                return await self._told_story(item, event)
             case Notice(about=about) as event if about:
                 ref = await self._outbox.message_of(about)
                 return await self._send([item], Outgoing(alerts.other(event)), reply_to=ref)
@@ -160,8 +165,11 @@ class Telling:
             return None
         if isinstance(event, TargetHit) and any(isinstance(e, TradeClosed) for e in story):
             return None  # the closing waits behind it and tells all
-        card = alerts.target(event, self._zone) if isinstance(event, TargetHit) else alerts.closed(event)
-        return await self._send([item], Outgoing(card), reply_to=ref)
+        if isinstance(event, TargetHit):
+            return await self._send([item], Outgoing(alerts.target(event, self._zone)), reply_to=ref)
+        picture = await self._chart(event.pair, event.trade_id) if item.attempts == 0 else None
+        buttons = _buttons(*story) if story else keyboards.chart_and_status(event.pair)
+        return await self._send([item], Outgoing(alerts.closed(event), buttons, picture), reply_to=ref)
 
     async def _redraw(self, trade_id: int) -> MessageRef | None:
         """The living message as the trade now stands; None where there is none."""
@@ -174,6 +182,28 @@ class Telling:
         """A trade's events when they can be told as one story, else none."""
         events = await self._desk.trade_events(trade_id)
         return events if any(isinstance(e, SignalDecided) for e in events) else ()
+
+    async def _told_story(self, item: OutboxItem, event: Digest) -> MessageRef:
+        """With the picture of its day, which a story that comes on another day has no more.
+
+        Words that do not fit under it stand by themselves, and it follows them.
+        """
+        today = self._desk.now().astimezone(self._zone).date() == event.time.astimezone(self._zone).date()
+        picture = await story_picture(self._desk, event.span, self._zone) if today and item.attempts == 0 else None
+        answer = Outgoing(alerts.other(event), keyboards.report(event.span), picture)
+        if picture is None or fits_caption(answer.card, self._voice.numbers):
+            return await self._send([item], answer)
+        ref = await self._send([item], replace(answer, picture=None))
+        await self._decorate(ref, Outgoing(rendering_home.story_picture(event.title, event.span), None, picture))
+        return ref
+
+    async def _decorate(self, ref: MessageRef, picture: Outgoing) -> None:
+        """What has been told is told: a picture that cannot follow must not make it come twice."""
+        try:
+            await self._turn()
+            await send(self._bot, self.chat_id, in_voice(picture, self._voice), silent=True, reply_to=ref.message_id)
+        except TelegramError as error:
+            log.warning("a story's picture could not be sent: %s", error.message)
 
     async def _asked(self, item: OutboxItem, event: ApprovalAsked) -> MessageRef | None:
         view = await self._desk.approval(event.approval_id)
