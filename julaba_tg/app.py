@@ -33,6 +33,7 @@ from julaba_tg.commands import menu
 from julaba_tg.handlers import Chat, set_menu
 from julaba_tg.intake import Intake, Turns
 from julaba_tg.notifier import Notifier
+from julaba_tg.pinned import Pinned
 from julaba_tg.polling import Listener, PollRequest, retried
 from julaba_tg.ports import DeskLike, OutboxLike
 from julaba_tg.secrecy import Redactor, allow_again, keep_out_of_logs
@@ -90,8 +91,11 @@ class Bot:
         self._stale_after = stale_after or 2 * settings.telegram.poll_timeout + SLACK
         self._gate = Gate(settings.access.users, desk, monotonic)
         self._intake = Intake(desk, lambda update: self._gate.actor_of(update) is not None)
-        self._chat = Chat(settings, desk, outbox, wall_clock, self._tasks, self._greeted, self._hearing.late)
+        self._chat = Chat(
+            settings, desk, outbox, wall_clock, self._tasks, self._greeted, self._hearing.late, self._silenced
+        )
         self._notifier = Notifier(settings, bot, desk, outbox, wall_clock, self._chat.tells)
+        self._pinned = Pinned(settings, bot, desk, outbox, monotonic)
         self._app = self._built(bot)
         self._listener = Listener(
             bot,
@@ -176,6 +180,10 @@ class Bot:
 
     def _greeted(self) -> None:
         self._notifier.nudge()
+        self._pinned.nudge()
+
+    def _silenced(self) -> str:
+        return self._notifier.silenced
 
     async def _live(self) -> None:
         try:
@@ -186,6 +194,7 @@ class Bot:
             await self._app.start()
             await self._intake.hand_back(self._app.bot)
             self._tasks.start(self._notifier.run(), "alerts")
+            self._tasks.start(self._pinned.run(), "the pinned status")
             self._tasks.start(self._set_menus(), "menus")
             self.connected.set()
             await self._listener.run()

@@ -25,7 +25,7 @@ from core.services.outlook import Outlook
 from julaba_tg import keyboards, rendering_home
 from julaba_tg.notifier import target_chat
 from julaba_tg.ports import DeskLike, MessageRef, OutboxLike
-from julaba_tg.sending import NoSuchChat, Outgoing, edit, retry_after, send
+from julaba_tg.sending import NoSuchChat, NoSuchTopic, Outgoing, edit, retry_after, send
 from julaba_tg.wishes import in_voice, voice_of
 
 log = logging.getLogger(__name__)
@@ -59,6 +59,7 @@ class Pinned:
         self._outbox = outbox
         self._monotonic = monotonic
         self._chat_id = target_chat(settings)
+        self._topic = settings.telegram.topic_id
         self._shown: Outgoing | None = None
         self._shown_close: datetime | None = None
         self._edited_at = -CALM
@@ -137,7 +138,10 @@ class Pinned:
         ref = await self._outbox.message_of(SUBJECT)
         if ref is not None and ref.chat_id == chat_id and await edit(self._bot, ref, shown):
             return
-        new = await send(self._bot, chat_id, shown, silent=True)
+        try:
+            new = await send(self._bot, chat_id, shown, silent=True, thread_id=self._topic)
+        except NoSuchTopic:
+            new = await send(self._bot, chat_id, shown, silent=True)
         self._pin_from = 0.0
         await self._outbox.sent([], new, SUBJECT)
 

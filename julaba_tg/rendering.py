@@ -48,19 +48,10 @@ _GROUP_TITLES: dict[Group, str] = {
 }
 
 
-def home(version: str) -> Card:
-    return card(
-        "🪙 Julaba",
-        "A paper-trading colleague: it reports signals and trades here and asks before its model gets any say.",
-        "Tap a button, or /help for everything. No real money moves.",
-        f"Version {version}",
-    )
-
-
 def status(view: StatusView, zone: ZoneInfo) -> Card:
     state = "⏸ paused" if view.paused else "running"
     title = f"📊 {money(view.equity)} · today {signed_money(view.day_pnl)} · {len(view.positions)} open · {state}"
-    lines = [f"⏸ {_pause_words(view.paused)}. Open trades go on; /resume trades again."] if view.paused else []
+    lines = [f"⏸ {pause_words(view.paused)}. Open trades go on; /resume trades again."] if view.paused else []
     lines += [f"⚠️ {fault}" for fault in view.faults]
     lines += [
         f"Total {signed_money(view.total_pnl)} · cash {money(view.cash)} · open {signed_money(view.open_pnl)} · "
@@ -175,11 +166,11 @@ def paused(view: StatusView) -> Card:
     if not view.paused:
         return card("▶️ Running", "Signals are traded again as they come.")
     return card(
-        f"⏸ {_pause_words(view.paused)}", "No new trades; open ones keep their stop and targets. /resume ends it."
+        f"⏸ {pause_words(view.paused)}", "No new trades; open ones keep their stop and targets. /resume ends it."
     )
 
 
-def _pause_words(reason: str) -> str:
+def pause_words(reason: str) -> str:
     return f"Paused {reason}" if reason.startswith("by ") else f"Paused: {reason}"
 
 

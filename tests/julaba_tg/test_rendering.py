@@ -122,7 +122,6 @@ def test_any_answer(words: str, number: float, perhaps: float | None) -> None:
     sendable(rendering.unknown_command(words, None))
     sendable(rendering.trades(TradesView((trade,) * 50, 50, 20, number, perhaps), UTC))
     sendable(rendering.too_old(words, timedelta(days=3)))
-    sendable(rendering.home(words))
 
 
 async def test_a_long_status_keeps_its_first_lines() -> None:

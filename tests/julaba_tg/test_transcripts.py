@@ -10,11 +10,6 @@ from tests.fakes.desk import PNG
 from tests.julaba_tg.conftest import STRANGER, VIEWER, World
 
 
-async def test_start_shows_six_buttons(chat: World) -> None:
-    home = await chat.ask("/start")
-    assert [b.text for b in home.buttons] == ["📊 Status", "📂 Positions", "📒 Trades", "🔀 Pairs", "🧠 ML", "❓ Help"]
-
-
 async def test_status_says_equity_and_each_close(chat: World) -> None:
     status = await chat.ask("/status")
     assert status.text.splitlines()[0] == "📊 $10,240 · today +$31 · 1 open · running"
