@@ -47,6 +47,7 @@ from julaba_tg.safety_handlers import Safety
 from julaba_tg.sending import Outgoing
 from julaba_tg.tasks import Tasks
 from julaba_tg.why_handlers import why
+from julaba_tg.words_handlers import Questions, nearest_command
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ class Chat:
         self._closings = Closings(desk, outbox, self._confirming)
         self._safety = Safety(desk, self._confirming)
         self._answers = Answers(desk, outbox, self._changes)
+        self._questions = Questions(desk, tasks, asyncio.get_running_loop().time)
         self._loudness = Loudness(desk, target_chat(settings))
         self.does: dict[str, Callable[[Call], Awaitable[Outgoing | None]]] = {
             "start": self._start,
@@ -142,8 +144,11 @@ class Chat:
                 await self._answers.reply(reply, visitor.actor, place)
             case Number() as number:
                 await self._number(visitor, number, place, self._wall_clock() - message.date)
-            case Words(text=words):
-                await say(place, await self._answer_words(words))
+            case Words(text=words) as question:
+                if parsing.yes_or_no(words) is not None:
+                    await say(place, await self._answers.where_to())
+                else:
+                    await self._questions.hear(question, visitor.actor, place)
 
     async def on_tap(self, update: Update, context: ChatContext) -> None:
         visitor, query = context.visitor, update.callback_query
@@ -300,7 +305,7 @@ class Chat:
     async def _number(self, visitor: Visitor, number: Number, place: Place, age: timedelta) -> None:
         """It closes trades only in answer to the preview that asked for it, and only from who may do that."""
         if not may(visitor.actor.role, "operator") or not await self._closings.waits(place.chat_id, number.message):
-            await say(place, await self._answer_words(number.text))
+            await say(place, nearest_command(number.text))
             return
         try:
             async with self._changes:
@@ -310,11 +315,6 @@ class Chat:
             answer = Outgoing(rendering.refused(str(error)))
         if answer is not None:
             await say(place, answer)
-
-    async def _answer_words(self, words: str) -> Outgoing:
-        if parsing.yes_or_no(words) is not None:
-            return await self._answers.where_to()
-        return home_handlers.not_understood(nearest(words))
 
 
 def _training(words: str, fraction: float) -> Outgoing:

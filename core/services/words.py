@@ -19,7 +19,7 @@ from core.errors import JulabaError
 from core.ports import Conversation, Inquiry, Ledger, Tool
 from core.services.advice import WARN_AT
 from core.services.tokens import DayTokens
-from core.services.words_figures import Figures, Seen, figures_in, shrunk
+from core.services.words_figures import Figures, Seen, figures_in, rewritten, shrunk
 from core.services.words_tools import LOOKS, Books, Views, look_kind, wanted_of
 
 log = logging.getLogger(__name__)
@@ -189,7 +189,7 @@ class _Glance:
         return result
 
     def _draft(self, line: str) -> Mapping[str, object]:
-        line = " ".join(line.split())
+        line = "/" + " ".join(line.split()).lstrip("/")
         if refusal := self.allowed.refusal(line):
             return {"error": refusal}
         if line not in self.drafts:
@@ -201,16 +201,17 @@ class _Glance:
     def view(self, text: str, question: str) -> WordsView:
         """The answer with where each of its figures comes from."""
         figures = Figures(question, [result for *_, result in self.taken])
-        found = [(figure, figures.source(figure)) for figure in figures_in(text)]
-        doubts = tuple(dict.fromkeys(figure.text for figure, seen in found if seen is None))
-        named = [_named(figure.text, seen) for figure, seen in found if seen is not None and seen.name]
+        looked = [(figure, figures.source(figure)) for figure in figures_in(text)]
+        doubts = tuple(dict.fromkeys(figure.text for figure, found in looked if found is None))
+        founds = [found for _, found in looked if found is not None]
+        named = [_named(found.seen) for found in founds if found.seen.name]
         sources = []
         for place, (name, arguments, view, _) in enumerate(self.taken):
             shown = tuple(dict.fromkeys(words for look, words in named if look == place))[:_MOST_NAMED]
             sources.append(Source(name, arguments, shown, view))
-        return WordsView(text, tuple(sources), doubts, tuple(self.drafts))
+        return WordsView(rewritten(text, founds), tuple(sources), doubts, tuple(self.drafts))
 
 
-def _named(text: str, seen: Seen) -> tuple[int, str]:
+def _named(seen: Seen) -> tuple[int, str]:
     name = seen.name.removeprefix("newest_first ").replace("_", " ")
-    return seen.look, f"{name} {seen.value:.6g}" if seen.look >= 0 else text
+    return seen.look, f"{name} {seen.value:,.10g}"

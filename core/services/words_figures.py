@@ -72,7 +72,9 @@ def _name(key: object) -> str:
 
 # -- figures of an answer --
 
-_TOKEN = re.compile(r"(?<![^\W\d_])(?<![^\W\d_][-_])([+\-−]?)[$€£]?\s?(\d(?:[\d.,'’:/\u00a0\u202f]*\d)?)")
+_GROUPED = r"\d{1,3}(?: \d{3})+(?!\d)(?:[.,]\d+)?"  # 1 234,5
+_DIGITS = r"\d(?:[\d.,'’:/\u00a0\u202f]*\d)?"
+_TOKEN = re.compile(rf"(?<![^\W_])(?<![^\W\d_][-_])([+\-−]?)[$€£]?\s?({_GROUPED}|{_DIGITS})")
 _PERCENT = re.compile(r"\s?(?:%|percent|per cent|prozent|pct)", re.IGNORECASE)
 _THOUSAND = re.compile(r"[kK](?!\w)")
 _UNIT = re.compile(r"\s?(?:[R%$€£]|USDT?\b|dollars?|euros?)")
@@ -83,9 +85,14 @@ _EXACT_BELOW = 10  # a bare digit has to stand in the books as it is: nearly eve
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number in an answer: ``text`` as it stands there, and every way in which it can be read."""
+    """A number in an answer: ``text`` as it stands there from ``start`` to ``end``, and all ways to read it.
+
+    ``start`` and ``end`` are of the digits alone, without sign and unit.
+    """
 
     text: str
+    start: int
+    end: int
     readings: tuple[tuple[float, int], ...]  # value, decimals
     whole: tuple[int, ...]  # its runs of digits: of a time or a date
     sign: str
@@ -95,11 +102,34 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A number that was seen, with the ``name`` it has there and the place of the look that showed it."""
+    """A number that was seen, with the ``name`` it has there and the place of the look that showed it.
+
+    Without a name, and of look -1: one in the question, within words, or part of a time.
+    """
 
     look: int
     name: str
     value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A figure with where it comes from, read as it was meant."""
+
+    figure: Figure
+    seen: Seen
+    value: float = 0.0
+    decimals: int = -1
+
+
+def rewritten(text: str, found: Iterable[Found]) -> str:
+    """The text with each figure that was found as ``1,234.5``, however it was written: what shows it goes by that."""
+    for each in sorted(found, key=lambda each: -each.figure.start):
+        before = text[each.figure.start : each.figure.end]
+        if each.decimals >= 0 and not before.isdigit():
+            after = f"{each.value:,.{each.decimals}f}"
+            text = text[: each.figure.start] + after + text[each.figure.end :]
+    return text
 
 
 def figures_in(text: str) -> Iterator[Figure]:
@@ -111,12 +141,13 @@ def figures_in(text: str) -> Iterator[Figure]:
         readings = tuple(_readings(core, 3 if thousand else 0))
         whole = tuple(int(run) for run in re.findall(r"\d+", core) if len(run) < 10)
         shown = found[0].strip() + ("%" if percent else "k" if thousand else "")
-        yield Figure(shown, readings, whole, found[1].replace("−", "-"), percent, unit)
+        sign = found[1].replace("−", "-")
+        yield Figure(shown, found.start(2), found.end(2), readings, whole, sign, percent, unit)
 
 
 def _readings(core: str, shift: int) -> Iterator[tuple[float, int]]:
     """``1,234.5`` and ``1.234,5`` and ``1'234.5``; ``1,234`` is both a thousand and one and a bit."""
-    bare = re.sub(r"['’\u00a0\u202f]", "", core)
+    bare = re.sub(r"['’ \u00a0\u202f]", "", core)
     if re.search(r"[:/]", bare):
         return
     marks = re.findall(r"[.,]", bare)
@@ -137,17 +168,22 @@ class Figures:
     def __init__(self, question: str, results: Sequence[Mapping[str, Any]]) -> None:
         self._seen: list[Seen] = []
         self._calendar: set[int] = set()
-        self._add_text(-1, "", question)
+        self._add_text(question)
         for place, result in enumerate(results):
             self._add(place, "", result)
 
-    def source(self, figure: Figure) -> Seen | None:
+    def source(self, figure: Figure) -> Found | None:
         """Where a figure comes from; None for one that was not seen. A time or date is ``Seen`` without a name."""
-        fitting = [seen for seen in self._seen if _fits(figure, seen)]
+        fitting = [
+            (abs(value - size), -seen.look, place, Found(figure, seen, value, decimals))
+            for place, seen in enumerate(self._seen)
+            for value, decimals in figure.readings
+            if (size := _fit(figure, value, decimals, seen)) is not None
+        ]
         if fitting:
-            return min(fitting, key=lambda seen: (_distance(figure, seen), -seen.look))
+            return min(fitting)[-1]
         calendar = not figure.unit and not figure.sign and figure.whole and self._is_calendar(figure)
-        return Seen(-1, "", 0.0) if calendar else None
+        return Found(figure, Seen(-1, "", 0.0)) if calendar else None
 
     def _is_calendar(self, figure: Figure) -> bool:
         alone = len(figure.whole) == 1
@@ -161,10 +197,10 @@ class Figures:
         if isinstance(value, int | float):
             self._number(look, name, float(value))
         elif isinstance(value, str):
-            self._add_text(look, name, value)
+            self._add_text(value)
         elif isinstance(value, Mapping):
             for key, each in value.items():
-                self._add_text(look, name, str(key))
+                self._add_text(str(key))
                 self._add(look, f"{name} {key}".strip(), each)
         else:
             self._seen.append(Seen(look, f"{name} listed".strip(), float(len(value))))
@@ -178,27 +214,26 @@ class Figures:
         elif name.endswith(("age", "seconds")):
             self._seen += [Seen(look, name, value / 60), Seen(look, name, value / 3600)]
 
-    def _add_text(self, look: int, name: str, text: str) -> None:
+    def _add_text(self, text: str) -> None:
+        """Numbers within words are known, but no figures of a view: they have no name."""
         for moment in _TIME.findall(text):
             self._calendar |= {int(part) for part in re.findall(r"\d+", moment)}
         for figure in figures_in(_TIME.sub(" ", text)):
             for value, _ in figure.readings:
-                self._seen.append(Seen(look, name, value / 100 if figure.percent else value))
+                self._seen.append(Seen(-1, "", value / 100 if figure.percent else value))
             if not figure.readings:
                 self._calendar |= set(figure.whole)
 
 
-def _fits(figure: Figure, seen: Seen) -> bool:
+def _fit(figure: Figure, value: float, decimals: int, seen: Seen) -> float | None:
+    """The size of what was seen, in the figure's unit, where that rounds to the figure read so."""
     if figure.sign == "+" and seen.value < 0:
-        return False
+        return None
     size = abs(seen.value)
-    for value, decimals in figure.readings:
-        bare = decimals == 0 and not figure.unit and value < _EXACT_BELOW
-        if bare and size != value:
-            continue
-        if _near(value, size, decimals) or (figure.percent and _near(value, size * 100, decimals)):
-            return True
-    return False
+    if decimals == 0 and not figure.unit and value < _EXACT_BELOW:
+        return size if size == value else None
+    sizes = (size, size * 100) if figure.percent else (size,)
+    return next((each for each in sizes if _near(value, each, decimals)), None)
 
 
 def _near(said: float, size: float, decimals: int) -> bool:
@@ -209,7 +244,3 @@ def _near(said: float, size: float, decimals: int) -> bool:
         zeros = min(len(digits) - len(digits.rstrip("0")), len(digits) - 2)
     half = 0.5 * 10.0 ** max(zeros, -decimals)
     return abs(said - size) <= half * (1 + 1e-9) + 1e-12
-
-
-def _distance(figure: Figure, seen: Seen) -> float:
-    return min(abs(value - size) for value, _ in figure.readings for size in (abs(seen.value), abs(seen.value) * 100))
