@@ -84,6 +84,11 @@ def day_time(moment: datetime | None, zone: ZoneInfo) -> str:
     return UNKNOWN if moment is None else moment.astimezone(zone).strftime("%-d %b %H:%M")
 
 
+def utc_day(zone: ZoneInfo, at: datetime) -> str:
+    """``today``; ``today (UTC)`` for whoever's clocks are on another day for part of it."""
+    return "today (UTC)" if at.astimezone(zone).utcoffset() else "today"
+
+
 def coin(pair: str) -> str:
     """``LINK`` for LINK/USDT; other quotes keep the whole name."""
     return pair.removesuffix("/USDT")

@@ -12,7 +12,7 @@ from core.services.explain import WhyView
 from core.services.profit import CalendarView
 from julaba_tg import keyboards, parsing, rendering, rendering_money
 from julaba_tg.calls import Call
-from julaba_tg.figures import coin
+from julaba_tg.figures import coin, utc_day
 from julaba_tg.ports import DeskLike
 from julaba_tg.sending import Outgoing
 
@@ -93,7 +93,7 @@ async def market(call: Call, desk: DeskLike) -> Outgoing:
 async def risk(call: Call, desk: DeskLike) -> Outgoing:
     view = await desk.topics.money.risk()
     keys = [keyboards.refresh_button("risk"), Button("📂 Positions", callback_data="new:positions")]
-    return Outgoing(rendering_money.risk(view), Keyboard([keys]))
+    return Outgoing(rendering_money.risk(view, utc_day(call.zone, desk.now())), Keyboard([keys]))
 
 
 async def predict(call: Call, desk: DeskLike) -> Outgoing:

@@ -28,6 +28,10 @@ from julaba_tg.wishes import voice, voice_of
 from julaba_tg.zones import COMMON, city, nearest_zones, zone_named
 
 COMMON_HOURS = ("22:00-07:00", "23:00-07:00", "23:00-08:00", "00:00-08:00")
+COMMON_TIMES = {
+    "daily": ("07:00", "08:00", "18:00", "20:00", "21:00", "22:00"),
+    "weekly": ("fri 18:00", "sat 10:00", "sun 10:00", "sun 18:00", "sun 20:00", "mon 08:00"),
+}
 _LEVELS: tuple[NoticeLevel, ...] = get_args(NoticeLevel)
 _BACK = Button("🔔 Back", callback_data="go:notify")
 
@@ -125,6 +129,8 @@ class Loudness:
     async def _story(self, call: Call, now: datetime) -> Outgoing:
         """``daily 20:00``, ``weekly sun 18:00``, or ``off`` behind either."""
         span, *words = (word.lower() for word in call.arguments)
+        if not words:
+            return Outgoing(rendering_people.which_story(await self._seen(call, now), span), _times(span))
         if words == ["off"]:
             at = ""
         elif span == "daily":
@@ -163,7 +169,11 @@ def _switches(view: NotifyView, steers: bool) -> Keyboard:
         Button("🕰 My time zone", callback_data="go:notify zone"),
         Button("🔢 My numbers", callback_data="go:notify numbers"),
     ]
-    steering = [*_rows(switches, 2), quiet] if steers else []
+    stories = [
+        Button("📰 Day's story", callback_data="go:notify daily"),
+        Button("📰 Week's story", callback_data="go:notify weekly"),
+    ]
+    steering = [*_rows(switches, 2), quiet, stories] if steers else []
     return Keyboard([*steering, own, [keyboards.refresh_button("notify")]])
 
 
@@ -186,6 +196,11 @@ def _really(kind: str) -> Keyboard:
 def _hours() -> Keyboard:
     spans = [Button(hours.replace("-", "–"), callback_data=f"go:notify quiet {hours}") for hours in COMMON_HOURS]
     return Keyboard([*_rows(spans, 2), [Button("Off", callback_data="go:notify quiet off"), _BACK]])
+
+
+def _times(span: str) -> Keyboard:
+    times = [Button(at.capitalize(), callback_data=f"go:notify {span} {at}") for at in COMMON_TIMES[span]]
+    return Keyboard([*_rows(times, 3), [Button("Never", callback_data=f"go:notify {span} off"), _BACK]])
 
 
 def _ringing(chosen: Sequence[str]) -> Keyboard:

@@ -36,6 +36,7 @@ from julaba_tg.figures import (
     price,
     r_multiple,
     signed_money,
+    utc_day,
 )
 from julaba_tg.rendering_models import comparison
 
@@ -50,13 +51,14 @@ _GROUP_TITLES: dict[Group, str] = {
 
 def status(view: StatusView, zone: ZoneInfo) -> Card:
     state = "⏸ paused" if view.paused else "running"
-    title = f"📊 {money(view.equity)} · today {signed_money(view.day_pnl)} · {len(view.positions)} open · {state}"
+    today = utc_day(zone, view.now)
+    title = f"📊 {money(view.equity)} · {today} {signed_money(view.day_pnl)} · {len(view.positions)} open · {state}"
     lines = [f"⏸ {pause_words(view.paused)}. Open trades go on; /resume trades again."] if view.paused else []
     lines += [f"⚠️ {fault}" for fault in view.faults]
     lines += [
         f"Total {signed_money(view.total_pnl)} · cash {money(view.cash)} · open {signed_money(view.open_pnl)} · "
         f"drawdown {percent(view.drawdown, 1)}",
-        f"Signals today {view.signals_today}, refused {view.refused_today} · trades so far {view.trades_total}",
+        f"Signals {today} {view.signals_today}, refused {view.refused_today} · trades so far {view.trades_total}",
         f"Gemini {view.gemini} · ML {view.ml}",
     ]
     positions = [" · ".join(filter(None, [_position_line(p), live_words(p.live)])) for p in view.positions]

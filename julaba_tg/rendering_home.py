@@ -13,7 +13,7 @@ from core.services.story_words import Span
 from core.services.views import ApprovalView, MlView, PairView, Role, StatusView
 from julaba_tg.card import Block, Card, card, quote, section, text
 from julaba_tg.commands import Group, allowed_to, may
-from julaba_tg.figures import clock_time, coin, money, r_multiple, signed_money
+from julaba_tg.figures import clock_time, coin, money, r_multiple, signed_money, utc_day
 from julaba_tg.rendering import pause_words
 
 GROUPS: dict[Group, tuple[str, str]] = {
@@ -63,7 +63,8 @@ def standing(now: Now, zone: ZoneInfo) -> str:
             f"{_rhythm(now.ml, on)}."
         )
     state = "paused" if view.paused else f"next look {clock_time(view.next_close, zone)}"
-    return f"{money(view.equity)} · today {signed_money(view.day_pnl)} · {len(view.positions)} open · {state}"
+    day = f"{utc_day(zone, view.now)} {signed_money(view.day_pnl)}"
+    return f"{money(view.equity)} · {day} · {len(view.positions)} open · {state}"
 
 
 def _rhythm(ml: MlView, pairs: int) -> str:
@@ -162,7 +163,8 @@ def group_page(group: Group, role: Role) -> Card:
 def pinned(view: StatusView, outlook: Outlook | None, zone: ZoneInfo) -> Card:
     """How things stand, in words that change only when something has: no seconds, no ages."""
     state = "⏸ paused" if view.paused else "running"
-    title = f"📌 {money(view.equity)} · today {signed_money(view.day_pnl)} · {len(view.positions)} open · {state}"
+    day = f"{utc_day(zone, view.now)} {signed_money(view.day_pnl)}"
+    title = f"📌 {money(view.equity)} · {day} · {len(view.positions)} open · {state}"
     lines = [f"⚠️ {fault}" for fault in view.faults[:SEVERAL]]
     if view.paused:
         lines.append(f"⏸ {pause_words(view.paused)}")

@@ -210,9 +210,10 @@ def _short(value: float | None) -> str:
 # -- risk --
 
 
-def risk(view: RiskView) -> Card:
+def risk(view: RiskView, day: str = "today") -> Card:
+    """``day`` is what the day of the loss limit is called, see ``figures.utc_day``."""
     share = view.open_risk / view.equity if view.equity > 0 else None
-    today = f"today {_change(-view.day_loss)}" if view.day_loss else "today unchanged"
+    today = f"{day} {_change(-view.day_loss)}" if view.day_loss else f"{day} unchanged"
     return card(
         f"🛡 {_count(view.positions, 'trade')} open, {money(view.open_risk)} at risk ({percent(share, 1)}) · {today}",
         table(_bars(view)),

@@ -66,7 +66,7 @@ def is_weighty(kind: str) -> bool:
 def notify(view: NotifyView, changed: str = "") -> Card:
     """How loud each kind of news is, the quiet hours, and how the person is talked to."""
     levels = {kind: getattr(view.notify, kind) for kind in kinds()}
-    counts = ", ".join(f"{list(levels.values()).count(level)} {level}" for level in _LEVELS)
+    counts = ", ".join(f"{n} {level}" for level in _LEVELS if (n := list(levels.values()).count(level)))
     by_level = [
         f"{MARKS[level]} {level:<6}  {', '.join(of_level)}"
         for level in _LEVELS
@@ -104,7 +104,7 @@ def _quiet(view: NotifyView) -> list[str]:
     else:
         end = f" until {clock_time(after, own)}" if after else ""
         when = f"Next quiet from {day_time(change, own)} (in {left}){end}."
-    ringing = " and ".join(_listed(view.notify.quiet_loud))
+    ringing = " and ".join(_listed([k for k in view.notify.quiet_loud if getattr(view.notify, k) == "loud"]))
     all_the_same = f"Then only {ringing} may ring." if ringing else "Then nothing rings."
     return [f"🌙 Quiet hours {_shown(view.notify.quiet_hours)} ({hours.zone.key}). {when} {all_the_same}"]
 
@@ -119,7 +119,7 @@ def _shown(hours: str) -> str:
 
 def _stories(view: NotifyView) -> str:
     """What comes by the clock of the chat."""
-    daily, weekly = view.notify.daily_at or "never", view.notify.weekly_at or "never"
+    daily, weekly = view.notify.daily_at or "never", view.notify.weekly_at.capitalize() or "never"
     pinned = "on" if view.notify.pinned else "off"
     return f"📰 The day's story: {daily}, the week's: {weekly} ({view.chat_zone.key}). Pinned status: {pinned}."
 
@@ -151,6 +151,15 @@ def which_ring(view: NotifyView) -> Card:
     return card("🌙 What may ring in quiet hours all the same?", "Only what is loud rings at all.")
 
 
+def which_story(view: NotifyView, span: str) -> Card:
+    now = view.notify.daily_at if span == "daily" else view.notify.weekly_at.capitalize()
+    example = "21:30" if span == "daily" else "fri 17:45"
+    return card(
+        f"📰 The {'day' if span == 'daily' else 'week'}'s story comes: {now or 'never'}",
+        f"By the clocks of {view.chat_zone.key}. Tap a time, or type one, such as /notify {span} {example}",
+    )
+
+
 def which_zone(view: NotifyView) -> Card:
     return card(
         f"🕰 Your times are in {view.own.zone.key}: {clock_time(view.now, view.own.zone)} now",
@@ -177,7 +186,7 @@ def quiet_set(hours: str) -> str:
 
 
 def story_set(span: str, at: str) -> str:
-    return f"📰 {span.capitalize()} story: {at or 'never'}"
+    return f"📰 {span.capitalize()} story: {at.capitalize() or 'never'}"
 
 
 def numbers_set() -> str:

@@ -57,7 +57,7 @@ def nearest_zones(words: str, now: datetime, most: int = 4) -> tuple[str, ...]:
         if not name.startswith("Etc/"):  # its signs are turned round: Etc/GMT+2 is two hours behind
             by_words.setdefault(city(name).lower().replace(" ", "_"), name)
             by_words[name.lower()] = name
-    near = difflib.get_close_matches(wanted, by_words, n=most, cutoff=0.6)
+    near = difflib.get_close_matches(wanted, by_words, n=most, cutoff=0.7)
     return tuple(dict.fromkeys(by_words[words] for words in near))
 
 
