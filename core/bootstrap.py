@@ -244,14 +244,18 @@ async def engine(
     sys.setswitchinterval(0.001)
     async with AsyncExitStack() as stack:
         stack.enter_context(instance_lock(data_dir))
-        made = assemble(await _outside(stack, settings, secrets, data_dir), progress, gemini_note)
+        outside = await _outside(stack, settings, secrets, data_dir)
+        made = assemble(outside, progress, gemini_note)
         stack.push_async_callback(made.live.save)
         await stack.enter_async_context(HealthServer(settings.health.host, settings.health.port, made.desk.health))
         yield made
 
 
 async def _outside(stack: AsyncExitStack, settings: Settings, secrets: Secrets, data_dir: Path) -> Outside:
-    """All that the bot reads from, writes to and talks to but the chat; ``stack`` closes it."""
+    """All that the bot reads from, writes to and talks to but the chat; ``stack`` closes it.
+
+    Its settings have the pairs that were added from the chat.
+    """
     from core.adapters.glibc import Tidy
     from core.adapters.ping import Ping
     from core.adapters.sd_notify import Systemd
@@ -261,6 +265,7 @@ async def _outside(stack: AsyncExitStack, settings: Settings, secrets: Secrets, 
     from core.adapters.sqlite_models import SqliteModels
     from core.adapters.sqlite_opinions import SqliteOpinions
     from core.adapters.sqlite_people import SqlitePeople
+    from core.services.added import with_added
     from core.services.assembly import Outside
     from core.services.worker import Worker
 
@@ -271,11 +276,14 @@ async def _outside(stack: AsyncExitStack, settings: Settings, secrets: Secrets, 
 
     db = await stack.enter_async_context(Database(ledger_path(data_dir)))
     ledger = SqliteLedger(db)
-    _same_timeframe((await ledger.load()).timeframe, settings, data_dir)
+    state = await ledger.load()
+    _same_timeframe(state.timeframe, settings, data_dir)
+    configured, settings = settings.traded, with_added(settings, state.controls.added)
     exchange = client()
     url = secrets.julaba_ping_url
     return Outside(
         settings=settings,
+        added=settings.traded[len(configured) :],
         clock=await _patient_clock(settings, exchange),
         ledger=ledger,
         chat=SqliteChat(db),

@@ -22,6 +22,7 @@ from julaba_tg.app import Bot
 log = logging.getLogger(__name__)
 
 READY_PATIENCE = 15.0  # seconds; an exchange that is down must not keep the chat from being announced
+ANSWER_PATIENCE = 3.0  # seconds for answers under way before all begins again; what is cut off is taken up there
 LOG_BYTES, LOG_FILES = 2_000_000, 5
 
 
@@ -90,10 +91,24 @@ async def run_julaba(
 ) -> None:
     """Runs until ``stop``. Raises what ended the engine, if anything did; ``ready`` is awaited once both are up.
 
-    ``beside`` runs from then until the end, and is cancelled there; what it raises ends the run too.
+    ``beside`` runs from then until the end, and is cancelled there; what it raises ends the run too. Where the engine
+    asks to begin again, both are closed and opened anew in this process, as if it had been started: what had not been
+    dealt with is taken up there.
     """
-    engine = bootstrap.engine(settings, secrets, data_dir, progress=progress, gemini_note=gemini_note)
-    working = asyncio.create_task(_work(engine, settings, token, ready, beside))
+
+    async def live() -> None:
+        began, again = ready, False
+        while await _work(
+            bootstrap.engine(settings, secrets, data_dir, progress=progress, gemini_note=gemini_note),
+            token,
+            began,
+            beside,
+            again,
+        ):
+            log.info("beginning again")
+            began, again = _no_news, True
+
+    working = asyncio.create_task(live())
     stopping = asyncio.create_task(stop.wait())
     # Also what comes before the engine is there is ended by a stop: waiting for the exchange's clock may take long.
     await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -105,14 +120,21 @@ async def run_julaba(
         log.info("stopped")
 
 
+async def _no_news() -> None:
+    """Whoever started this process has heard that it is up."""
+
+
 async def _work(
     opening: AbstractAsyncContextManager[Engine],
-    settings: Settings,
     token: str,
     ready: Callable[[], Awaitable[None]],
     beside: Callable[[Engine], Coroutine[None, None, None]],
-) -> None:
+    again: bool,
+) -> bool:
+    """Whether to begin again; ``again``: this is such a beginning."""
     async with opening as engine:
+        settings = engine.settings  # with the pairs that were added from the chat
+        engine.live.greets = not again
         # Real time, right also on a computer whose clock is wrong; a simulated exchange's is no phone's.
         wall = engine.clock if settings.clock == "system" else bootstrap.computer_clock()
         bot = Bot(settings, token, engine.desk, engine.outbox, wall.now)
@@ -125,6 +147,7 @@ async def _work(
                 await ready()
                 engine.announce()
                 tasks.append(asyncio.create_task(beside(engine)))
+                tasks.append(asyncio.create_task(_asked_again(engine, bot)))
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
@@ -134,6 +157,16 @@ async def _work(
         for end in ends:
             if isinstance(end, Exception):
                 raise end
+        return engine.again.is_set()
+
+
+async def _asked_again(engine: Engine, bot: Bot) -> None:
+    """Ends when everything is to begin anew, and whoever asked for it has heard that it will."""
+    await engine.again.wait()
+    waited = 0.0
+    while not bot.idle and waited < ANSWER_PATIENCE:
+        await asyncio.sleep(0.05)
+        waited += 0.05
 
 
 async def _up(ready: asyncio.Event, trading: asyncio.Task[None]) -> None:

@@ -177,7 +177,7 @@ async def office(
                 steering=(steering := Steering(config, stage.clock, kept.ledger, stage.loop)),
                 safety=safety(config, stage.clock, kept.ledger, kept.chat, stage.loop, live, steering),
                 people=People(config, SqlitePeople(kept.db)),
-                insight=insight_of(config, stage, kept, path),
+                insight=insight_of(config, stage, kept, path, live, approvals),
                 stories=stories_of(config, stage, kept, bell),
                 money=MoneyDesk(
                     stage.clock, kept.ledger, stage.loop, lambda: stage.loop.in_force, predictor, prices, draw

@@ -38,8 +38,9 @@ class Figures:
 class Worth:
     """A filter in one period. ``kept``: the signals with it in force, ``free``: with it left out.
 
-    ``killed`` candidates fail it, ``killed_alone`` pass all others of the strategy. ``difference`` is the mean net R
-    of ``kept`` less that of ``free``, ``low`` and ``high`` its two-sided 95% interval and ``p`` its error.
+    ``killed`` candidates fail it, ``killed_alone`` pass all others of the strategy; ``alone`` is what these made.
+    ``difference`` is the mean net R of ``kept`` less that of ``free``, ``low`` and ``high`` its two-sided 95% interval
+    and ``p`` its error.
     """
 
     killed: int
@@ -51,6 +52,7 @@ class Worth:
     low: float | None
     high: float | None
     p: float | None
+    alone: Figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,7 @@ class _Rows:
             low=low,
             high=high,
             p=None if found is None else found.p,
+            alone=self.figures(alone),
         )
 
 

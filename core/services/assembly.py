@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,6 +23,7 @@ from core.ports import (
     PriceStream,
 )
 from core.services.added import MOST_PAIRS
+from core.services.added_pairs import AddedPairs
 from core.services.advice import Advice
 from core.services.advisory import TradeQuestions
 from core.services.approvals import Approvals
@@ -32,6 +34,7 @@ from core.services.desk import Desk
 from core.services.drift_watch import DriftWatch, in_a_worker
 from core.services.engine import Engine
 from core.services.feed import ExchangeLower
+from core.services.filter_desk import FilterDesk
 from core.services.gatekeeper import Gatekeeper
 from core.services.insight import Insight
 from core.services.live import LiveTrading
@@ -62,6 +65,7 @@ from core.services.tokens import DayTokens
 from core.services.topics import Topics
 from core.services.train import Models
 from core.services.views import Progress
+from core.services.whynot import WhyNotDesk
 from core.services.words import Words
 from core.services.words_tools import Views
 from core.services.worker import Worker
@@ -78,7 +82,8 @@ class Outside:
 
     Three clients of one exchange: a long ``history`` must not stand in line before the next close's candles, nor may
     whoever looks at ``quotes``. ``advisor`` and ``conversation`` None: no key. ``stream`` None: prices are only asked
-    for. ``stores`` opens the ledger once more, for reading it in another process.
+    for. ``stores`` opens the ledger once more, for reading it in another process. ``added`` are those of the settings'
+    pairs that came from the chat.
     """
 
     settings: Settings
@@ -100,6 +105,7 @@ class Outside:
     conversation: Conversation | None
     worker: Worker
     supervisor: Supervisor
+    added: tuple[Pair, ...]
     ping: Callable[[], Awaitable[bool]] | None
     tidy: Callable[[], Awaitable[None]]
 
@@ -112,7 +118,7 @@ def assemble(outside: Outside, progress: Progress, gemini_note: str) -> Engine:
     pictures = Pictures(outside.worker.run)
     judging = _judging(outside, trading, bell, pictures.draw)
     counsel = _counsel(outside, trading, judging, bell, pictures.draw)
-    prices = Prices(trading.held, outside.quotes, outside.stream)
+    prices, again = Prices(trading.held, outside.quotes, outside.stream), asyncio.Event()
     desk = Desk(
         settings,
         clock,
@@ -128,7 +134,7 @@ def assemble(outside: Outside, progress: Progress, gemini_note: str) -> Engine:
         worth=counsel.worth,
         success=counsel.success,
         proposals=counsel.proposals,
-        topics=_topics(outside, trading, counsel, bell, pictures.draw, prices, lambda: desk),
+        topics=_topics(outside, trading, counsel, bell, pictures.draw, prices, lambda: desk, again.set),
         prices=prices,
         hands=Hands(settings, clock, outside.exchange, ledger, loop),
         draw=pictures.draw,
@@ -154,6 +160,7 @@ def assemble(outside: Outside, progress: Progress, gemini_note: str) -> Engine:
             nightly.review,
             desk.topics.safety.audit.review,
             desk.topics.stories.review,
+            desk.topics.insight.review,
             outside.tidy,
         ),
         beside=(
@@ -165,6 +172,7 @@ def assemble(outside: Outside, progress: Progress, gemini_note: str) -> Engine:
             pictures.warm,
         ),
         announce=supervision.ready,
+        again=again,
     )
 
 
@@ -305,6 +313,7 @@ def _topics(
     draw: Draw,
     prices: Prices,
     desk: Callable[[], Views],
+    again: Callable[[], None],
 ) -> Topics:
     settings, clock, ledger = outside.settings, outside.clock, outside.ledger
     steering, people = Steering(settings, clock, ledger, trading.loop), People(settings, outside.people)
@@ -312,7 +321,7 @@ def _topics(
         steering=steering,
         safety=safety(settings, clock, ledger, outside.chat, trading.loop, trading.live, steering),
         people=people,
-        insight=_insight(outside, trading, counsel),
+        insight=_insight(outside, trading, counsel, bell, again),
         stories=_stories(outside, trading, counsel, steering, people, bell),
         money=MoneyDesk(clock, ledger, trading.loop, lambda: steering.settings, trading.predictor, prices, draw),
         words=Words(settings.gemini, ledger, trading.tokens, outside.conversation, desk),
@@ -331,9 +340,16 @@ def _stories(
     )
 
 
-def _insight(outside: Outside, trading: _Trading, counsel: _Counsel) -> Insight:
-    stock = counsel.success.stockroom.stock
-    return Insight(OutlookDesk(outside.clock, outside.ledger, trading.loop, stock, MOST_PAIRS))
+def _insight(outside: Outside, trading: _Trading, counsel: _Counsel, bell: Bell, again: Callable[[], None]) -> Insight:
+    settings, clock, ledger, loop, live = outside.settings, outside.clock, outside.ledger, trading.loop, trading.live
+    lower, gemini, stock = ExchangeLower(outside.quotes), outside.advisor is not None, counsel.success.stockroom.stock
+    return Insight(
+        OutlookDesk(clock, ledger, loop, stock, MOST_PAIRS),
+        WhyNotDesk(settings, ledger, loop, live.note, lower, gemini),
+        FilterDesk(clock, ledger, loop, outside.candles, live.save),
+        AddedPairs(settings, outside.added, clock, ledger, loop, outside.quotes, stock, bell, again),
+        counsel.proposals.rules,
+    )
 
 
 def _nobody(note: str) -> Callable[[], Awaitable[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from core.config import Settings
@@ -38,7 +38,8 @@ class Engine:
     """The parts as wired by bootstrap. ``run`` ends only by cancellation; ``progress`` hears of the first training.
 
     ``reviews`` are asked at every round of upkeep, beside the gate's own; ``beside`` runs as long as trading does, each
-    by itself, and ends only by cancellation. ``announce`` tells whoever started this process that it is up.
+    by itself, and ends only by cancellation. ``announce`` tells whoever started this process that it is up. ``again``
+    is set by who wants all of it closed and opened anew, on the settings as they are stored by then.
     """
 
     settings: Settings
@@ -55,6 +56,7 @@ class Engine:
     reviews: tuple[Callable[[], Awaitable[None]], ...] = ()
     beside: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = ()
     announce: Callable[[], None] = lambda: None
+    again: asyncio.Event = field(default_factory=asyncio.Event)
     _cut_off: bool = False  # a training that the last run did not end
 
     @property

@@ -67,6 +67,7 @@ class LiveTrading:
         self._signs = 0  # of life, for the standstill watch
         self.restarts = 0  # how often trading broke off or stood still, and began again
         self.settled = 0
+        self.greets = True  # says that Julaba is running; not where it only begins again by itself
         self.closed = Bell()
         self.faults = Faults(clock, ledger, bell)
         self.feed = Feed(settings, clock, market, loop, self.faults)
@@ -141,7 +142,8 @@ class LiveTrading:
                 await self._tell_outage(error)
                 await asyncio.sleep(_back_off(error))
         if not self.ready.is_set():
-            await self._say_started(missed)
+            if self.greets:
+                await self._say_started(missed)
             self.ready.set()
         await self.faults.cleared("trading", "Trading goes on")
         await self.faults.cleared("exchange", EXCHANGE_WELL)

@@ -103,16 +103,28 @@ class OutlookDesk:
 
     async def outlook(self) -> Outlook:
         async with self._one:
-            settings, now = self._loop.in_force, to_ms(self._clock.now())
-            story = (self._loop.memory.outcomes, settings.strategy, settings.traded)
-            key = (story, now // _FRESH_MS)
+            settings = self._loop.in_force
+            key = (*self._story(), to_ms(self._clock.now()) // _FRESH_MS)
             if self._known is None or self._known[0] != key:
-                if self._priced is None or self._priced[0] != story:
-                    rows = await self._ledger.trade_rows(since_ms=now - _LOOKS_BACK_MS)
-                    self._priced = story, await asyncio.to_thread(priced, rows, settings)
-                prices, stock = self._priced[1], await self._stock()
+                prices, stock = await self._prices(), await self._stock()
                 self._known = key, await asyncio.to_thread(outlook_of, stock, prices, settings, self._most_pairs)
             return self._known[1]
+
+    async def looser(self) -> tuple[Looser, ...]:
+        """The looser rules that are known of, with what each would have added so far."""
+        async with self._one:
+            return (await self._prices()).looser
+
+    def _story(self) -> tuple[object, ...]:
+        settings = self._loop.in_force
+        return self._loop.memory.outcomes, settings.strategy, settings.traded
+
+    async def _prices(self) -> Prices:
+        story = self._story()
+        if self._priced is None or self._priced[0] != story:
+            rows = await self._ledger.trade_rows(since_ms=to_ms(self._clock.now()) - _LOOKS_BACK_MS)
+            self._priced = story, await asyncio.to_thread(priced, rows, self._loop.in_force)
+        return self._priced[1]
 
 
 @dataclass(frozen=True, slots=True)
