@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 from pydantic import SecretStr
 from tqdm import tqdm
@@ -46,6 +47,12 @@ def demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=positive_int, default=SEED, metavar="N", help="another market with another number"
     )
+    parser.add_argument(
+        "--mode",
+        choices=get_args(Settings.model_fields["mode"].annotation),
+        default="paper",
+        help="advisory: you say yes",
+    )
     parser.add_argument("--simulated", action="store_true", help="simulate even where candles are stored")
 
 
@@ -58,7 +65,7 @@ def demo(args: argparse.Namespace, context: Context) -> int:
     _begin_anew(folder)
     log_to_file(folder)
     world = _stored_world(context.data_dir, args.speed) if not args.simulated else None
-    return asyncio.run(_show(world or _simulated_world(args.seed, args.speed), folder, args.port))
+    return asyncio.run(_show(world or _simulated_world(args.seed, args.speed), folder, args.port, args.mode))
 
 
 def _begin_anew(folder: Path) -> None:
@@ -105,13 +112,14 @@ def _stored_world(data_dir: Path, speed: float) -> World | None:
     return World(StoredSource(store, frame), pairs, SimClock(begin, speed), days, words)
 
 
-def _settings(world: World, exchange: str, stream: str, telegram: str, gemini: str) -> Settings:
+def _settings(world: World, mode: str, exchange: str, stream: str, telegram: str, gemini: str) -> Settings:
     defaults = {p.symbol: p.risk for p in Settings().pairs}
     order = [*defaults, *(str(p) for p in world.pairs if str(p) not in defaults)]
     pairs = [symbol for symbol in order if Pair.parse(symbol) in world.pairs]
     return Settings.model_validate(
         {
             "pairs": [{"symbol": p, "risk": defaults.get(p, 0.7)} for p in pairs[:5]],
+            "mode": mode,
             "clock": "exchange",
             "access": {"users": {1001: "approver", 1002: "viewer"}},
             "telegram": {"base_url": telegram, "poll_timeout": 5},
@@ -141,13 +149,13 @@ async def _serving(world: World, port: int) -> AsyncIterator[tuple[Phone, Exchan
         await phone.stop()
 
 
-async def _show(world: World, folder: Path, port: int) -> int:
+async def _show(world: World, folder: Path, port: int, mode: str) -> int:
     stop = Stop()
     stop.listen()
     world.clock.pause()  # until the bot is ready, so that a showing begins alike on any machine
     async with _serving(world, port) as (phone, exchange, feed, gemini):
         say(f"the exchange shows {world.words}; {world.clock.candles_per_second:g} candles a second")
-        settings = _settings(world, exchange.base_url, feed.url, phone.base_url, gemini.base_url)
+        settings = _settings(world, mode, exchange.base_url, feed.url, phone.base_url, gemini.base_url)
         secrets = Secrets.model_construct(
             telegram_bot_token=SecretStr(phone.token), gemini_api_key=SecretStr("the-stand-in-needs-none")
         )

@@ -66,7 +66,9 @@ COMMANDS: tuple[Command, ...] = (
     Command("rules", "config", "approver", "learn", "take every change back", "/rules config", changes=True),
     Command("approvals", "[ID]", "viewer", "learn", "what waits for an answer; with a number its card", "/approvals 3"),
     Command("retrain", "", "operator", "learn", "train a new model now", "/retrain", changes=True),
-    Command("models", "[ID]", "viewer", "learn", "all models, or one with where it came from", "/models"),
+    Command(
+        "models", "[ID] [calibration|importance]", "viewer", "learn", "all models, or one, with pictures", "/models"
+    ),
     Command("promote", "ID", "operator", "learn", "ask whether it may be champion", "/promote 81ca5d5e", changes=True),
     Command("rollback", "", "operator", "learn", "what going back to the champion before would do", "/rollback"),
     Command("rollback", "ID", "operator", "learn", "go back to it", "/rollback xgb-v2-81ca5d5e", changes=True),
@@ -82,10 +84,18 @@ COMMANDS: tuple[Command, ...] = (
     Command("notify", "", "viewer", "keep", "what rings and what does not, quiet hours, your zone", "/notify"),
     Command("notify", "EVENT LEVEL", "operator", "keep", "loud, silent or none", "/notify signal none", changes=True),
     Command("notify", "quiet HOURS|off", "operator", "keep", "quiet hours", "/notify quiet 22:00-07:00", changes=True),
-    Command("notify", "ring EVENT on|off", "operator", "keep", "rings then too", "/notify ring opened on", changes=True),
+    Command(
+        "notify", "ring EVENT on|off", "operator", "keep", "rings then too", "/notify ring opened on", changes=True
+    ),
     Command("notify", "daily TIME|off", "operator", "keep", "the day's story", "/notify daily 20:00", changes=True),
     Command(
-        "notify", "weekly DAY TIME|off", "operator", "keep", "the week's story", "/notify weekly sun 18:00", changes=True
+        "notify",
+        "weekly DAY TIME|off",
+        "operator",
+        "keep",
+        "the week's story",
+        "/notify weekly sun 18:00",
+        changes=True,
     ),
     # What concerns nobody else changes nothing in the table's sense.
     Command("notify", "zone NAME", "viewer", "keep", "the time zone of your times", "/notify zone Europe/Berlin"),

@@ -6,10 +6,12 @@ from telegram import InlineKeyboardButton as Button
 from telegram import InlineKeyboardMarkup as Keyboard
 
 from core.errors import UsageError
+from core.services.model_pictures import PictureKind
 from core.services.registry import ModelEntry, ModelList
 from julaba_tg import parsing, rendering_models
 from julaba_tg.calls import Call
 from julaba_tg.card import Card
+from julaba_tg.commands import Command
 from julaba_tg.confirming import Confirming, Preview, unsealed
 from julaba_tg.keyboards import MAX_DATA, refresh_button
 from julaba_tg.ports import DeskLike
@@ -18,11 +20,16 @@ from julaba_tg.sending import Outgoing
 
 
 async def models(call: Call, desk: DeskLike) -> Outgoing:
-    """All models, or with an id (or its last letters) one of them."""
+    """All models, or with an id (or its last letters) one of them, or a picture of its evaluation."""
     view = await desk.models()
     if not call.arguments:
         return Outgoing(rendering_models.models(view, call.zone), _list_buttons(view))
-    chosen = view.find(parsing.one(call.arguments, call.command))
+    model_id, *more = call.arguments
+    chosen = view.find(model_id)
+    if more:
+        kind = _kind(parsing.one(more, call.command), call.command)
+        picture = await desk.model_picture(chosen.model_id, kind)
+        return Outgoing(rendering_models.picture(chosen.model_id, kind), _picture_buttons(chosen, kind), picture)
     return Outgoing(rendering_models.model(view, chosen, call.zone), _model_buttons(view, chosen))
 
 
@@ -52,6 +59,25 @@ async def rollback(call: Call, desk: DeskLike, confirming: Confirming) -> Outgoi
     return await confirming.ask(call, preview, seal, back)
 
 
+def _kind(word: str, command: Command) -> PictureKind:
+    match word.lower():
+        case "calibration":
+            return "calibration"
+        case "importance":
+            return "importance"
+        case other:
+            raise parsing.refusal(f"{parsing.short(other)!r} is neither calibration nor importance.", command)
+
+
+def _picture_buttons(chosen: ModelEntry, shown: PictureKind | None = None) -> Keyboard:
+    """The pictures there are but the one that is shown; a way back to the model's card from there."""
+    words = {"calibration": "🎯 Calibration", "importance": "🏋️ Importance"}
+    row = [_button(text, f"new:models {chosen.model_id} {kind}") for kind, text in words.items() if kind != shown]
+    if shown is not None:
+        row.append(_button("🔎 Model", f"new:models {chosen.model_id}"))
+    return Keyboard([[b for b in row if b is not None]])
+
+
 def _list_buttons(view: ModelList) -> Keyboard:
     shown = [_button(f"🔎 {m.model_id}", f"new:models {m.model_id}") for m in listed(view)]
     known = [b for b in shown if b is not None]
@@ -68,7 +94,8 @@ def _model_buttons(view: ModelList, chosen: ModelEntry) -> Keyboard:
         row += [b for b in (_button("🗳 Promote (asks)", f"new:promote {chosen.model_id}"),) if b is not None]
     if chosen.model_id == view.champion and view.before is not None:
         row.append(Button("↩️ Roll back", callback_data="new:rollback"))
-    return Keyboard([row])
+    pictures = [] if chosen.damage else [list(r) for r in _picture_buttons(chosen).inline_keyboard if r]
+    return Keyboard([*pictures, row])
 
 
 def _button(words: str, data: str, style: str | None = None) -> Button | None:

@@ -144,3 +144,10 @@ def rolled_back(plan: RollbackPlan) -> Card:
 
 def promotion_asked(asked: Promotion) -> Card:
     return card(f"🗳 Approval {asked.approval_id}: may {asked.model_id} take over?", asked.sentence)
+
+
+def picture(model_id: str, kind: str) -> Card:
+    """What stands under a picture of a model's evaluation."""
+    if kind == "calibration":
+        return card(f"🎯 {model_id}: does it mean what it says?", "On the diagonal 40% means 40 wins of 100.")
+    return card(f"🏋️ {model_id}: what it looks at", "Used is not useful: worth is what helps on unseen signals.")

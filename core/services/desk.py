@@ -29,6 +29,7 @@ from core.services.listing import SWITCHED_BY
 from core.services.live import LiveTrading
 from core.services.loop import TradingLoop
 from core.services.manual import ClosePlan, CloseResult, Hands
+from core.services.model_pictures import PictureKind
 from core.services.pausing import Pausing
 from core.services.pictures import Draw
 from core.services.prices import Prices
@@ -320,6 +321,10 @@ class Desk:
 
     async def models(self) -> ModelList:
         return await self._takeovers.models()
+
+    async def model_picture(self, model_id: str, kind: PictureKind) -> bytes:
+        """A saved model's calibration or importance, as PNG. Raises ModelError, UsageError."""
+        return await self._takeovers.picture(model_id, kind, self._draw)
 
     async def ask_promotion(self, model_id: str, actor: Actor) -> Promotion:
         asked = await self._takeovers.ask(model_id, actor)

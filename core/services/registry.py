@@ -22,6 +22,8 @@ from core.ml.features import FEATURE_SETS
 from core.ml.manifest import Manifest
 from core.ml.prediction import Champion
 from core.ports import ChampionBook, ChampionRecord, Clock, StoredApproval
+from core.services.model_pictures import PictureKind, model_picture
+from core.services.pictures import Draw
 
 T = TypeVar("T")
 
@@ -160,6 +162,10 @@ class Registry:
         champion = self.champion()
         models = await asyncio.to_thread(self._entries, records, champion)
         return ModelList(models, champion, self._before(records, champion, models))
+
+    async def picture(self, model_id: str, kind: PictureKind, draw: Draw) -> bytes:
+        """Of a saved model's evaluation, as PNG. Raises ModelError, UsageError."""
+        return await model_picture(self._shelf, model_id, kind, draw)
 
     def _entries(self, records: Sequence[ChampionRecord], champion: str | None) -> tuple[ModelEntry, ...]:
         found = [self._entry(model_id, records, champion) for model_id in self._shelf.ids()]

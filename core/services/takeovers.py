@@ -21,6 +21,8 @@ from core.services.approvals import Approvals, Granted, Kind, OutdatedError, Que
 from core.services.bus import Bell
 from core.services.gatekeeper import ITSELF, Gatekeeper
 from core.services.loop import TradingLoop
+from core.services.model_pictures import PictureKind
+from core.services.pictures import Draw
 from core.services.registry import ROLLED_BACK, ModelEntry, ModelList, Registry
 from core.services.views import Actor, TrainingView
 
@@ -75,6 +77,10 @@ class Takeovers:
 
     async def models(self) -> ModelList:
         return await self._registry.list()
+
+    async def picture(self, model_id: str, kind: PictureKind, draw: Draw) -> bytes:
+        """Of a saved model's evaluation, as PNG. Raises ModelError, UsageError."""
+        return await self._registry.picture(model_id, kind, draw)
 
     async def start(self) -> None:
         """Finishes what a kill cut off: a granted promotion first, then whatever the book has not heard of."""

@@ -15,6 +15,7 @@ from core.ports import MessageRef, OutboxItem
 from core.services.dial import DialView
 from core.services.explain import WhyView
 from core.services.manual import ClosePlan, CloseResult
+from core.services.model_pictures import PictureKind
 from core.services.proposals import OpeningAnswer
 from core.services.registry import ModelList
 from core.services.rules import RuleView
@@ -146,6 +147,10 @@ class DeskLike(Protocol):
         ...
 
     async def models(self) -> ModelList: ...
+    async def model_picture(self, model_id: str, kind: PictureKind) -> bytes:
+        """A saved model's calibration or importance, as PNG."""
+        ...
+
     async def ask_promotion(self, model_id: str, actor: Actor) -> Promotion: ...
     async def plan_rollback(self, actor: Actor) -> RollbackPlan: ...
     async def rollback(self, model_id: str, actor: Actor) -> RollbackPlan:

@@ -14,6 +14,7 @@ from core.errors import UsageError
 from core.services.dial import DialView
 from core.services.explain import WhyView
 from core.services.manual import ClosePlan, CloseResult, Closing
+from core.services.model_pictures import PictureKind
 from core.services.prices import LivePrice
 from core.services.proposals import OpeningAnswer
 from core.services.registry import ModelList
@@ -392,6 +393,9 @@ class FakeDesk:
 
     async def models(self) -> ModelList:
         return self.model_list
+
+    async def model_picture(self, model_id: str, kind: PictureKind) -> bytes:
+        return PNG
 
     async def ask_promotion(self, model_id: str, actor: Actor) -> Promotion:
         entry = self.model_list.find(model_id)

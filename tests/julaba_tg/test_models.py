@@ -101,7 +101,7 @@ async def test_a_model_is_shown_with_its_lineage_its_reigns_and_the_comparison(c
     assert "better by +0.0120 (+0.0031 to +0.0209)" in shown.text
     champion = await chat.ask("/models 55555555")
     assert "Champion 20 Nov 12:00 – now, by Ann: approval 2" in champion.text
-    assert [b.text for b in champion.buttons] == ["🗂 All", "↩️ Roll back"]
+    assert [b.text for b in champion.buttons][2:] == ["🗂 All", "↩️ Roll back"]
 
 
 async def test_a_damaged_model_and_one_that_is_not_there_are_sentences(chat: World) -> None:
@@ -188,3 +188,15 @@ async def test_the_card_of_a_training_shows_both_models_side_by_side(chat: World
 
     assert "AUC               0.52       0.58" in done.text
     assert "120 signals   champion challenger" in done.text
+
+
+async def test_a_models_pictures_are_a_tap_away_and_lead_back(chat: World) -> None:
+    chat.desk.model_list = ALL
+    shown = await chat.ask(f"/models {NEW}")
+    assert [b.text for b in shown.buttons][:2] == ["🎯 Calibration", "🏋️ Importance"]
+    chat.phone.tap(1001, shown.message_id, shown.button("Importance").callback_data)
+    picture = await chat.phone.wait_for(lambda m: m.text.startswith("🏋️"))
+    assert picture.media
+    assert [b.text for b in picture.buttons] == ["🎯 Calibration", "🔎 Model"]
+    wrong = await chat.ask(f"/models {NEW} weather")
+    assert wrong.text.startswith("✋ 'weather' is neither calibration nor importance.\nUsage: /models")
