@@ -18,10 +18,12 @@ from telegram.ext import ApplicationHandlerStop, CallbackContext, ExtBot
 from core.services.views import Actor, Role
 from julaba_tg import rendering
 from julaba_tg.calls import say, where
-from julaba_tg.card import html, plain
-from julaba_tg.commands import may
+from julaba_tg.card import Card, html, plain
+from julaba_tg.commands import find, may
 from julaba_tg.incoming import CardReply, Incoming, Visitor, describe, read
-from julaba_tg.pacing import Bucket
+from julaba_tg.keyboards import CommandTap
+from julaba_tg.pacing import Bucket, Costly
+from julaba_tg.parsing import Typed
 from julaba_tg.ports import DeskLike
 from julaba_tg.sending import Outgoing
 
@@ -53,6 +55,8 @@ class Gate:
         self._monotonic = monotonic
         self._burst = burst
         self._floods: dict[int, Bucket] = {}
+        self._kept: dict[int, Bucket] = {}
+        self._costly = Costly(lambda: self._burst / 2, monotonic)
         self._warned: set[int] = set()
         self._strangers = Bucket(20, 0.1, monotonic)
         self._unrecorded = 0
@@ -99,10 +103,21 @@ class Gate:
         if not allowed:
             await self._say_why(update, context, actor, incoming)
             return None
+        if too_much := self._costly.refusal(actor.user_id, _command_name(incoming), update.update_id):
+            await self._say(update, context, actor, rendering.too_much(too_much))
+            return None
         return Visitor(actor, incoming)
+
+    def keeps(self, update: Update) -> bool:
+        """Whether an update is worth a place in the store until it is dealt with: nothing of strangers or floods is."""
+        actor = self.actor_of(update)
+        if actor is None:
+            return False
+        return self._kept.setdefault(actor.user_id, Bucket(self._burst, 1.0, self._monotonic)).take()
 
     async def done(self, update: Update) -> None:
         """An update is dealt with: it is not handed to the handlers again, in this run or a later one."""
+        self._costly.ended(update.update_id)
         if self.actor_of(update) is None:
             return  # nothing of a stranger's is kept
         try:
@@ -139,7 +154,9 @@ class Gate:
         if isinstance(incoming.ask, CardReply) and incoming.ask.reaction:
             return  # a thumb is not always meant as an answer
         what = incoming.audit if incoming.audit.startswith("/") else "That"
-        refusal = rendering.needs_role(what.split()[0], incoming.role, actor.role)
+        await self._say(update, context, actor, rendering.needs_role(what.split()[0], incoming.role, actor.role))
+
+    async def _say(self, update: Update, context: ChatContext, actor: Actor, refusal: Card) -> None:
         if update.callback_query is not None:
             await update.callback_query.answer(plain(refusal, 200), show_alert=True)
         elif update.effective_message is not None:
@@ -147,6 +164,15 @@ class Gate:
                 await update.effective_message.reply_html(html(refusal))
             except TelegramError as error:
                 log.warning("an answer could not be sent: %s", error.message)
+
+
+def _command_name(incoming: Incoming) -> str:
+    """The command that is asked for, however it came; empty for anything else and for ending a work."""
+    ask = incoming.ask
+    typed = ask.typed if isinstance(ask, CommandTap) else ask if isinstance(ask, Typed) else None
+    command = find(typed.name, typed.arguments) if typed is not None else None
+    ends = typed is not None and typed.arguments[:1] in (("cancel",), ("stop",))
+    return command.name if command is not None and not ends else ""
 
 
 def _is_in_group(update: Update) -> bool:

@@ -90,7 +90,7 @@ class Bot:
         self._look_every = look_every
         self._stale_after = stale_after or 2 * settings.telegram.poll_timeout + SLACK
         self._gate = Gate(settings.access.users, desk, monotonic)
-        self._intake = Intake(desk, lambda update: self._gate.actor_of(update) is not None)
+        self._intake = Intake(desk, self._gate.keeps)
         self._chat = Chat(
             settings, desk, outbox, wall_clock, self._tasks, self._greeted, self._hearing.late, self._silenced
         )

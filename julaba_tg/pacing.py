@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
+
+from julaba_tg.commands import LONG_WORK, PICTURED
 
 
 class Bucket:
@@ -35,3 +38,33 @@ class Bucket:
         wait = self.wait()
         self._level -= 1
         await asyncio.sleep(wait)
+
+
+class Costly:
+    """What one person may ask of the costly: some pictures a minute, and one long work at a time.
+
+    ``pictures`` gives how many at once, and then as many a minute.
+    """
+
+    def __init__(self, pictures: Callable[[], float], monotonic: Callable[[], float]) -> None:
+        self._pictures = pictures
+        self._monotonic = monotonic
+        self._drawn: dict[int, Bucket] = {}
+        self._working: dict[int, tuple[int, str]] = {}  # each person's update that is at work, and its command
+
+    def refusal(self, user_id: int, name: str, update_id: int) -> str:
+        """Why a command cannot be had now, in a sentence; empty where it can, and it is then counted."""
+        if name in LONG_WORK:
+            if user_id in self._working:
+                return f"Your /{self._working[user_id][1]} is still at work; one at a time."
+            self._working[user_id] = update_id, name
+        elif name in PICTURED:
+            size = self._pictures()
+            bucket = self._drawn.setdefault(user_id, Bucket(size, size / 60, self._monotonic))
+            if not bucket.take():
+                return f"Pictures take work: the next in {math.ceil(bucket.wait())} s."
+        return ""
+
+    def ended(self, update_id: int) -> None:
+        """An update is dealt with, and so is the work it began."""
+        self._working = {user: work for user, work in self._working.items() if work[0] != update_id}

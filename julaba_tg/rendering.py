@@ -349,5 +349,9 @@ def slow_down() -> Card:
     return card("🐢 That was a lot at once; I skip some until it calms down.")
 
 
+def too_much(reason: str) -> Card:
+    return card(f"🐢 {reason}")
+
+
 def gone() -> Card:
     return card("This button is no longer valid. /start shows the current ones.")

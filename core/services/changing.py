@@ -155,7 +155,7 @@ def facts(standing: Standing) -> dict[str, object]:
         if isinstance(value, Mapping):
             found |= {f"{each.name}/{key}": body for key, body in value.items()}
         elif each.name not in NEVER_BACK:
-            found[each.name] = value
+            found[each.name] = list(value) if isinstance(value, tuple) else value
     return found | {f"{SWITCH}{pair}": asdict(switch) for pair, switch in standing.switches.items()}
 
 
@@ -204,7 +204,13 @@ def _difference(name: str, before: object, after: object) -> Difference:
     if name.startswith(SETTING):
         was, becomes = (_value(one, other) for one, other in ((before, after), (after, before)))
         return Difference(name.removeprefix(SETTING), was, becomes)
-    return Difference(name.replace("/", " ", 1), *("none" if body is None else plain(body) for body in (before, after)))
+    return Difference(name.replace("/", " ", 1), *map(_plainly, (before, after)))
+
+
+def _plainly(body: object) -> str:
+    if isinstance(body, list):
+        return ", ".join(map(str, body)) or "none"
+    return "none" if body is None else plain(body)
 
 
 def _switched(body: object) -> str:

@@ -26,6 +26,8 @@ INSTEAD: dict[str, tuple[str, str]] = {
     "rollback": ("a rollback", "/promote asks for another champion"),
     "answer_approval": ("an answer to an approval", "/ml 0 ends a weight, /rules config a changed rule"),
     "weight": ("the weight set to 0", "/ml 0.25 asks an approver for it again"),
+    "add_pair": ("a pair added", "/pairs takes it away again"),
+    "remove_pair": ("a pair taken away", "/pairs suggest adds it again"),
     "resume": ("a limit's pause lifted", "/pause stops new trades"),
 }
 """What cannot be taken back, by its action in the audit: in words, and what to do instead."""
