@@ -168,7 +168,7 @@ class Desk:
         )
 
     async def pairs(self) -> tuple[PairView, ...]:
-        signals, settings = await self._ledger.signals_per_pair(), self._settings
+        signals, settings = await self._ledger.signals_per_pair(), self.topics.steering.settings
         return tuple(
             pair_view(pair, self._loop, settings, signals.get(pair, 0), self._live.note(pair))
             for pair in settings.traded
@@ -263,7 +263,11 @@ class Desk:
             raise UsageError(f"{market} cannot be switched on: {self._live.notes[market]}")
         switch = Switch(enabled, "" if enabled else f"{SWITCHED_BY}{actor.name}")
 
-        def switched(now: Standing) -> Standing:
+        def switched(now: Standing) -> Standing | None:
+            before = now.switches[market]
+            by_a_person = before.enabled or before.reason.startswith(SWITCHED_BY)
+            if before.enabled == enabled and by_a_person:
+                return None  # so it is already; whoever switched it first stays named
             return replace(now, switches={**now.switches, market: switch})
 
         await self._changer.make(actor, "switch_pair", switched)
