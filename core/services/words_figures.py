@@ -38,7 +38,7 @@ def _plain(value: Any, zone: ZoneInfo, most: int, depth: int) -> Any:
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
+        return float(f"{value:.8g}") if math.isfinite(value) else None
     if isinstance(value, Enum):
         return str(value.value)
     if isinstance(value, str):
@@ -242,5 +242,5 @@ def _near(said: float, size: float, decimals: int) -> bool:
     if decimals <= 0 and said >= 100:
         digits = f"{said:.0f}"
         zeros = min(len(digits) - len(digits.rstrip("0")), len(digits) - 2)
-    half = 0.5 * 10.0 ** max(zeros, -decimals)
+    half = 0.5 * 10.0 ** (-decimals if decimals > 0 else max(zeros, -decimals))
     return abs(said - size) <= half * (1 + 1e-9) + 1e-12
