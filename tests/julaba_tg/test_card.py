@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.domain.messages import Event, Notice
+from core.services.people import Numbers
 from julaba_tg import alerts
 from julaba_tg.card import CAPTION_LIMIT, TEXT_LIMIT, Block, Card, card, clean, html, plain, quote, table, units
 from tests.fakes.desk import NOON, a_closing, a_refusal, a_signal, a_target
@@ -86,6 +87,38 @@ def test_an_alert_is_valid_html_whatever_gemini_an_exchange_or_a_fault_says(one:
     for content in [*drawn, *map(alerts.again, drawn)]:
         assert units(html(content, limit)) <= limit
         assert read(html(content, limit)).text.strip()
+
+
+numeric = st.lists(
+    st.sampled_from(
+        ["$1,234.50", "-0.25R", "1.5%", "12:30", "/ml 0.25", "<b>1.5</b>", "\u202e1.5", "x" * 900, "0.6.0", "&"]
+    )
+    | hostile,
+    max_size=12,
+).map(" ".join)
+numeric_cards = st.builds(
+    Card,
+    numeric,
+    st.lists(st.builds(Block, st.lists(numeric, max_size=8).map(tuple), st.sampled_from(["text", "pre", "quote"]))).map(
+        tuple
+    ),
+)
+
+
+@given(numeric_cards, st.sampled_from([60, CAPTION_LIMIT, TEXT_LIMIT]), st.sampled_from(["de", "fr"]))
+def test_in_other_numbers_a_card_is_as_long_as_valid_and_as_safe(content: Card, limit: int, numbers: Numbers) -> None:
+    markup = html(content, limit, numbers)
+    english = html(content, limit)
+
+    assert units(markup) == units(english) <= limit
+    assert all(a == b or a in ",." for a, b in zip(english, markup, strict=True))
+    assert read(markup).entities == read(english).entities
+
+
+def test_a_number_cut_at_the_end_is_one_and_the_beginning_of_a_version_is_not() -> None:
+    long = "x" * 20
+    assert plain(card(f"{long} 1.5 and more of it"), 25, "de") == f"{long} 1,5…"
+    assert plain(card(f"{long} 0.6.0 and more of it"), 25, "de") == f"{long} 0.6…"
 
 
 @given(cards)
