@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from core.services.one_at_a_time import OneAtATime
 from core.services.reading import Stores
 from core.services.stored_history import FetchView, stored_after
 from core.services.views import Actor, Progress
+from core.services.what_if import Question, WhatIfView, what_if_job
 from core.services.worker import Worker
 
 MOST_DAYS = 1500
@@ -48,6 +50,7 @@ class Research:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._asking = asyncio.Lock()
         self._work = {what: OneAtATime(what) for what in ("backtest", "fetch", "export")}
 
     def cancel(self, what: str, actor: Actor) -> None:
@@ -122,6 +125,15 @@ class Research:
         return await self._work["export"].run(
             lambda: _apart(progress, export_job, desk.stores, desk.in_force(), what, most)
         )
+
+    async def what_if(self, question: Question, progress: Progress) -> WhatIfView:
+        """The last signals, or one of them, decided again with something changed. Several people wait for each other."""
+        desk = self._desk
+        for pair in question.change.pairs:
+            self._known(str(pair))
+        async with self._asking:
+            await desk.save()
+            return await _apart(progress, what_if_job, desk.candles, desk.stores, desk.in_force(), question)
 
     def _known(self, name: str) -> Pair:
         pair, traded = Pair.parse(name), self._desk.in_force().traded
