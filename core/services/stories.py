@@ -204,7 +204,7 @@ class Stories:
         settings, approved = self._loop.in_force, self._loop.memory.controls.approved_weight
         report = await asyncio.to_thread(layer_report, ended, settings, approved, whole=True)
         layer = report.layer("model")
-        if layer.with_it is None or layer.without is None:
+        if not layer.asked or layer.with_it is None or layer.without is None:
             return None, report.weight
         return (layer.apart, layer.with_it.total - layer.without.total), report.weight
 

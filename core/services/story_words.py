@@ -120,7 +120,7 @@ def noise(made: Sequence[float]) -> str:
     spread = math.sqrt(math.fsum((r - mean) ** 2 for r in made) / (n - 1))
     half = 1.96 * spread / math.sqrt(n)
     where = "luck alone does that" if abs(mean) <= half else "more than luck usually does, but one week proves nothing"
-    return f"Together {mean:+.2f}R each, give or take {half:.2f}R over {n}: {where}."
+    return f"Together {_signed(mean)} each, give or take {half:.2f}R over {n}: {where}."
 
 
 def title(facts: Facts, when: str) -> str:
@@ -147,7 +147,9 @@ def _trades(facts: Facts) -> list[str]:
     won = sum(t.pnl > 0 for t in facts.closed)
     total = math.fsum(t.r_net or 0.0 for t in facts.closed)
     pnl = math.fsum(t.pnl for t in facts.closed)
-    return [f"{_count(len(facts.closed), 'trade')} closed, {won} won: {_money(pnl, '+')}, {total:+.2f}R net; {still}."]
+    return [
+        f"{_count(len(facts.closed), 'trade')} closed, {won} won: {_money(pnl, '+')}, {_signed(total)} net; {still}."
+    ]
 
 
 def _extremes(facts: Facts) -> list[str]:
@@ -162,7 +164,7 @@ def _r(record: FollowRecord) -> float:
 
 
 def _trade(record: FollowRecord) -> str:
-    return f"{record.pair.base} {record.follow.levels.direction} {_r(record):+.2f}R"
+    return f"{record.pair.base} {record.follow.levels.direction} {_signed(_r(record))}"
 
 
 def _signals(facts: Facts) -> list[str]:
@@ -195,7 +197,7 @@ def _worth(refusal: Refusals) -> str:
     if not refusal.made:
         return f"{refusal.who}: {refusal.n}, none has ended yet."
     ended = "" if len(refusal.made) == refusal.n else f" ({len(refusal.made)} have ended)"
-    return f"{refusal.who}: {refusal.n}{ended}, they would have made {refusal.total:+.2f}R."
+    return f"{refusal.who}: {refusal.n}{ended}, they would have made {_signed(refusal.total)}."
 
 
 def _learned(facts: Facts) -> list[str]:
@@ -210,7 +212,7 @@ def _learned(facts: Facts) -> list[str]:
     if facts.flips is not None:
         n, gained = facts.flips
         weight = f"With the model at {facts.flip_weight:.0%}"
-        many = f"{_count(n, 'signal')} would have gone the other way, {gained:+.2f}R."
+        many = f"{_count(n, 'signal')} would have gone the other way, {_signed(gained)}."
         found.append(f"{weight} {many}" if n else f"{weight} no signal would have gone the other way.")
     return found
 
@@ -222,12 +224,19 @@ def _ahead(facts: Facts) -> list[str]:
     gate = facts.forecast.gate
     if gate.left == 0:
         return ["The gate looks with the next outcome."]
-    days = "" if gate.days is None else f", about {_count(round(gate.days), 'day')}"
-    return [f"Next look of the gate in {_count(gate.left, 'outcome')}{days}: {gate.text}."]
+    left = f"Next look of the gate in {_count(gate.left, 'outcome')}"
+    if gate.days is None:
+        return [f"{left}; when that is cannot be told yet."]
+    return [f"{left}, about {_count(round(gate.days), 'day')}: {gate.text}."]
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
+
+
+def _signed(value: float) -> str:
+    """``+1.20R``; what rounds to nothing has no minus."""
+    return f"{round(value, 2) + 0.0:+.2f}R"
 
 
 def _money(value: float, sign: str = "") -> str:

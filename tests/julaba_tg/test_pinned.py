@@ -21,8 +21,8 @@ from julaba_tg import pinned
 from julaba_tg.phone.chats import Message
 from julaba_tg.pinned import CALM, CALM_AT_CLOSE, NO_RIGHT_FOR, Pinned
 from tests.fakes.desk import a_signal
+from tests.julaba_tg.conftest import World
 from tests.julaba_tg.line import OWNER, Line
-from tests.julaba_tg.test_transcripts import World
 
 
 @dataclass
