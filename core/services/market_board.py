@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
+
 from core.config import Settings
 from core.domain.candles import DAY_MS, Candles, Pair, to_datetime
 from core.domain.trading import Direction, Regime
-from core.engine.filters import gather_facts
+from core.engine.filters import TIE, gather_facts
 from core.engine.history import History
 from core.engine.windows import rolling_mean
 from core.services.prices import LivePrice
@@ -107,13 +109,14 @@ def next_cross(candles: Candles) -> Cross | None:
     if len(last) < _SLOW + _PACE or len(last.stretches(0)) > 1:
         return None
     gaps = (rolling_mean(last.close, _FAST) - rolling_mean(last.close, _SLOW))[-_PACE - 1 :]
+    gaps = np.where(np.abs(gaps) < TIE * last.close[-_PACE - 1 :], 0.0, gaps)
     now, before, first = float(gaps[-1]), float(gaps[-2]), float(gaps[0])
     if now and before * now <= 0:
         return Cross(Direction.LONG if now > 0 else Direction.SHORT, 0)
-    if first * now <= 0 or abs(now) >= abs(first):
+    if first * now < 0 or abs(now) >= abs(first):
         return None  # they go apart, or one crossing has just been undone
-    wait = math.ceil(abs(now) / ((abs(first) - abs(now)) / _PACE))
-    return Cross(Direction.SHORT if now > 0 else Direction.LONG, wait) if wait <= NEAR else None
+    wait = max(1, math.ceil(abs(now) / ((abs(first) - abs(now)) / _PACE)))
+    return Cross(Direction.SHORT if first > 0 else Direction.LONG, wait) if wait <= NEAR else None
 
 
 def btc_of(settings: Settings, windows: Mapping[Pair, Candles]) -> tuple[int | None, float | None]:

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import struct
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from core.domain.candles import Candles
-from core.domain.trading import Direction, Follow
+from core.domain.candles import HOUR_MS, Candles
+from core.domain.trading import Direction, Follow, Leg
 from core.engine.fills import advance, begin
 from core.engine.strategy import levels
-from core.reports.charts import candle_chart, equity_chart
-from tests.markets import LINK, M15, flat, walk
+from core.reports.charts import _amount, _end_row, _zone_at, candle_chart, equity_chart
+from tests.markets import LINK, M15, START, flat, walk
 
 
 def size(png: bytes) -> tuple[int, int]:
@@ -91,3 +94,67 @@ def test_equity_is_drawn(equity: list[float]) -> None:
 def test_equity_needs_its_times(times: list[int], equity: list[float]) -> None:
     with pytest.raises(ValueError, match="do not fit"):
         equity_chart(times, equity, "Equity")
+
+
+def test_a_closed_trade_s_levels_end_with_it_and_an_open_one_s_go_on() -> None:
+    candles = walk(96)
+    entry = int(candles.time[30])
+    found = levels(Direction.LONG, float(candles.close[30]), 0.5)
+    part = Leg("TP1", int(candles.time[40]), found.targets[0], 0.5, 0.75)
+    rest = Leg("STOP", int(candles.time[50]), found.stop, 0.5, -0.5)
+    assert _end_row(candles, ()) is None
+    assert _end_row(candles, (part,)) is None
+    assert _end_row(candles, (part, rest)) == 51
+    whole = candle_chart(candles, found, "LINK", (part, rest), entry)
+    assert whole != candle_chart(candles, found, "LINK", (part,), entry)
+
+
+def test_a_fill_within_the_running_candle_is_in_the_picture() -> None:
+    """It has a time between the newest candle's open and its own: a fill of a minute is known one timeframe later."""
+    candles = walk(96)
+    entry, found = int(candles.time[60]), levels(Direction.LONG, float(candles.close[60]), 0.5)
+    now = Leg("TP1", int(candles.time[-1]) + 8 * 60_000, found.targets[0], 0.5, 0.75)
+    later = replace(now, time=int(candles.time[-1]) + M15.ms)
+    bare = candle_chart(candles, found, "LINK", (), entry)
+    assert candle_chart(candles, found, "LINK", (now,), entry) != bare
+    assert candle_chart(candles, found, "LINK", (later,), entry) == bare
+
+
+def test_averages_far_from_the_price_are_in_the_picture_whole() -> None:
+    """A price that has run away leaves its slow average behind: the axis reaches down to it."""
+    close = np.concatenate([np.full(60, 100.0), np.linspace(101, 140, 40)])
+    candles = replace(walk(100), open=close, high=close + 0.1, low=close - 0.1, close=close)
+    picture = candle_chart(candles, None, "LINK", shown=20)
+    image = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB")).astype(int)
+    panel = image[80:600, 30:880]
+    slow = (abs(panel - np.array([0x5A, 0xA9, 0xF7])).sum(axis=2) < 40).nonzero()[0]
+    assert len(slow) > 200
+    assert slow.max() < 515, "it does not leave through the bottom"
+
+
+@pytest.mark.parametrize(
+    ("zone", "name", "tick"),
+    [("UTC", "UTC", 0), ("Pacific/Auckland", "NZDT", -13 * HOUR_MS), ("Asia/Kolkata", "IST", -HOUR_MS * 11 // 2)],
+)
+def test_the_days_of_an_equity_curve_are_those_of_a_zone(zone: str, name: str, tick: int) -> None:
+    shift, shown = _zone_at(START, zone)
+    assert (shift, shown) == (-tick, name)
+    month = [START + n * HOUR_MS for n in range(24 * 30)]
+    values = [10_000.0 + n for n in range(len(month))]
+    assert equity_chart(month, values, "Equity", zone=zone) == equity_chart(month, values, "Equity", zone=zone)
+    if tick:
+        assert equity_chart(month, values, "Equity", zone=zone) != equity_chart(month, values, "Equity")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (84.2, "84.20"),
+        (10_240.4, "10,240"),
+        (9_999_999.0, "9,999,999"),
+        (12_345_678.0, "12.35M"),
+        (-3.04e15, "-3040.00T"),
+    ],
+)
+def test_an_amount_fits_beside_its_curve(value: float, shown: str) -> None:
+    assert _amount(value) == shown

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -147,10 +148,11 @@ async def test_a_key_costs_the_event_loop_little() -> None:
     assert asyncio.get_running_loop().time() - began < 0.2
 
 
-def test_no_picture_brings_matplotlib_into_the_bots_process(tmp_path: Path) -> None:
-    """Every picture of the desk, drawn through a real worker, in a process that has seen nothing else."""
+@pytest.mark.parametrize("what", ["charts", "desk"])
+def test_no_picture_brings_matplotlib_into_the_bots_process(tmp_path: Path, what: str) -> None:
+    """Drawn through a real worker, in a process that has seen nothing else: two charts, then the whole desk's."""
     script = tmp_path / "bot.py"
-    script.write_text(textwrap.dedent(_CHARTS), encoding="utf-8")
+    script.write_text(textwrap.dedent(_CHARTS if what == "charts" else _DESK), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, str(script), str(tmp_path)], capture_output=True, text=True, timeout=120, check=False,
         cwd=Path(__file__).parents[3], env={"PYTHONPATH": str(Path(__file__).parents[3]), "PATH": "/usr/bin:/bin"},
@@ -174,6 +176,38 @@ _CHARTS = """
             curve = await pictures.draw(equity_chart, [0, 900_000, 1_800_000], [10.0, 12.0, 11.0], "equity")
             assert candle.startswith(b"\\x89PNG") and curve.startswith(b"\\x89PNG")
             print("matplotlib" in sys.modules)
+
+    if __name__ == "__main__":
+        asyncio.run(main())
+"""
+
+_DESK = """
+    import asyncio, sys
+    from pathlib import Path
+    from zoneinfo import ZoneInfo
+    from core.services.pictures import Pictures
+    from core.services.worker import Worker
+    from tests.core.services.test_loop import Says
+    from tests.offices import office
+
+    async def main():
+        utc = ZoneInfo("UTC")
+        async with Worker() as worker:
+            pictures = Pictures(worker.run)
+            async with office(Path(sys.argv[1]), draw=pictures.draw) as there:
+                there.stage.loop._asking._predictor = Says()  # so that /why and /dial have something to draw
+                desk = (await there.played()).desk
+                trade = (await desk.trades(1)).trades[0]
+                assert (await desk.chart(trade.pair, trade.trade_id))[1:4] == b"PNG"
+                money = desk.topics.money
+                views = [
+                    await desk.report(), await desk.samples(), await desk.dial(), await desk.layers(),
+                    await money.profit(30, utc), await money.calendar(None, utc),
+                ]
+                drawn = [type(view).__name__ for view in views if view.picture is not None]
+                assert len(drawn) >= 5, drawn
+                await desk.gemini(), await desk.why(None)
+        print("matplotlib" in sys.modules)
 
     if __name__ == "__main__":
         asyncio.run(main())
