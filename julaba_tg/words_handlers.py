@@ -36,7 +36,7 @@ A_MINUTE, A_DAY = 6, 60
 """Questions of one person."""
 
 _MOST_VIEWS = 3
-_ARGUMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9./,%:_-]{0,23}|[.,][0-9]{1,6}")
+_ARGUMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9./,%:=_+-]{0,40}|[.,][0-9]{1,6}")
 
 
 @dataclass(frozen=True, slots=True)
