@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from julaba_tg.quiet import QuietHours, quiet_hours
+from julaba_tg.quiet import QuietHours, next_change, quiet_hours
 
 BERLIN = ZoneInfo("Europe/Berlin")  # forward on 29 March 2026 at 01:00 UTC, back on 25 October 2026 at 01:00 UTC
 zones = st.sampled_from([ZoneInfo(n) for n in ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata")])
@@ -85,3 +85,24 @@ def test_no_hours_are_no_quiet_and_equal_ends_are_never() -> None:
     assert quiet_hours("", BERLIN) is None
     assert never is not None
     assert quiet_minutes(never, datetime(2026, 7, 1, tzinfo=UTC)) == 0
+
+
+@given(minutes, minutes, zones, moments, st.integers(0, 59))
+def test_the_next_change_is_the_first_minute_at_which_it_is_otherwise(
+    start: time, end: time, zone: ZoneInfo, moment: datetime, seconds: int
+) -> None:
+    hours, now = QuietHours(start, end, zone), moment + timedelta(seconds=seconds)
+    change = next_change(hours, now)
+
+    if start == end:
+        assert change is None
+        return
+    assert change is not None
+    assert now < change <= now + timedelta(hours=25)
+    assert hours.cover(change) != hours.cover(now) == hours.cover(change - timedelta(seconds=1))
+
+
+def test_quiet_that_begins_in_the_hour_that_is_skipped_begins_when_the_clock_jumps() -> None:
+    hours = QuietHours(time(2, 30), time(7), BERLIN)
+
+    assert next_change(hours, datetime(2026, 3, 29, 0, 0, tzinfo=UTC)) == datetime(2026, 3, 29, 3, 0, tzinfo=BERLIN)
