@@ -53,6 +53,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("predict", "PAIR", "viewer", "look", "what the model would say of a pair now", "/predict LINK"),
     Command("chart", "PAIR", "viewer", "look", "candles with the averages and a trade's levels", "/chart LINK"),
     Command("why", "[ID]", "viewer", "understand", "a signal in full, by the number in its alert", "/why 12"),
+    Command("whynot", "PAIR", "viewer", "understand", "what blocks a trade now, and how far it is", "/whynot LINK"),
+    Command("filters", "", "viewer", "understand", "each filter's kills and worth", "/filters"),
     Command("gemini", "", "viewer", "understand", "Gemini's scoreboard: what its opinions were worth", "/gemini"),
     Command("worth", "", "viewer", "understand", "what each layer between signal and trade was worth", "/worth"),
     Command("report", "", "viewer", "look", "the success metrics: target, now, and why", "/report"),
@@ -63,6 +65,15 @@ COMMANDS: tuple[Command, ...] = (
     Command("dial", "", "viewer", "learn", "what each weight would have done to the last signals", "/dial"),
     Command("opens", "", "operator", "learn", "will the gate open? if not, a rule to ask for", "/opens", changes=True),
     Command("rules", "", "viewer", "learn", "the rules in force, what was changed and by whom", "/rules"),
+    Command(
+        "rule",
+        "[NAME=VALUE]",
+        "operator",
+        "learn",
+        "ask the approvers for another rule",
+        "/rule strategy.adx_min=20",
+        changes=True,
+    ),
     Command("rules", "config", "approver", "learn", "take every change back", "/rules config", changes=True),
     Command("approvals", "[ID]", "viewer", "learn", "what waits for an answer; with a number its card", "/approvals 3"),
     Command("retrain", "", "operator", "learn", "train a new model now", "/retrain", changes=True),
@@ -73,8 +84,17 @@ COMMANDS: tuple[Command, ...] = (
     Command("rollback", "", "operator", "learn", "what going back to the champion before would do", "/rollback"),
     Command("rollback", "ID", "operator", "learn", "go back to it", "/rollback xgb-v2-81ca5d5e", changes=True),
     Command("pairs", "", "viewer", "steer", "which pairs trade, with switches", "/pairs"),
+    Command("pairs", "suggest", "operator", "steer", "liquid pairs that could be added", "/pairs suggest"),
     Command("size", "[PAIR FACTOR]", "operator", "steer", "how much of a pair trades", "/size LINK 0.5", changes=True),
-    Command("pair", "PAIR on|off", "operator", "steer", "switch a pair", "/pair LINK off", changes=True),
+    Command(
+        "pair",
+        "PAIR on|off|add|remove",
+        "operator",
+        "steer",
+        "switch a pair; add one, or take that away again",
+        "/pair LINK off",
+        changes=True,
+    ),
     Command("pause", "", "operator", "steer", "no new trades; open ones go on", "/pause", changes=True),
     Command("resume", "", "operator", "steer", "trade again", "/resume", changes=True),
     Command("close", "PAIR", "operator", "steer", "close a trade: shown, done by a tap", "/close LINK", changes=True),
@@ -108,7 +128,7 @@ COMMANDS: tuple[Command, ...] = (
 PICTURED = frozenset({"chart", "dial", "gemini", "profit", "report", "samples", "why", "worth"})
 """Commands whose answer is drawn: a person gets a few of them a minute."""
 
-LONG_WORK = frozenset({"backtest", "export", "fetch", "opens", "retrain", "whatif"})
+LONG_WORK = frozenset({"backtest", "export", "fetch", "filters", "opens", "retrain", "whatif"})
 """Commands that begin a long work: a person has one of them at a time."""
 
 # Words people type that are close to no command's name.

@@ -20,6 +20,7 @@ from core.errors import JulabaError
 from core.services.views import Actor, TrainingView
 from julaba_tg import (
     home_handlers,
+    insight_handlers,
     keyboards,
     model_handlers,
     money_handlers,
@@ -99,6 +100,9 @@ class Chat:
             "chart": self._chart,
             "ml": self._ml,
             "why": lambda call: why(call, self._desk),
+            "whynot": lambda call: insight_handlers.whynot(call, self._desk),
+            "filters": lambda call: insight_handlers.filters(call, self._desk, self._tasks),
+            "rule": lambda call: insight_handlers.rule(call, self._desk),
             "gemini": lambda call: worth_handlers.gemini(call, self._desk),
             "worth": lambda call: worth_handlers.worth(call, self._desk),
             "dial": lambda call: rules_handlers.dial(call, self._desk),
@@ -263,11 +267,18 @@ class Chat:
         return Outgoing(rendering.ml(view, call.zone), keyboards.ml(view, steps))
 
     async def _pairs(self, call: Call) -> Outgoing:
+        if call.arguments:
+            return await insight_handlers.suggest(call, self._desk)
+        return await self._switches(call)
+
+    async def _switches(self, call: Call) -> Outgoing:
         views = await self._desk.pairs()
         return Outgoing(rendering.pairs(views, call.zone), keyboards.pairs(views))
 
     async def _pair(self, call: Call) -> Outgoing | None:
-        return await (self._safety.pair(call) if call.arguments else self._pairs(call))
+        if {word.lower() for word in call.arguments[1:2]} & insight_handlers.CHANGES:
+            return await insight_handlers.pair(call, self._desk, self._confirming)
+        return await (self._safety.pair(call) if call.arguments else self._switches(call))
 
     async def _pause(self, call: Call) -> Outgoing:
         view = await self._desk.pause(call.actor)

@@ -230,7 +230,9 @@ def pairs(views: Sequence[PairView]) -> Keyboard:
         )
         for p in views[:80]
     ]
-    return Keyboard([*_rows(switches, 2), [refresh_button("pairs")]])
+    return Keyboard(
+        [*_rows(switches, 2), [refresh_button("pairs"), Button("➕ Add", callback_data="new:pairs suggest")]]
+    )
 
 
 def charts(names: Sequence[str]) -> Keyboard:

@@ -72,7 +72,7 @@ def test_the_nearest_command(words: str, name: str) -> None:
 def test_the_markdown_table_has_a_row_for_each_line() -> None:
     rows = table_markdown().splitlines()
     assert len(rows) == len(COMMANDS) + 2
-    assert r"| `/pair PAIR on\|off` | operator | switch a pair | `/pair LINK off` |" in rows
+    assert "| `/size [PAIR FACTOR]` | operator | how much of a pair trades | `/size LINK 0.5` |" in rows
 
 
 @pytest.mark.parametrize("data", ["", "yes:", "yes:x", "yes:-1", "no:1e3", "go:", "go", "do:status", "yes:" + "9" * 40])

@@ -32,7 +32,8 @@ def then(candles: Candles, close: float) -> Candles:
 def test_at_the_price_the_next_close_crosses_and_a_hair_before_it_does_not(seed: int, rows: int, price: float) -> None:
     plain = walk(rows, seed)
     prices = (column * (price / 100) for column in (plain.open, plain.high, plain.low, plain.close))
-    candles = Candles(plain.pair, M15, plain.time, *prices, plain.volume)
+    columns = (*prices, plain.volume)
+    candles = Candles(plain.pair, M15, plain.time, *columns)
     snapshot = last_snapshot(candles, 8)
     assert snapshot is not None
     near = nearness(candles, snapshot)
