@@ -12,7 +12,7 @@ from core.config import Settings
 from core.domain.candles import to_ms
 from core.errors import UsageError
 from core.ports import Clock, Ledger
-from core.services.changes import CHANGEABLE, InForce, in_force, with_changes
+from core.services.changes import CHANGEABLE, InForce, changed, configured, in_force, with_changes
 from core.services.changing import Changer, Standing
 from core.services.loop import TradingLoop
 from core.services.views import Actor
@@ -47,9 +47,12 @@ class Steering:
         if rules := sorted(set(values) & set(CHANGEABLE)):
             raise UsageError(f"{', '.join(rules)}: the rules are changed by an approval")
 
-        def changed(now: Standing) -> Standing:
-            at = to_ms(self._clock.now())
-            return replace(now, controls=with_changes(now.controls, self._settings, values, actor.name, at))
+        def changes(now: Standing) -> Standing:
+            before = in_force(self._settings, now.controls.changes).settings
+            after = changed(before, values)
+            others = {name: v for name, v in values.items() if configured(before, name) != configured(after, name)}
+            at = to_ms(self._clock.now())  # what is so already stays with whoever set it
+            return replace(now, controls=with_changes(now.controls, self._settings, others, actor.name, at))
 
-        await self._changer.make(actor, "set", changed)
+        await self._changer.make(actor, "set", changes)
         return self.settings
