@@ -113,7 +113,7 @@ class Answers:
         """From now on this message is the card: replies and thumbs to it count, and it is changed at the end."""
         place, can = call.place, may(call.actor.role, "approver")
         card = rendering_approvals.approval(view, call.zone, self._desk.now())
-        out = with_picture(card, keyboard(view) if can else None, view.picture)
+        out = with_picture(card, keyboard(view) if can else keyboards.only_home(), view.picture)
         ref = await post(place, out)
         if can:
             await self._outbox.sent([], ref, subject(view.approval_id))

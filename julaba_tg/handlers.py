@@ -86,6 +86,7 @@ class Chat:
         self._safety = Safety(desk, self._confirming)
         self._answers = Answers(desk, outbox, self._changes)
         self._questions = Questions(desk, tasks, asyncio.get_running_loop().time)
+        self._research = Research(desk, outbox, tasks)
         self._loudness = Loudness(desk, target_chat(settings))
         self.does: dict[str, Callable[[Call], Awaitable[Outgoing | None]]] = {
             "start": self._start,
@@ -112,6 +113,10 @@ class Chat:
             "report": lambda call: home_handlers.report(call, self._desk),
             "approvals": self._answers.approvals,
             "retrain": self._retrain,
+            "backtest": self._research.backtest,
+            "whatif": self._research.what_if,
+            "fetch": self._research.fetch,
+            "export": self._research.export,
             "models": lambda call: model_handlers.models(call, self._desk),
             "promote": lambda call: model_handlers.promote(call, self._desk),
             "rollback": lambda call: model_handlers.rollback(call, self._desk, self._confirming),
@@ -143,7 +148,7 @@ class Chat:
         place = await voiced(beside(message, context.bot), self._desk, visitor.actor.user_id)
         match visitor.incoming.ask:
             case Typed() as typed:
-                await self._typed(visitor, typed, place, self._wall_clock() - message.date)
+                await self._typed(visitor, typed, place, self._wall_clock() - message.date, message.reply_to_message)
             case CardReply() as reply:
                 await self._answers.reply(reply, visitor.actor, place)
             case Number() as number:
@@ -182,7 +187,9 @@ class Chat:
 
     # Commands, however they came
 
-    async def _typed(self, visitor: Visitor, typed: Typed, place: Place, age: timedelta) -> None:
+    async def _typed(
+        self, visitor: Visitor, typed: Typed, place: Place, age: timedelta, replied: Message | None
+    ) -> None:
         command = find(typed.name, typed.arguments)
         if command is None:
             await say(place, home_handlers.unknown(typed.name, nearest(typed.name)))
@@ -190,7 +197,7 @@ class Chat:
             line = " ".join((f"/{typed.name}", *typed.arguments))
             await say(place, Outgoing(rendering.too_old(line, age), keyboards.do_it_now(line)))
         else:
-            answer = await self._run(Call(visitor.actor, command, typed.arguments, place))
+            answer = await self._run(Call(visitor.actor, command, typed.arguments, place, replied=replied))
             if answer is not None:
                 await say(place, answer)
 
@@ -203,7 +210,7 @@ class Chat:
             line = " ".join((f"/{typed.name}", *typed.arguments))
             await say(place, Outgoing(rendering.too_old(line), keyboards.do_it_now(line)))
             return
-        answer = await self._run(Call(visitor.actor, command, typed.arguments, place))
+        answer = await self._run(Call(visitor.actor, command, typed.arguments, place, in_place=in_place))
         if answer is None:
             return
         if in_place and await edited(place, answer):
