@@ -186,9 +186,10 @@ def database_summary(path: Path, seconds: float) -> str:
 
     Raises StoreError for a broken one and TimeoutError when looking takes longer than ``seconds``.
     """
+    from core.adapters.backup_folder import entry_backed_up
     from core.adapters.sqlite_health import summary
 
-    return summary(path, seconds)
+    return summary(path, seconds, entry_backed_up(backup_folder(path.parent)))
 
 
 def stored_tables(path: Path) -> Iterable[tuple[str, Sequence[str], Sequence[Mapping[str, object]]]]:

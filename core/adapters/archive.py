@@ -12,10 +12,10 @@ import tarfile
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import closing, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import core
 from core.adapters.migrations import MIGRATIONS
@@ -44,7 +44,10 @@ _MANIFEST_MOST = 10_000_000  # bytes; a larger one is none
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What an archive holds. ``files``: SHA-256 by name; ``rows``: of each table; ``made_at`` in ISO, UTC."""
+    """What an archive holds. ``files``: SHA-256 by name; ``rows``: of each table; ``made_at`` in ISO, UTC.
+
+    ``audit`` is the newest entry of the audit log, ``{"entry_id": 57, "hash": "..."}``; empty where there is none.
+    """
 
     format: int
     made_at: str
@@ -52,6 +55,7 @@ class Manifest:
     database_version: int
     rows: Mapping[str, int]
     files: Mapping[str, str]
+    audit: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def models(self) -> int:
@@ -99,7 +103,14 @@ def _gather(data_dir: Path, aside: Path, made_at: datetime, go_on: Callable[[], 
         database_version=version,
         rows=row_counts(aside / LEDGER),
         files={name: _hash_of(aside / name) for name in names},
+        audit=_newest_entry(aside / LEDGER),
     )
+
+
+def _newest_entry(ledger: Path) -> dict[str, Any]:
+    with closing(open_beside(ledger)) as db:
+        found = db.execute("SELECT entry_id, hash FROM audit ORDER BY entry_id DESC LIMIT 1").fetchone()
+    return {"entry_id": found[0], "hash": found[1]} if found else {}
 
 
 def _copy_models(source: Path, target: Path, go_on: Callable[[], None]) -> list[str]:
@@ -162,6 +173,19 @@ class _Watched:
 def read_manifest(path: Path, go_on: Callable[[], None] = lambda: None) -> Manifest:
     """Reads all of an archive and compares each file with its checksum. Raises StoreError, OSError where it is gone."""
     return _read(path, None, go_on)
+
+
+def newest_entry(path: Path) -> Mapping[str, Any]:
+    """The newest audit entry that an archive holds, by its manifest alone. Raises StoreError, OSError."""
+    try:
+        with tarfile.open(path, "r|gz") as tar:
+            member = tar.next()
+            content = tar.extractfile(member) if member is not None else None
+            if member is None or content is None:
+                raise StoreError(f"{path} is no backup of Julaba: it is empty")
+            return _manifest(member, content.read(_MANIFEST_MOST), path).audit
+    except (tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path} is no backup of Julaba, or a damaged one: {error}") from error
 
 
 def unpack(path: Path, folder: Path) -> Manifest:

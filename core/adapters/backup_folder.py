@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from core.adapters.archive import LEDGER, SUFFIX, Manifest, file_name, write_archive
+from core.adapters.archive import LEDGER, SUFFIX, Manifest, file_name, newest_entry, write_archive
 from core.adapters.instance_lock import instance_lock
 from core.adapters.restoring import restore
 from core.adapters.sqlite_backup import FOLDER, STAMP, keep_newest, moment_of
@@ -63,6 +64,17 @@ class BackupFolder:
             return None
         newest = max(found, key=moment_of)
         return newest, datetime.strptime(moment_of(newest)[0], "%Y-%m-%dT%H%M%SZ").replace(tzinfo=UTC)
+
+
+def entry_backed_up(folder: BackupFolder) -> Mapping[str, Any] | None:
+    """The newest audit entry of the newest backup; None where there is none, or it cannot be read."""
+    newest = folder.newest()
+    if newest is None:
+        return None
+    try:
+        return newest_entry(newest[0]) or None
+    except (StoreError, OSError):
+        return None
 
 
 def _backup(path: Path, manifest: Manifest) -> Backup:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from core.adapters.migrations import MIGRATIONS
 from core.adapters.sqlite_backup import open_beside
 from core.adapters.sqlite_database import unpack
 from core.adapters.sqlite_troubles import trouble
-from core.domain.audit_chain import broken_link
+from core.domain.audit_chain import HEAD, broken_link
 from core.errors import StoreError
 
+_MARKS = 3  # the form of the database that first has marks
 _STEPS = 10_000  # SQLite's instructions between two looks at the time
 
 
-def summary(path: Path, seconds: float) -> str:
+def summary(path: Path, seconds: float, backed_up: Mapping[str, Any] | None = None) -> str:
     """What is in the database, in half a sentence. Raises StoreError for one that is broken or not ours.
 
-    Raises TimeoutError when looking would take longer than ``seconds``.
+    ``backed_up`` is the newest audit entry of the newest backup: it must still be there. Raises TimeoutError when
+    looking would take longer than ``seconds``.
     """
     until = time.monotonic() + seconds
     try:
@@ -31,7 +35,7 @@ def summary(path: Path, seconds: float) -> str:
             db.execute("PRAGMA query_only = ON")
             db.row_factory = sqlite3.Row
             db.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
-            return _summary(db)
+            return _summary(db, backed_up)
     except sqlite3.Error as error:
         if time.monotonic() > until:
             raise TimeoutError from None
@@ -52,7 +56,7 @@ def tables(path: Path) -> Iterator[tuple[str, list[str], list[dict[str, object]]
         raise trouble(error, path) from error
 
 
-def _summary(db: sqlite3.Connection) -> str:
+def _summary(db: sqlite3.Connection, backed_up: Mapping[str, Any] | None) -> str:
     fault = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if fault != "ok":
         raise StoreError(f"the database is damaged: {' '.join(str(fault).split())}")
@@ -63,7 +67,16 @@ def _summary(db: sqlite3.Connection) -> str:
         raise StoreError("the file is a database, but none of Julaba's")
     entries = unpack(db.execute("SELECT * FROM audit ORDER BY entry_id"))
     if (entry := broken_link(entries)) is not None:
-        raise StoreError(f"entry {entry} of the audit log was changed after it was written")
+        raise StoreError(
+            f"entry {entry} of the audit log was changed after it was written, or the one before it is gone"
+        )
+    noted = db.execute("SELECT value FROM marks WHERE name = ?", (HEAD,)).fetchone() if version >= _MARKS else None
+    for head, where in ((noted and json.loads(noted[0]), "the ledger itself"), (backed_up, "the newest backup")):
+        if head and not any(e["entry_id"] == head["entry_id"] and e["hash"] == head["hash"] for e in entries):
+            raise StoreError(
+                f"entry {head['entry_id']} of the audit log is gone, and {where} knows of it: its end was cut off"
+                + ("" if head is not backed_up else ", or an older backup was restored (`julaba backup` ends that)")
+            )
     decisions, trades = (
         db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
         for table in ("decisions", "follows WHERE kind = 'trade'")
