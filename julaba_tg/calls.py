@@ -42,7 +42,8 @@ class Place:
 class Call:
     """One command of one person: its line in the table, and the words behind it.
 
-    ``in_place``: the answer takes the place of the message the tapped button hangs on, where it can.
+    ``in_place``: the answer takes the place of the message the tapped button hangs on, where it can. ``replied``: the
+    message that a typed command was a reply to.
     """
 
     actor: Actor
@@ -50,6 +51,7 @@ class Call:
     arguments: tuple[str, ...]
     place: Place
     in_place: bool = False
+    replied: Message | None = None
 
     @property
     def zone(self) -> ZoneInfo:

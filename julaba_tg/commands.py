@@ -47,7 +47,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("positions", "", "viewer", "look", "open trades with stop and targets", "/positions"),
     Command("trades", "[n]", "viewer", "look", "the last closed trades", "/trades 20"),
     Command("profit", "[days|all|calendar]", "viewer", "look", "what was made, with its curve or by day", "/profit 30"),
-    Command("signals", "[n]", "viewer", "look", "the last signals, who refused them, what became of each", "/signals"),
+    Command("signals", "[n]", "viewer", "look", "the last signals, who refused, what became of each", "/signals 20"),
     Command("market", "", "viewer", "look", "each pair's price, trend and distance to a crossing", "/market"),
     Command("risk", "", "viewer", "look", "what is at risk, and which limit would pause next", "/risk"),
     Command("predict", "PAIR", "viewer", "look", "what the model would say of a pair now", "/predict LINK"),
@@ -55,6 +55,9 @@ COMMANDS: tuple[Command, ...] = (
     Command("why", "[ID]", "viewer", "understand", "a signal in full, by the number in its alert", "/why 12"),
     Command("whynot", "PAIR", "viewer", "understand", "what blocks a trade now, and how far it is", "/whynot LINK"),
     Command("filters", "", "viewer", "understand", "each filter's kills and worth", "/filters"),
+    Command(
+        "whatif", "[ID] [words]", "viewer", "understand", "the last signals decided otherwise, or one", "/whatif sl 2.5"
+    ),
     Command("gemini", "", "viewer", "understand", "Gemini's scoreboard: what its opinions were worth", "/gemini"),
     Command("worth", "", "viewer", "understand", "what each layer between signal and trade was worth", "/worth"),
     Command("report", "", "viewer", "look", "the success metrics: target, now, and why", "/report"),
@@ -76,6 +79,8 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("rules", "config", "approver", "learn", "take every change back", "/rules config", changes=True),
     Command("approvals", "[ID]", "viewer", "learn", "what waits for an answer; with a number its card", "/approvals 3"),
+    Command("backtest", "[PAIR] [days]", "operator", "learn", "every signal of stored candles", "/backtest LINK 90"),
+    Command("fetch", "[days]", "operator", "learn", "candles of all pairs, what is missing", "/fetch 90", changes=True),
     Command("retrain", "", "operator", "learn", "train a new model now", "/retrain", changes=True),
     Command(
         "models", "[ID] [calibration|importance]", "viewer", "learn", "all models, or one, with pictures", "/models"
@@ -120,6 +125,7 @@ COMMANDS: tuple[Command, ...] = (
     # What concerns nobody else changes nothing in the table's sense.
     Command("notify", "zone NAME", "viewer", "keep", "the time zone of your times", "/notify zone Europe/Berlin"),
     Command("notify", "numbers en|de|fr", "viewer", "keep", "1,234.56 or 1.234,56 or 1 234,56", "/notify numbers de"),
+    Command("export", "[what]", "operator", "keep", "trades, signals, equity, audit: as tables", "/export trades"),
     Command("health", "", "viewer", "keep", "how Julaba itself is: what is wrong, and since when", "/health"),
     Command("help", "[command]", "viewer", "keep", "this list, or one command", "/help pair"),
     Command("version", "", "viewer", "keep", "which Julaba this is", "/version"),
@@ -203,6 +209,8 @@ def nearest(words: str) -> Command | None:
         bare = word.strip(".,;:!?'\"")
         if bare in _SYNONYMS:
             return find(_SYNONYMS[bare])
+        if bare == "what":  # it begins every other question, and looks like /whatif
+            continue
         if close := difflib.get_close_matches(bare, names, n=1, cutoff=0.72):
             return find(close[0])
     return None

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from telegram import Bot as TelegramBot
-from telegram import BotCommandScopeChat, Update
+from telegram import BotCommandScopeChat, Message, Update
 from telegram.error import TelegramError
 
 from core import __version__
@@ -44,6 +44,7 @@ from julaba_tg.parsing import Typed
 from julaba_tg.people_handlers import Loudness
 from julaba_tg.ports import DeskLike, MessageRef, OutboxLike
 from julaba_tg.progress import begin, conclude, followed
+from julaba_tg.research_handlers import Research
 from julaba_tg.safety_handlers import Safety
 from julaba_tg.sending import Outgoing
 from julaba_tg.tasks import Tasks

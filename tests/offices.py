@@ -19,6 +19,7 @@ from core.domain.candles import Candles, Pair, to_datetime
 from core.domain.trading import Candidate, GeminiOpinion
 from core.ml.forecast import Forecast, Seen, forecast
 from core.ports import Conversation, MarketData
+from core.services import research
 from core.services.approvals import Approvals
 from core.services.bus import Bell
 from core.services.champion import ChampionInfo
@@ -31,6 +32,7 @@ from core.services.pictures import Draw
 from core.services.prices import Prices
 from core.services.proposals import Proposals, auditor
 from core.services.registry import Registry
+from core.services.research import Research
 from core.services.rules import RuleKeeper
 from core.services.safety import safety
 from core.services.steering import Steering
@@ -44,7 +46,7 @@ from core.services.views import Actor, Progress, TrainingView
 from core.services.words import Words
 from core.services.worth import WorthDesk
 from tests.insights import insight_of
-from tests.ledgers import Books, Stage, books, market, settings
+from tests.ledgers import Books, Stage, books, market, settings, stores_in
 from tests.markets import START
 from tests.thrones import inline
 
@@ -117,6 +119,20 @@ async def no_gemini() -> str:
     return "off (no key)"
 
 
+def research_of(config: Settings, stage: Stage, path: Path, live: LiveTrading) -> Research:
+    return Research(
+        research.Desk(
+            settings=config,
+            in_force=lambda: stage.loop.in_force,
+            clock=stage.clock,
+            history=cast(MarketData, None),
+            candles=CandleFiles(path),
+            stores=stores_in(path),
+            save=live.save,
+        )
+    )
+
+
 @asynccontextmanager
 async def office(
     path: Path,
@@ -183,6 +199,7 @@ async def office(
                     stage.clock, kept.ledger, stage.loop, lambda: stage.loop.in_force, predictor, prices, draw
                 ),
                 words=Words(config.gemini, kept.ledger, DayTokens(stage.clock, kept.ledger), talk, lambda: desk),
+                research=research_of(config, stage, path, live),
             ),
             worth=WorthDesk(config, stage.clock, kept.ledger, kept.chat, bell, gemini_present=False, draw=draw),
             proposals=Proposals(

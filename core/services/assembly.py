@@ -52,6 +52,8 @@ from core.services.prices import Prices
 from core.services.proposals import Proposals, auditor
 from core.services.reading import Stores
 from core.services.registry import ModelShelf, Registry
+from core.services.research import Desk as ResearchDesk
+from core.services.research import Research
 from core.services.retrain import Trainer
 from core.services.rules import RuleKeeper
 from core.services.safety import safety
@@ -325,6 +327,21 @@ def _topics(
         stories=_stories(outside, trading, counsel, steering, people, bell),
         money=MoneyDesk(clock, ledger, trading.loop, lambda: steering.settings, trading.predictor, prices, draw),
         words=Words(settings.gemini, ledger, trading.tokens, outside.conversation, desk),
+        research=_research(outside, trading),
+    )
+
+
+def _research(outside: Outside, trading: _Trading) -> Research:
+    return Research(
+        ResearchDesk(
+            settings=outside.settings,
+            in_force=trading.in_force,
+            clock=outside.clock,
+            history=outside.history,
+            candles=outside.candles,
+            stores=outside.stores,
+            save=trading.live.save,
+        )
     )
 
 

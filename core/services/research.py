@@ -127,7 +127,7 @@ class Research:
         )
 
     async def what_if(self, question: Question, progress: Progress) -> WhatIfView:
-        """The last signals, or one of them, decided again with something changed. Several people wait for each other."""
+        """The last signals, or one of them, decided again with something changed. Several askers take turns."""
         desk = self._desk
         for pair in question.change.pairs:
             self._known(str(pair))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from core.services.insight import Insight
 from core.services.money import MoneyDesk
 from core.services.people import People
+from core.services.research import Research
 from core.services.safety import Safety
 from core.services.steering import Steering
 from core.services.stories import Stories
@@ -24,3 +25,4 @@ class Topics:
     stories: Stories
     money: MoneyDesk
     words: Words
+    research: Research

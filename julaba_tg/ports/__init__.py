@@ -38,6 +38,7 @@ from core.services.worth import GeminiView, LayersView
 from julaba_tg.ports.insight import InsightLike
 from julaba_tg.ports.money import MoneyLike
 from julaba_tg.ports.people import PeopleLike
+from julaba_tg.ports.research import ResearchLike
 from julaba_tg.ports.safety import SafetyLike
 from julaba_tg.ports.steering import SteeringLike
 from julaba_tg.ports.stories import StoriesLike
@@ -64,6 +65,8 @@ class TopicsLike(Protocol):
     def money(self) -> MoneyLike: ...
     @property
     def words(self) -> WordsLike: ...
+    @property
+    def research(self) -> ResearchLike: ...
 
 
 class DeskLike(Protocol):

@@ -8,6 +8,7 @@ from core.services.people import People
 from tests.fakes.insight import FakeInsight
 from tests.fakes.money import FakeMoney
 from tests.fakes.people import fake_people
+from tests.fakes.research import FakeResearch
 from tests.fakes.safety import FakeSafety
 from tests.fakes.steering import FakeSteering
 from tests.fakes.stories import FakeStories
@@ -23,3 +24,4 @@ class FakeTopics:
     stories: FakeStories = field(default_factory=FakeStories)
     money: FakeMoney = field(default_factory=FakeMoney)
     words: FakeWords = field(default_factory=FakeWords)
+    research: FakeResearch = field(default_factory=FakeResearch)
