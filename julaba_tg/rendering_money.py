@@ -55,7 +55,7 @@ def profit(view: ProfitView) -> Card:
     net, gross = view.net, view.gross
     return card(
         f"💰 {signed_money(net.pnl)} net {over} · {_count(view.trades, 'trade')}",
-        f"{span} · {net.wins} won, {view.trades - net.wins} not · profit factor {_factor(net.factor)}",
+        f"{span} · {net.wins} won, {view.trades - net.wins} lost · profit factor {_factor(net.factor)}",
         f"Each trade {signed_money(net.each)} on average, {r_multiple(net.r_each)}",
         f"Gross {signed_money(gross.pnl)}, factor {_factor(gross.factor)}; fees and slippage took {money(view.costs)}",
         text(_standing(view)),
@@ -139,7 +139,8 @@ def _what(view: WhyView) -> str:
     """Who refused and why; nothing for a trade."""
     if view.status == "refused":
         by = next((v.layer for v in view.verdicts if v.ruling is Ruling.REFUSE), "")
-        return f"{_WHO.get(by, by)}: {view.reason}" if by else f"refused: {view.reason}"
+        who = _WHO.get(by, by) or "refused"
+        return view.reason if view.reason.startswith(who) else f"{who}: {view.reason}"
     return {"missed": "missed, found too late", "signal_only": "shown only"}.get(view.status, "")
 
 

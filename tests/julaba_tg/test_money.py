@@ -35,7 +35,7 @@ async def test_profit_says_net_first_and_gross_beside_it(chat: World) -> None:
     answer = await chat.ask("/profit")
     assert answer.text.splitlines() == [
         "💰 +$312 net in 30 days · 14 trades",
-        "23 Oct – 21 Nov · 6 won, 8 not · profit factor 1.42",
+        "23 Oct – 21 Nov · 6 won, 8 lost · profit factor 1.42",
         "Each trade +$22.31 on average, +0.11R",
         "Gross +$401, factor 1.61; fees and slippage took $88.70",
         "Equity $10,312, +$335 in this time · Deepest fall 3.9% ($410)",
@@ -142,6 +142,8 @@ async def test_signals_name_the_layer_that_refused(chat: World) -> None:
     first = replace(money.some_signals()[1], verdicts=(refusal,), reason="momentum is gone")
     chat.desk.topics.money.signal_views = (first,)
     assert "   Gemini: momentum is gone · G 78" in (await chat.ask("/signals 1")).text
+    chat.desk.topics.money.signal_views = (replace(first, reason="Gemini refuses at 0.20"),)
+    assert "   Gemini refuses at 0.20 · G 78" in (await chat.ask("/signals 1")).text
 
 
 async def test_no_signal_yet_says_where_to_look(chat: World) -> None:
@@ -150,7 +152,7 @@ async def test_no_signal_yet_says_where_to_look(chat: World) -> None:
     assert answer.text.startswith("📡 No signal yet")
     assert [b.text for b in answer.buttons if b.text.startswith("🔍")] == []
     assert (await chat.ask("/signals 51")).text == (
-        "✋ '51' is not a whole number from 1 to 50.\nUsage: /signals [n], for example /signals"
+        "✋ '51' is not a whole number from 1 to 50.\nUsage: /signals [n], for example /signals 20"
     )
 
 
