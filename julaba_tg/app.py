@@ -38,6 +38,7 @@ from julaba_tg.polling import Listener, PollRequest, retried
 from julaba_tg.ports import DeskLike, OutboxLike
 from julaba_tg.secrecy import Redactor, allow_again, keep_out_of_logs
 from julaba_tg.sending import Outgoing, send
+from julaba_tg.target import Target
 from julaba_tg.tasks import Tasks
 from julaba_tg.troubles import Troubles, tell_troubles
 
@@ -94,8 +95,9 @@ class Bot:
         self._chat = Chat(
             settings, desk, outbox, wall_clock, self._tasks, self._greeted, self._hearing.late, self._silenced
         )
-        self._notifier = Notifier(settings, bot, desk, outbox, wall_clock, self._chat.tells)
-        self._pinned = Pinned(settings, bot, desk, outbox, monotonic)
+        target = Target(settings, desk, outbox, wall_clock)
+        self._notifier = Notifier(settings, bot, desk, outbox, wall_clock, self._chat.tells, target)
+        self._pinned = Pinned(bot, desk, outbox, monotonic, target)
         self._app = self._built(bot)
         self._listener = Listener(
             bot,

@@ -32,8 +32,11 @@ from julaba_tg import away
 from julaba_tg.approval_handlers import reminder_subject
 from julaba_tg.pacing import Bucket
 from julaba_tg.ports import DeskLike, MessageRef, OutboxItem, OutboxLike
-from julaba_tg.sending import NoSuchChat, retry_after
+from julaba_tg.sending import NoSuchChat, NoSuchTopic, retry_after
+from julaba_tg.target import Target, target_chat
 from julaba_tg.telling import KEEPERS, Telling
+
+__all__ = ["Notifier", "target_chat"]
 
 log = logging.getLogger(__name__)
 
@@ -70,11 +73,13 @@ class Notifier:
         outbox: OutboxLike,
         wall_clock: Callable[[], datetime],
         told: Callable[[Event], bool] = lambda event: False,
+        target: Target | None = None,
     ) -> None:
         self._telling = Telling(bot, desk, outbox, wall_clock, told)
         self._outbox = outbox
         self._wall_clock = wall_clock
-        self._chat_id = target_chat(settings)
+        self._target = target or Target(settings, desk, outbox, wall_clock)
+        self._paced: int | None = None  # the chat whose pace is kept
         self._told: list[_Told] = []
         self._told_until: datetime | None = None
         self._noted: datetime | None = None
@@ -87,10 +92,10 @@ class Notifier:
     @property
     def silenced(self) -> str:
         """Why nobody can be told anything, as a sentence with what to do; empty when all is well."""
-        if self._chat_id is None:
+        if self._target.chat_id is None:
             return "Alerts have nowhere to go: set telegram.chat_id, or an approver in access.users."
         if self._unreachable:
-            return f"Alerts wait: chat {self._chat_id} cannot be reached. Open the bot there and press Start."
+            return f"Alerts wait: chat {self._target.chat_id} cannot be reached. Open the bot there and press Start."
         return ""
 
     def nudge(self) -> None:
@@ -99,11 +104,12 @@ class Notifier:
 
     async def run(self) -> None:
         """For ever. Without anybody to tell, alerts stay in the outbox."""
-        if self._chat_id is None:
+        if self._target.chat_id is None:
             log.warning("no alerts: neither telegram.chat_id nor an approver in access.users is set")
             return
-        self._telling.pace = _pace_for(self._chat_id)
         while True:
+            if (chat_id := self._target.chat_id) != self._paced:
+                self._paced, self._telling.pace = chat_id, _pace_for(chat_id or 0)
             try:
                 if not await self.step():
                     await self._outbox.changed(IDLE)
@@ -114,7 +120,8 @@ class Notifier:
 
     async def step(self) -> bool:
         """Deals with the first of what waits; False when nothing does."""
-        await self._telling.address(self._chat_id or 0)
+        await self._target.look()
+        await self._telling.address(self._target.chat_id or 0, self._target.thread_id)
         await self._settle()
         items = await self._outbox.pending(LOOK_AHEAD)
         if not items:
@@ -187,10 +194,10 @@ class Notifier:
         except RetryAfter as error:
             await asyncio.sleep(retry_after(error))  # not the alert's fault: it is not counted
         except ChatMigrated as error:
-            log.warning("the chat is now %d: put that into telegram.chat_id", error.new_chat_id)
-            self._chat_id = error.new_chat_id
-        except (NoSuchChat, Forbidden) as error:
-            await self._wait_for_the_chat(error)
+            await self._target.moved(error.new_chat_id)
+        except (NoSuchChat, NoSuchTopic, Forbidden) as error:
+            if not await self._target.lost(error):
+                await self._wait_for_the_chat(error)
         except BadRequest as error:
             log.error("Telegram refuses an alert (%s): %s", error.message, items[0].event.key)
             await self._in_a_line(items)
@@ -204,6 +211,8 @@ class Notifier:
         else:
             self._faults, self._unreachable = 0, False
             await self._done(items, ref)
+            if ref is not None:
+                await self._target.reached()
             await self._up_to_date()
 
     async def _done(self, items: Sequence[OutboxItem], ref: MessageRef | None) -> None:
@@ -231,6 +240,10 @@ class Notifier:
     async def _in_a_line(self, items: Sequence[OutboxItem]) -> None:
         try:
             ref: MessageRef | None = await self._telling.in_a_line(items)
+        except (NoSuchChat, NoSuchTopic, Forbidden) as error:
+            if not await self._target.lost(error):
+                await self._wait_for_the_chat(error)
+            return
         except BadRequest as error:
             log.error("an alert cannot be sent (%s) and is given up: %s", error.message, items[0].event.key)
             ref = None
@@ -258,12 +271,6 @@ class Notifier:
         if said != self._stumbled:
             log.exception("the alerts stumbled; they go on")
         self._stumbled = said
-
-
-def target_chat(settings: Settings) -> int | None:
-    """Where alerts go: the chat named in the settings, else the first approver's private chat."""
-    approvers = (user for user, role in settings.access.users.items() if role == "approver")
-    return settings.telegram.chat_id or next(approvers, None)
 
 
 def _shown_by(event: Event) -> str:

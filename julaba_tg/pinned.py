@@ -19,13 +19,12 @@ from datetime import datetime
 from telegram import Bot as TelegramBot
 from telegram.error import BadRequest, ChatMigrated, Forbidden, RetryAfter, TelegramError
 
-from core.config import Settings
 from core.errors import JulabaError
 from core.services.outlook import Outlook
 from julaba_tg import keyboards, rendering_home
-from julaba_tg.notifier import target_chat
 from julaba_tg.ports import DeskLike, MessageRef, OutboxLike
 from julaba_tg.sending import NoSuchChat, NoSuchTopic, Outgoing, edit, retry_after, send
+from julaba_tg.target import Target
 from julaba_tg.wishes import in_voice, voice_of
 
 log = logging.getLogger(__name__)
@@ -48,18 +47,17 @@ class Pinned:
 
     def __init__(
         self,
-        settings: Settings,
         bot: TelegramBot,
         desk: DeskLike,
         outbox: OutboxLike,
         monotonic: Callable[[], float],
+        target: Target,
     ) -> None:
         self._bot = bot
         self._desk = desk
         self._outbox = outbox
         self._monotonic = monotonic
-        self._chat_id = target_chat(settings)
-        self._topic = settings.telegram.topic_id
+        self._target = target
         self._shown: Outgoing | None = None
         self._shown_close: datetime | None = None
         self._edited_at = -CALM
@@ -74,7 +72,7 @@ class Pinned:
 
     async def run(self) -> None:
         """For ever; without anybody to tell it ends at once."""
-        if self._chat_id is None:
+        if self._target.chat_id is None:
             return
         while True:
             await self._rest(await self._step_safely())
@@ -87,7 +85,8 @@ class Pinned:
             self._log(f"Telegram asks to wait {retry_after(error):.0f} s")
             return max(LOOK_EVERY, retry_after(error))
         except ChatMigrated as error:
-            self._chat_id, self._shown = error.new_chat_id, None
+            await self._target.moved(error.new_chat_id)
+            self._shown = None
             return LOOK_EVERY
         except TelegramError as error:
             self._log(error.message)
@@ -107,6 +106,7 @@ class Pinned:
         if not self._desk.topics.steering.settings.notify.pinned:
             await self._take_down()
             return
+        await self._target.look()
         if await self._outbox.pending(1):
             return  # an alert goes first
         shown, close = await self._content()
@@ -117,7 +117,7 @@ class Pinned:
         await self._keep_on_top()
 
     async def _content(self) -> tuple[Outgoing, datetime | None]:
-        view, voice = await self._desk.status(), await voice_of(self._desk, self._chat_id or 0)
+        view, voice = await self._desk.status(), await voice_of(self._desk, self._target.chat_id or 0)
         outlook = await self._outlook()
         answer = Outgoing(rendering_home.pinned(view, outlook, voice.zone), keyboards.pinned(outlook))
         return in_voice(answer, voice), view.last_close
@@ -134,12 +134,12 @@ class Pinned:
 
     async def _show(self, shown: Outgoing) -> None:
         """Into the message there is; a new one where that cannot be changed any more."""
-        chat_id = self._chat_id or 0
+        chat_id = self._target.chat_id or 0
         ref = await self._outbox.message_of(SUBJECT)
         if ref is not None and ref.chat_id == chat_id and await edit(self._bot, ref, shown):
             return
         try:
-            new = await send(self._bot, chat_id, shown, silent=True, thread_id=self._topic)
+            new = await send(self._bot, chat_id, shown, silent=True, thread_id=self._target.thread_id)
         except NoSuchTopic:
             new = await send(self._bot, chat_id, shown, silent=True)
         self._pin_from = 0.0

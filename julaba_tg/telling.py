@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from telegram import Bot as TelegramBot
 from telegram import InlineKeyboardMarkup
-from telegram.error import BadRequest, TelegramError
+from telegram.error import BadRequest, Forbidden, TelegramError
 
 from core.config import NoticeLevel, Notify
 from core.domain.messages import (
@@ -35,7 +35,7 @@ from julaba_tg.levels import level_of, rings
 from julaba_tg.pacing import Bucket
 from julaba_tg.ports import DeskLike, MessageRef, OutboxItem, OutboxLike
 from julaba_tg.quiet import quiet_hours
-from julaba_tg.sending import Outgoing, edit, perhaps_sent, send
+from julaba_tg.sending import NoSuchChat, NoSuchTopic, Outgoing, edit, perhaps_sent, send
 from julaba_tg.story_picture import story_picture
 from julaba_tg.wishes import in_voice, voice, voice_of
 
@@ -69,11 +69,12 @@ class Telling:
         self._told = told
         self._voice = voice(desk.topics.people.usual)
         self.chat_id = 0
+        self._thread_id: int | None = None
         self.pace: Bucket | None = None
 
-    async def address(self, chat_id: int) -> None:
+    async def address(self, chat_id: int, thread_id: int | None = None) -> None:
         """Whom all that follows is told to."""
-        self.chat_id = chat_id
+        self.chat_id, self._thread_id = chat_id, thread_id
         self._voice = await voice_of(self._desk, chat_id)
 
     @property
@@ -201,7 +202,14 @@ class Telling:
         """What has been told is told: a picture that cannot follow must not make it come twice."""
         try:
             await self._turn()
-            await send(self._bot, self.chat_id, in_voice(picture, self._voice), silent=True, reply_to=ref.message_id)
+            await send(
+                self._bot,
+                self.chat_id,
+                in_voice(picture, self._voice),
+                silent=True,
+                reply_to=ref.message_id,
+                thread_id=self._thread_id,
+            )
         except TelegramError as error:
             log.warning("a story's picture could not be sent: %s", error.message)
 
@@ -270,6 +278,7 @@ class Telling:
                 in_voice(replace(message, card=alerts.again(message.card)) if again else message, self._voice),
                 silent=not (rings_anyway and self._rings(items)),
                 reply_to=reply_to.message_id if reply_to and reply_to.chat_id == self.chat_id else None,
+                thread_id=self._thread_id,
             )
         except TelegramError as error:
             if not perhaps_sent(error):
@@ -294,8 +303,12 @@ class Telling:
         await self._turn()
         try:
             await edit(self._bot, ref, in_voice(message, self._voice))
-        except BadRequest as error:
+        except (BadRequest, NoSuchTopic) as error:
             log.warning("a message could not be edited: %s", error.message)
+        except (Forbidden, NoSuchChat) as error:
+            if ref.chat_id == self.chat_id:
+                raise
+            log.warning("a message in a chat that is out of reach could not be edited: %s", error.message)
 
     async def _turn(self) -> None:
         if self.pace is not None:

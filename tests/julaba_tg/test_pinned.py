@@ -20,6 +20,7 @@ from core.services.views import StatusView
 from julaba_tg import pinned
 from julaba_tg.phone.chats import Message
 from julaba_tg.pinned import CALM, CALM_AT_CLOSE, NO_RIGHT_FOR, Pinned
+from julaba_tg.target import Target
 from tests.fakes.desk import a_signal
 from tests.julaba_tg.conftest import World
 from tests.julaba_tg.line import OWNER, Line
@@ -62,7 +63,8 @@ def _kept(line: Line, bot: ExtBot[None], chat_id: int) -> Kept:
     telegram = line.settings.telegram.model_copy(update={"chat_id": chat_id})
     settings = line.settings.model_copy(update={"telegram": telegram})
     kept = Kept(line, None, bot, chat_id)  # type: ignore[arg-type]
-    kept.pinned = Pinned(settings, bot, line.desk, line.outbox, lambda: kept.seconds)
+    target = Target(settings, line.desk, line.outbox, line.now)
+    kept.pinned = Pinned(bot, line.desk, line.outbox, lambda: kept.seconds, target)
     return kept
 
 

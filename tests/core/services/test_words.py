@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from core.services.advice import WARN_AT
 from core.services.tokens import DayTokens, WordsCost, words_cost
 from core.services.words import MOST_DRAFTS, SHARE, Question, Words
 from core.services.words_figures import MOST_BYTES, Figures, figures_in, rewritten, shrunk
-from core.services.words_tools import LOOKS, Books, wanted_of
+from core.services.words_tools import LOOKS, wanted_of
 from tests.ledgers import books, settings
 from tests.offices import office
 
@@ -32,7 +32,7 @@ BERLIN = ZoneInfo("Europe/Berlin")
 class Speaker:
     """A conversation that takes these looks and then says this."""
 
-    looks: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
+    looks: Sequence[tuple[str, Mapping[str, object]]] = ()
     says: str | Callable[[list[Mapping[str, Any]]], str] = "Nothing."
     costs: tuple[int, int] = (900, 60)
     reason: str = ""
@@ -98,7 +98,12 @@ async def test_signals_say_why_they_were_refused(tmp_path: Path) -> None:
 
 
 async def test_what_cannot_be_looked_at_is_a_sentence_and_no_source(tmp_path: Path) -> None:
-    wrong = [("rm_rf", {}), ("why", {"number": 99_999}), ("trades", {"pair": "'; DROP TABLE"}), ("status", {"x": []})]
+    wrong: list[tuple[str, Mapping[str, object]]] = [
+        ("rm_rf", {}),
+        ("why", {"number": 99_999}),
+        ("trades", {"pair": "'; DROP TABLE"}),
+        ("status", {"x": []}),
+    ]
     speaker = Speaker(wrong)
     view = await answered(tmp_path, speaker)
 
@@ -325,4 +330,3 @@ def test_numbers_asked_with_are_held_within_bounds(arguments: dict[str, object])
     assert 1 <= wanted.n <= 10
     assert wanted.days is None or 1 <= wanted.days <= 366
     assert wanted.number is None or wanted.number >= 1
-    assert Books
