@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -58,7 +59,8 @@ class FakeOutbox:
     async def changed(self, timeout: float) -> None:
         self._bell.clear()
         if not self.items:
-            await asyncio.wait_for(self._bell.wait(), timeout)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._bell.wait(), timeout)
 
     async def message_of(self, subject: str) -> MessageRef | None:
         return self.subjects.get(subject)
