@@ -51,19 +51,20 @@ def _first(view: WhyNot) -> str:
     if view.first is None:
         return "nothing blocks a trade"
     if view.first.stage == "crossover" and view.near is not None and view.near.next:
-        return f"no crossover, {_distance(view.near.next[0])}"
+        return f"no crossover, {_distance(view.near.next[0], view.near.still)}"
     side = f"{view.first.direction}: " if view.first.direction else ""
     return f"{side}{view.first.words}"
 
 
-def _distance(way: Crossing) -> str:
-    """How far the next close is from a crossing, for a locked phone."""
+def _distance(way: Crossing, still: int | None) -> str:
+    """How far a crossing is, for a locked phone: by the next close, and where the price stays as it is."""
+    if still == 1:
+        return "but at this price one comes at the next close"
+    stays = f"{still} candles at this price" if still else ""
     if way.price is None or way.change is None:
-        return "and no price would make one at the next close"
+        return stays or "and no price would make one at the next close"
     atrs = f" ({abs(way.atrs):.1f} ATR)" if way.atrs is not None else ""
-    if way.change * way.direction.sign <= 0:
-        return f"one comes at the next close unless the price moves {way.change:+.2%}{atrs}"
-    return f"the next close is {way.change:+.2%}{atrs} away from one"
+    return " or ".join(filter(None, (f"{way.change:+.2%}{atrs} to one at the next close", stays)))
 
 
 def _crossings(view: WhyNot) -> list[str]:

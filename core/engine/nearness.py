@@ -39,13 +39,15 @@ class Nearness:
     """Where the averages stand at the last close. ``gap`` is SMA 15 less SMA 40 as a fraction of the close, signed.
 
     ``crossed``: they crossed at that very close, so there is a candidate. ``next``: the crossings that the next close
-    could bring; one way only, unless the averages are equal.
+    could bring; one way only, unless the averages are equal. ``still``: after how many candles they would cross if the
+    price stayed where it is, None where they would not.
     """
 
     gap: float
     gap_atrs: float | None
     crossed: Direction | None
     next: tuple[Crossing, ...]
+    still: int | None = None
 
 
 def nearness(candles: Candles, snapshot: Snapshot) -> Nearness | None:
@@ -63,7 +65,15 @@ def nearness(candles: Candles, snapshot: Snapshot) -> Nearness | None:
         gap_atrs=distance / atr if atr else None,
         crossed=next((d for d in Direction if before is not None and before * d.sign <= 0 < side * d.sign), None),
         next=tuple(_way(closes, direction, atr) for direction in ways),
+        still=_candles_until(closes, side),
     )
+
+
+def _candles_until(closes: FloatArray, side: int) -> int | None:
+    """After 40 candles at one price the averages are equal: whoever has not crossed by then, does not."""
+    ahead = np.append(closes[-(SLOW - 1) :], np.full(SLOW, closes[-1]))
+    sides = (side_of(ahead[row : row + SLOW]) for row in range(SLOW))
+    return next((n for n, there in enumerate(sides, 1) if there != 0 and there != side), None)
 
 
 def _way(closes: FloatArray, direction: Direction, atr: float | None) -> Crossing:

@@ -12,15 +12,14 @@ from core.services.views import Actor
 
 
 async def ask_for_rule(rules: RuleKeeper, outlook: OutlookDesk, values: Mapping[str, str], actor: Actor) -> int:
-    """The number of the card that waits. ``values`` by the rules' names, as typed.
+    """The number of the card that waits. ``values`` by the rules' names, whole or their last part.
 
     Raises UsageError for a name that is no rule, for nothing new, and while another rule's question waits;
     SettingsError for a value that is not possible.
     """
     if actor.role == "viewer":
         raise UsageError("a viewer cannot ask for another rule")
-    if unknown := [name for name in values if name not in CHANGEABLE]:
-        raise UsageError(f"{unknown[0]} is not a rule; these are: {', '.join(CHANGEABLE)}")
+    values = {_rule(name): value for name, value in values.items()}
     waiting = await rules.waiting()
     if waiting is not None:
         raise UsageError(f"approval {waiting} already asks for a change of a rule; answer that one first")
@@ -33,6 +32,14 @@ async def ask_for_rule(rules: RuleKeeper, outlook: OutlookDesk, values: Mapping[
     found = next((each for each in await outlook.looser() if dict(each.values) == asked), None)
     lines = (f"{actor.name} asks for {words}: {changes}.", evidence(found), "/rules leads back, at any time.")
     return await rules.ask(asked, f"Change a rule: {changes}?", lines, actor.name)
+
+
+def _rule(name: str) -> str:
+    """A rule's whole name from that or its last part; no two end alike."""
+    found = next((rule for rule in CHANGEABLE if name in (rule, rule.partition(".")[2])), None)
+    if found is None:
+        raise UsageError(f"{name[:40]} is not a rule; these are: {', '.join(CHANGEABLE)}")
+    return found
 
 
 def _number(value: str) -> object:

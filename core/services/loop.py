@@ -120,6 +120,11 @@ class TradingLoop:
         return {(name, pair): time for (name, label, pair), time in signals.items() if labels.get(name) == label}
 
     @property
+    def started(self) -> bool:
+        """Whether there is a memory to look at."""
+        return hasattr(self, "memory")
+
+    @property
     def account(self) -> Account:
         return self.memory.book.account
 

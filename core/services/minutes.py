@@ -73,7 +73,7 @@ class MinuteWatch:
             following = M1.floor(to_ms(self._clock.now())) + M1.ms
             await self._clock.sleep_until(to_datetime(following) + self._grace)
             try:
-                if self._loop.account.positions:
+                if self._loop.started and self._loop.account.positions:
                     await self._loop.look_inside(await self._market.server_time())
             except MarketError as error:
                 log.info("no look inside the running candle: %s", error)

@@ -97,3 +97,20 @@ def test_what_refuses_says_what_it_would_take() -> None:
     assert said["regime"].sentence == "the market is choppy: Hurst 0.41 (below 0.45) and ADX 17.2 (below 20)"
     assert said["cooldown"].sentence == "5 bars since the last signal, 8 wanted: 3 to go"
     assert said["cooldown"].ruling is Ruling.REFUSE
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), rows=st.integers(60, 160))
+def test_a_price_that_stays_crosses_after_exactly_so_many_candles(seed: int, rows: int) -> None:
+    candles = walk(rows, seed)
+    snapshot = last_snapshot(candles, 8)
+    assert snapshot is not None
+    near = nearness(candles, snapshot)
+    assert near is not None
+
+    side, price, crossed = side_of(candles.close), float(candles.close[-1]), None
+    for number in range(1, 45):
+        candles = then(candles, price)
+        if crossed is None and side_of(candles.close) not in (0, side):
+            crossed = number
+    assert near.still == crossed

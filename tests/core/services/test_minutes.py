@@ -325,3 +325,18 @@ async def test_a_pair_whose_opinion_takes_its_time_holds_up_no_other(
         decided = await kept.ledger.decisions(signals_only=True)
         assert {str(d.pair) for d in decided} == {"ETH/USDT", "LINK/USDT"}
         assert {d.open_time for d in decided if d.pair == LINK} == {d.open_time for d in decided if d.pair != LINK}
+
+
+async def test_a_minute_that_comes_before_the_loop_has_started_is_no_fault(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with books(tmp_path) as kept:
+        clock = ReplayClock(to_datetime(START))
+        loop = TradingLoop(conf(), clock, kept.ledger)
+        watch = asyncio.create_task(MinuteWatch(conf(), clock, cast(MarketData, None), loop).run())
+        for minute in range(1, 4):
+            clock.advance(to_datetime(START + minute * 60_000 + 2_000))
+            await asyncio.sleep(0.05)
+        watch.cancel()
+
+    assert not caplog.records
