@@ -96,6 +96,7 @@ def test_every_example_can_be_typed_as_it_is_shown(command: object, style: Numbe
         ("✅ LINK LONG 17.48 · risk $1,200 · ML 37 (avg 36.5)", "✅ LINK LONG 17,48 · risk $1.200 · ML 37 (avg 36,5)"),
         ("17.48→17.61, AUC 0.64 (0.55-0.72), 1.5R/2.5R/4R", "17,48→17,61, AUC 0,64 (0,55-0,72), 1,5R/2,5R/4R"),
         ("0.55..0.62, 1.5e-05, ±3.5, 1,234,567.891", "0,55..0,62, 1,5e-05, ±3,5, 1.234.567,891"),
+        ("volatility ×0.6 its day's +0.11, →1.5", "volatility ×0,6 its day's +0,11, →1,5"),
         ("LINK      17.48  12:00", "LINK      17,48  12:00"),
         ("Ask with /ml 0.25. Then 0.5 counts", "Ask with /ml 0.25. Then 0,5 counts"),
         ("in /status: 0.5 of it", "in /status: 0,5 of it"),
