@@ -222,6 +222,8 @@ class Bot:
             log.info("the menu could not be set: %s", error.message)
         for user_id, role in self._settings.access.users.items():
             await set_menu(self._app.bot, Actor(user_id, "", role))
+            if (self._settings.telegram.chat_id or 0) < 0:
+                await set_menu(self._app.bot, Actor(user_id, "", role), self._settings.telegram.chat_id or 0)
 
     async def _on_error(self, update: object, context: ChatContext) -> None:
         """One log entry and one short apology. A network or flood fault gets none: it could not be sent."""

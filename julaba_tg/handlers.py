@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from telegram import Bot as TelegramBot
-from telegram import BotCommandScopeChat, Message, Update
+from telegram import BotCommandScope, BotCommandScopeChat, BotCommandScopeChatMember, Message, Update
 from telegram.error import TelegramError
 
 from core import __version__
@@ -240,7 +240,7 @@ class Chat:
 
     async def _start(self, call: Call) -> Outgoing:
         self._greeted()
-        self._tasks.start(set_menu(call.place.bot, call.actor), "menu")
+        self._tasks.start(set_menu(call.place.bot, call.actor, call.place.chat_id), "menu")
         return await home_handlers.start(call, self._desk, self._alerts)
 
     async def _status(self, call: Call) -> Outgoing:
@@ -340,9 +340,15 @@ def _training(words: str, fraction: float) -> Outgoing:
     return Outgoing(rendering.training_progress(words, fraction))
 
 
-async def set_menu(bot: TelegramBot, actor: Actor) -> None:
-    """The command menu of one person's private chat; it exists once they have pressed Start."""
+async def set_menu(bot: TelegramBot, actor: Actor, chat_id: int = 0) -> None:
+    """One person's command menu: that of their private chat, which is there once they have pressed Start.
+
+    With a group's ``chat_id`` (below 0) it is the one they see in that group.
+    """
+    scope: BotCommandScope = BotCommandScopeChat(actor.user_id)
+    if chat_id < 0:
+        scope = BotCommandScopeChatMember(chat_id, actor.user_id)
     try:
-        await bot.set_my_commands(menu(actor.role), scope=BotCommandScopeChat(actor.user_id))
+        await bot.set_my_commands(menu(actor.role), scope=scope)
     except TelegramError as error:
         log.info("the menu of user %d could not be set: %s", actor.user_id, error.message)
