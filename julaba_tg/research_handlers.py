@@ -118,6 +118,8 @@ class Research:
             keys = [Button(name.capitalize(), callback_data=f"new:export {name}") for name in _EXPORTS]
             return Outgoing(rendering_research.which_export(), Keyboard(_rows(keys, 3)))
         what = parsing.one(call.arguments, call.command).lower()
+        if what not in _EXPORTS:
+            raise parsing.refusal(f"{parsing.short(what)!r} is none of {', '.join(_EXPORTS)}.", call.command)
         work = partial(self._desk.topics.research.export, what, DOCUMENT_LIMIT)
         await self._start(call, _shown("📦", "Export"), work, self._exported, "the export")
         return None
