@@ -29,6 +29,7 @@ from core.services.health import ChatLine
 from core.services.views import Actor
 from julaba_tg import rendering
 from julaba_tg.access import ChatContext, Gate
+from julaba_tg.calls import say, where
 from julaba_tg.commands import menu
 from julaba_tg.handlers import Chat, set_menu
 from julaba_tg.intake import Intake, Turns
@@ -37,7 +38,7 @@ from julaba_tg.pinned import Pinned
 from julaba_tg.polling import Listener, PollRequest, retried
 from julaba_tg.ports import DeskLike, OutboxLike
 from julaba_tg.secrecy import Redactor, allow_again, keep_out_of_logs
-from julaba_tg.sending import Outgoing, send
+from julaba_tg.sending import Outgoing
 from julaba_tg.target import Target
 from julaba_tg.tasks import Tasks
 from julaba_tg.troubles import Troubles, tell_troubles
@@ -231,7 +232,7 @@ class Bot:
             log.warning("an answer could not be sent: %s", context.error.message)
             return
         log.error("an update failed", exc_info=context.error)
-        known = isinstance(update, Update) and self._gate.actor_of(update) is not None
-        if known and isinstance(update, Update) and update.effective_chat is not None:
+        actor = self._gate.actor_of(update) if isinstance(update, Update) else None
+        if actor is not None and isinstance(update, Update):
             with contextlib.suppress(TelegramError):
-                await send(context.bot, update.effective_chat.id, Outgoing(rendering.apology(context.error)))
+                await say(where(update, context.bot, actor), Outgoing(rendering.apology(context.error)))
