@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 
 _HEIGHT, _TITLE_AT = 6.75, 0.945  # 1080 x 810 points
+_LABEL = 0.052  # of the price panel's height: a line of text with its ground
+_Named = tuple[float, float, Leg, str]
+"""A fill's row, the height of its name (0..1), the leg, its colour."""
+
 _STEPS = tuple(h * HOUR_MS for h in (1, 2, 3, 6, 12, 24, 48, 96, 168, 336))
 
 
@@ -94,11 +98,9 @@ def candle_chart(
             right = max(right, start + 0.22 * len(view))  # a trade that has just begun needs room for its future
         tags = [t for t in tags if last != levels.entry] + _draw_levels(price_axes, levels, start, end or right)
         low, high = min(low, levels.stop, levels.targets[-1]), max(high, levels.stop, levels.targets[-1])
-    for leg in legs:
-        _draw_fill(price_axes, view, leg, levels.entry if levels else leg.price)
-
     room = (high - low or high) * 0.07
     price_axes.set_ylim(low - room, high + room)
+    _draw_fills(price_axes, view, legs, levels.entry if levels else None)
     _draw_tags(price_axes, tags)
     for axes in (price_axes, volume_axes):
         axes.set_xlim(-1, right)
@@ -239,28 +241,51 @@ def _draw_levels(axes: Axes, levels: Levels, start: int, right: float) -> list[t
     return tags
 
 
-def _draw_fill(axes: Axes, candles: Candles, leg: Leg, entry: float) -> None:
-    """A dot at the fill, its name on the side away from the entry, where fewer candles are."""
-    if not candles.time[0] <= leg.time < candles.time[-1] + candles.timeframe.ms:
-        return
-    # One within the candle that is still running stands between the newest and the edge.
-    row = min(float(np.searchsorted(candles.time, leg.time)), len(candles) - 0.5)
-    color = UP if leg.r > 0 else DOWN if leg.r < 0 else ENTRY
-    above, late = leg.price >= entry, row > len(candles) / 4
-    axes.plot(row, leg.price, "o", color=color, markersize=11, markeredgecolor=TEXT, markeredgewidth=1.6, zorder=7)
-    axes.annotate(
-        f"{leg.name} {leg.r:+.2f}R",
-        (row, leg.price),
-        xytext=(-6 if late else 6, 9 if above else -9),
-        textcoords="offset points",
-        color=color,
-        fontsize=NORMAL,
-        fontweight="bold",
-        ha="right" if late else "left",
-        va="bottom" if above else "top",
-        zorder=7,
-        bbox={"facecolor": PANEL, "edgecolor": "none", "alpha": 0.75, "pad": 2},
-    )
+def _draw_fills(axes: Axes, candles: Candles, legs: Sequence[Leg], entry: float | None) -> None:
+    """A dot at each fill, its name on the side away from the entry, where fewer candles are.
+
+    Names of fills that stand close together are moved apart.
+    """
+    low, high = axes.get_ylim()
+    named: list[_Named] = []
+    for leg in legs:
+        if not candles.time[0] <= leg.time < candles.time[-1] + candles.timeframe.ms:
+            continue
+        # One within the candle that is still running stands between the newest and the edge.
+        row = min(float(np.searchsorted(candles.time, leg.time)), len(candles) - 0.5)
+        color = UP if leg.r > 0 else DOWN if leg.r < 0 else ENTRY
+        axes.plot(row, leg.price, "o", color=color, markersize=11, markeredgecolor=TEXT, markeredgewidth=1.6, zorder=7)
+        away = _LABEL if entry is None or leg.price >= entry else -_LABEL
+        named.append((row, (leg.price - low) / (high - low) + away, leg, color))
+    for near in _clusters(named, len(candles) / 4):
+        ordered = sorted(near, key=lambda name: name[1])
+        places = _spread([place for _, place, _, _ in ordered], _LABEL)
+        for (row, _, leg, color), place in zip(ordered, places, strict=True):
+            late = row > len(candles) / 4
+            axes.text(
+                row + (-0.8 if late else 0.8),
+                min(max(place, _LABEL / 2), 1 - _LABEL / 2),
+                f"{leg.name} {leg.r:+.2f}R",
+                transform=axes.get_xaxis_transform(),
+                color=color,
+                fontsize=NORMAL,
+                fontweight="bold",
+                ha="right" if late else "left",
+                va="center",
+                zorder=7,
+                bbox={"facecolor": PANEL, "edgecolor": "none", "alpha": 0.75, "pad": 2},
+            )
+
+
+def _clusters(named: Sequence[_Named], apart: float) -> list[list[_Named]]:
+    """Names in the order of their rows, cut where the next begins ``apart`` rows or more behind."""
+    found: list[list[_Named]] = []
+    for name in sorted(named, key=lambda one: one[0]):
+        if found and name[0] - found[-1][-1][0] < apart:
+            found[-1].append(name)
+        else:
+            found.append([name])
+    return found
 
 
 def _draw_tags(axes: Axes, tags: Sequence[tuple[float, str, str]]) -> None:

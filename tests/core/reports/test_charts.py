@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from core.domain.candles import HOUR_MS, Candles
 from core.domain.trading import Direction, Follow, Leg
 from core.engine.fills import advance, begin
 from core.engine.strategy import levels
-from core.reports.charts import _amount, _end_row, _zone_at, candle_chart, equity_chart
+from core.reports.charts import _LABEL, _amount, _draw_fills, _end_row, _zone_at, candle_chart, equity_chart
 from tests.markets import LINK, M15, START, flat, walk
 
 
@@ -158,3 +159,28 @@ def test_the_days_of_an_equity_curve_are_those_of_a_zone(zone: str, name: str, t
 )
 def test_an_amount_fits_beside_its_curve(value: float, shown: str) -> None:
     assert _amount(value) == shown
+
+
+def test_the_names_of_fills_that_stand_together_do_not_cover_each_other() -> None:
+    """Three targets in one candle of a market that has run away since: their names are a line apart."""
+    candles = walk(96)
+    figure = Figure(figsize=(9, 6.75))
+    axes = figure.add_axes((0.03, 0.24, 0.80, 0.66))
+    axes.set_ylim(0, 1_000)
+    time, later = int(candles.time[30]), int(candles.time[80])
+    near = [Leg(f"TP{n}", time, 500.0 + n, 0.3, 0.5) for n in (1, 2, 3)]
+    _draw_fills(axes, candles, [*near, Leg("STOP", later, 502.0, 0.1, -0.1)], 400.0)
+
+    places = {text.get_text()[:3]: text.get_position() for text in axes.texts}
+    heights = [places[f"TP{n}"][1] for n in (1, 2, 3)]
+    assert np.diff(heights) == pytest.approx([_LABEL, _LABEL])
+    assert places["STO"][1] == pytest.approx(0.502 + _LABEL)  # alone at its place, it stays there
+
+
+@pytest.mark.parametrize("price", [0.0, 1_000.0])
+def test_a_fill_s_name_stays_within_the_panel(price: float) -> None:
+    candles = walk(96)
+    axes = Figure(figsize=(9, 6.75)).add_axes((0.03, 0.24, 0.80, 0.66))
+    axes.set_ylim(0, 1_000)
+    _draw_fills(axes, candles, [Leg("STOP", int(candles.time[50]), price, 1.0, -1.0)], 500.0)
+    assert 0 < axes.texts[0].get_position()[1] < 1
