@@ -15,6 +15,7 @@ from telegram import InlineKeyboardButton as Button
 from telegram import InlineKeyboardMarkup as Keyboard
 from telegram.constants import KeyboardButtonStyle
 
+from core.domain.messages import Event, Notice
 from core.services.outlook import Outlook
 from core.services.story_words import Span
 from core.services.views import MlView, PairView, Role
@@ -147,6 +148,18 @@ def with_next(keyboard: Keyboard | None, name: str, role: Role) -> Keyboard:
     return Keyboard([*rows, [*(Button(_LABELS[line], callback_data=f"new:{line}") for line in lines), _HOME]])
 
 
+def after(event: Event) -> Keyboard:
+    """Under news that has no buttons of its own: where it is explained, or what to do about it."""
+    kind = event.topic if isinstance(event, Notice) else event.kind
+    lines = _AFTER.get(kind, ("status",))
+    return Keyboard([[*(Button(_LABELS[line], callback_data=f"new:{line}") for line in lines), _HOME]])
+
+
+def after_many() -> Keyboard:
+    """Under many alerts in one."""
+    return Keyboard([[_STATUS, Button(_LABELS["trades"], callback_data="new:trades"), _HOME]])
+
+
 def _may_run(line: str, role: Role) -> bool:
     name, *words = line.split()
     command = find(name, words)
@@ -165,12 +178,26 @@ _LABELS = {
     "report": "📋 Report",
     "report week": "📖 This week",
     "models": "🗃 Models",
+    "risk": "🛡 Risk",
     "samples": "🧮 Samples",
     "worth": "⚖️ Worth",
     "gemini": "✨ Gemini",
     "health": "🩺 Health",
     "resume": "▶️ Resume",
     "help": "❓ Help",
+}
+
+_AFTER: dict[str, tuple[str, ...]] = {
+    "target_hit": ("positions",),
+    "pair_stopped": ("pairs", "health"),
+    "model_trained": ("ml", "models"),
+    "breaker": ("risk", "trades"),
+    "fault": ("health",),
+    "recovered": ("health",),
+    "weight": ("ml",),
+    "gemini": ("gemini",),
+    "training": ("ml",),
+    "report": ("report",),
 }
 
 NEXT: dict[str, tuple[str, ...]] = {

@@ -110,6 +110,10 @@ def _could_be_done(now: Now) -> Step | None:
         return Step("The model has proven itself: it may be asked for a weight.", "🧠 ML", "ml")
     if not any(p.enabled for p in now.status.pairs):
         return Step("Every pair is switched off: switch one on to trade.", "🔀 Pairs", "pairs")
+    ahead = now.ml.forecast
+    shut = ahead is not None and ahead.opens is False and now.ml.state != "learning"
+    if shut and may(now.role, "operator"):
+        return Step("With this model the gate is not expected to open: see what could be changed.", "🔭 See", "opens")
     if now.status.gemini.startswith("off"):
         return Step(
             "Nothing must be done; the rules decide alone. With a Gemini key (GEMINI_API_KEY in .env) each signal gets "

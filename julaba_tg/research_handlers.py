@@ -125,10 +125,11 @@ class Research:
         return None
 
     async def _exported(self, call: Call, shown: MessageRef, view: ExportView) -> None:
+        keys = Keyboard([[Button("📦 Another table", callback_data="new:export")]])
         if view.content is None:
-            await conclude(call.place, shown, Outgoing(rendering_research.too_large(view)))
+            await conclude(call.place, shown, Outgoing(rendering_research.too_large(view), keys))
             return
-        await conclude(call.place, shown, Outgoing(rendering_research.exported(view)))
+        await conclude(call.place, shown, Outgoing(rendering_research.exported(view), keys))
         file = Document(view.name, view.content)
         await post(call.place, Outgoing(rendering_research.exported(view), document=file), reply_to=shown.message_id)
 

@@ -117,9 +117,9 @@ class Telling:
                 return await self._told_story(item, event)
             case Notice(about=about) as event if about:
                 ref = await self._outbox.message_of(about)
-                return await self._send([item], Outgoing(alerts.other(event)), reply_to=ref)
+                return await self._send([item], Outgoing(alerts.other(event), keyboards.after(event)), reply_to=ref)
             case event:
-                return await self._send([item], Outgoing(alerts.other(event)))
+                return await self._send([item], Outgoing(alerts.other(event), keyboards.after(event)))
 
     async def fault_over(self, fault: OutboxItem, end: OutboxItem) -> MessageRef:
         """A fault that has passed before it could be told wakes nobody."""
@@ -141,7 +141,9 @@ class Telling:
         if not wanted:
             return None
         answers = [rendering_approvals.approval_answered(view, self._zone).title for view in views if view is not None]
-        return await self._send(items, Outgoing(alerts.digest(wanted, self._zone, silence, answers)))
+        return await self._send(
+            items, Outgoing(alerts.digest(wanted, self._zone, silence, answers), keyboards.after_many())
+        )
 
     async def in_a_line(self, items: Sequence[OutboxItem]) -> MessageRef:
         """What could not be drawn is told at least by its name."""
@@ -167,7 +169,9 @@ class Telling:
         if isinstance(event, TargetHit) and any(isinstance(e, TradeClosed) for e in story):
             return None  # the closing waits behind it and tells all
         if isinstance(event, TargetHit):
-            return await self._send([item], Outgoing(alerts.target(event, self._zone)), reply_to=ref)
+            return await self._send(
+                [item], Outgoing(alerts.target(event, self._zone), keyboards.after(event)), reply_to=ref
+            )
         picture = await self._chart(event.pair, event.trade_id) if item.attempts == 0 else None
         buttons = _buttons(*story) if story else keyboards.chart_and_status(event.pair)
         return await self._send([item], Outgoing(alerts.closed(event), buttons, picture), reply_to=ref)

@@ -22,6 +22,7 @@ from julaba_tg.phone.chats import Message
 from julaba_tg.pinned import CALM, CALM_AT_CLOSE, NO_RIGHT_FOR, Pinned
 from julaba_tg.target import Target
 from tests.fakes.desk import a_signal
+from tests.fakes.insight import OUTLOOK
 from tests.julaba_tg.conftest import World
 from tests.julaba_tg.line import OWNER, Line
 
@@ -113,8 +114,8 @@ async def test_it_says_how_things_stand_and_what_would_bring_the_next_look_neare
         "⏳ 50 outcomes: 12 Feb (±3 weeks), 31 of 50 are there",
         "Sooner: Add 7 pairs: 4 Jan; ADX from 20: 20 Jan",
         "What sooner costs:",
-        "Add 7 pairs: -0.08R a trade (-0.31R to +0.15R), from 31 outcomes; all signals so far: a guess",
-        "ADX from 20: -0.21R a trade, from 12 outcomes; what it would have added",
+        f"Add 7 pairs: -0.08R a trade (-0.31R to +0.15R), from 31 outcomes; {OUTLOOK.changes[0].basis}",
+        f"ADX from 20: -0.21R a trade, from 12 outcomes; {OUTLOOK.changes[1].basis}",
     ]
     assert "⏩ Add 7 pairs" in [b.text for b in kept.message.buttons]
 
