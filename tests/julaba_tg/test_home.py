@@ -49,7 +49,9 @@ async def now_of(status: dict[str, Any] | None = None, ml: dict[str, Any] | None
     """A desk on which nothing at all is the matter, but for these."""
     desk = FakeDesk()
     view: StatusView = replace(await desk.status(), **{"gemini": "gemini-3.5 on", **(status or {})})
-    model: MlView = replace(await desk.ml(), **(ml or {}))
+    usual = await desk.ml()
+    assert usual.forecast is not None
+    model: MlView = replace(usual, **{"forecast": replace(usual.forecast, opens=None), **(ml or {})})
     return replace(Now(view, model, (), "", "approver"), **changes)
 
 
@@ -105,6 +107,14 @@ async def test_when_all_is_well_the_gate_has_a_date() -> None:
     assert step.sentence.startswith("Nothing must be done. The model is judged again at 100 outcomes: ")
     assert step.line == "opens"
     assert next_step(await now_of(role="viewer")).line == "ml"
+
+
+async def test_a_gate_that_will_not_open_is_said_to_whoever_can_ask_for_another_rule() -> None:
+    shut = (await FakeDesk().ml()).forecast
+    assert shut is not None
+    assert shut.opens is False
+    assert next_step(await now_of(ml={"forecast": shut})).line == "opens"
+    assert next_step(await now_of(ml={"forecast": shut}, role="viewer")).line == "ml"
 
 
 async def test_what_needs_a_person_stands_before_what_could_be_done() -> None:
