@@ -154,7 +154,7 @@ async def test_a_viewer_undoes_nothing(tmp_path: Path) -> None:
 async def test_a_pair_the_exchange_has_dropped_is_not_switched_on_by_an_undo(tmp_path: Path) -> None:
     async with office(tmp_path) as at:
         await at.desk.switch_pair("LINK", False, OLE)
-        at.live.notes[LINK] = "is not listed by the exchange"
+        at.live.listing.notes[LINK] = "is not listed by the exchange"
         plan = await at.desk.topics.safety.undo.plan()
         assert plan.blocked == "LINK/USDT cannot be switched on: is not listed by the exchange"
 
@@ -219,7 +219,7 @@ def refused(at: Office) -> Iterator[None]:
         async with at.kept.db.transaction():
             raise StoreError("the disk is full")
 
-    at.kept.ledger.alter = broken  # type: ignore[method-assign,assignment]
+    at.kept.ledger.alter = broken  # type: ignore[method-assign]
     try:
         yield
     finally:
@@ -252,7 +252,7 @@ async def test_a_commit_that_only_seemed_to_fail_is_what_counts_afterwards(tmp_p
             await kept(change)  # type: ignore[arg-type]
             raise StoreError("the disk went away")
 
-        at.kept.ledger.alter = lied  # type: ignore[method-assign,assignment]
+        at.kept.ledger.alter = lied  # type: ignore[method-assign]
         with pytest.raises(StoreError):
             await at.desk.switch_pair("LINK", False, OLE)
         at.kept.ledger.alter = kept  # type: ignore[method-assign]
