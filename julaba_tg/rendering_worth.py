@@ -91,7 +91,7 @@ def gemini(view: GeminiView) -> Card:
         else ["Gemini is off: there is no GEMINI_API_KEY. The rules decide, and alerts show it as G –."]
     )
     if not board.asked:
-        return card(f"✨ Gemini {'has not been asked yet' if view.present else 'is off'}", text(off))
+        return card(f"✨ Gemini {'has not been asked yet' if view.present else 'is off'}", text([*off, *_words(view)]))
     parts = [text([*off, *_counts(board)])]
     if board.score is not None:
         parts += [table(_calibration(board.score)), text(_scored(board.score))]
@@ -100,7 +100,7 @@ def gemini(view: GeminiView) -> Card:
     return card(
         f"✨ Gemini {'does worse than the base rate · ' if worse else ''}{refuses}",
         *parts,
-        section([board.conclusion, *([_when(board)] if board.score is not None else []), _cost(board)]),
+        section([board.conclusion, *([_when(board)] if board.score is not None else []), _cost(board), *_words(view)]),
     )
 
 
@@ -165,6 +165,14 @@ def _cost(board: Scoreboard) -> str:
         f"{cost.tokens_per_day:,.0f} tokens a day, {_cents(cost.usd_per_day)} a day, {_cents(cost.usd)} in all "
         "(answers that could be used)"
     )
+
+
+def _words(view: GeminiView) -> list[str]:
+    words = view.words
+    if not words.questions:
+        return []
+    asked = "1 question" if words.questions == 1 else f"{words.questions} questions"
+    return [f"In words: {asked}, {words.tokens:,} tokens, {_cents(view.words_usd)} in all"]
 
 
 def _cents(usd: float) -> str:

@@ -120,7 +120,7 @@ class Words:
             return WordsView(reason="Gemini is off")
         if reason := await self._spent():
             return WordsView(reason=reason)
-        glance = _Glance(Books(self._desk(), self._ledger), zone, drafts)
+        glance = _Glance(Books(self._desk(), self._ledger, zone), drafts)
         inquiry = Inquiry(
             instructions=_INSTRUCTIONS.format(limit=600, zone=zone.key, commands=drafts.listing),
             question=_asked(question),
@@ -165,7 +165,6 @@ class _Glance:
     """One question's looks into the books, in their order, and the commands that are to be offered."""
 
     books: Books
-    zone: ZoneInfo
     allowed: Drafts
     drafts: list[str] = field(default_factory=list)
     taken: list[tuple[str, str, str, Mapping[str, Any]]] = field(default_factory=list)  # name, arguments, view, result
@@ -176,7 +175,7 @@ class _Glance:
             if name == _DRAFT.name:
                 return self._draft(str(arguments.get("line", "")))
             kind, wanted = look_kind(name), wanted_of(arguments)
-            result = shrunk(await kind.take(self.books, wanted), self.zone)
+            result = shrunk(await kind.take(self.books, wanted), self.books.zone)
         except JulabaError as error:
             return {"error": str(error)}
         except Exception:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
+from zoneinfo import ZoneInfo
 
 from core.domain.candles import Pair, to_datetime, to_ms
 from core.errors import UsageError
@@ -58,6 +59,7 @@ class Books:
 
     desk: Views
     ledger: Ledger
+    zone: ZoneInfo
 
 
 Taking = Callable[[Books, Wanted], Awaitable[object]]
@@ -90,7 +92,12 @@ async def _status(books: Books, wanted: Wanted) -> object:
     view = await books.desk.status()
     left = (view.next_close - view.now).total_seconds() / 60
     names = [name for name in view.__dataclass_fields__ if name != "pairs"]
-    return {**{name: getattr(view, name) for name in names}, "minutes_to_next_close": round(left)}
+    return {
+        "entries": f"paused: {view.paused}" if view.paused else "running",
+        "open_trades": len(view.positions),
+        "minutes_to_next_close": round(left),
+        **{name: getattr(view, name) for name in names if name != "paused"},
+    }
 
 
 async def _trades(books: Books, wanted: Wanted) -> object:
@@ -156,6 +163,12 @@ async def _health(books: Books, wanted: Wanted) -> object:
     return {"state": view.state, "troubles": view.troubles, "trading": view.trading, "pairs": view.pairs}
 
 
+async def _whynot(books: Books, wanted: Wanted) -> object:
+    if wanted.pair is None:
+        raise UsageError("this look needs a pair")
+    return await books.desk.topics.insight.whynot(str(wanted.pair))
+
+
 LOOKS: tuple[LookKind, ...] = (
     LookKind(
         "status",
@@ -181,6 +194,17 @@ LOOKS: tuple[LookKind, ...] = (
     LookKind("layers", "what each layer between signal and trade was worth", _layers, view="worth"),
     LookKind("gemini", "how good Gemini's opinions were, and their cost", _gemini, view="gemini"),
     LookKind("rules", "the rules in force and who changed them", lambda b, w: b.desk.rules(), view="rules"),
+    LookKind(
+        "profit",
+        "P&L of the paper account over days: by day, drawdown",
+        lambda b, w: b.desk.topics.money.profit(w.days, b.zone),
+        ("days",),
+        "profit",
+    ),
+    LookKind("risk", "risk now: open risk, limits, breakers", lambda b, w: b.desk.topics.money.risk(), view="risk"),
+    LookKind("market", "the market now: each pair's trend", lambda b, w: b.desk.topics.money.market(), view="market"),
+    LookKind("whynot", "what blocks a signal in one pair now, and how far it is from passing", _whynot, ("pair",)),
+    LookKind("outlook", "when there are enough outcomes", lambda b, w: b.desk.topics.insight.outlook(), view="samples"),
     LookKind("health", "how Julaba itself is: what is wrong", _health, view="health"),
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from core.config import Settings
@@ -19,6 +19,7 @@ from core.ports import ChatStore, Clock, Ledger
 from core.services.bus import Bell
 from core.services.changes import in_force
 from core.services.pictures import Draw
+from core.services.tokens import WordsCost, words_cost
 
 RULES_ASKED_AFTER = 50
 """Closed trades after which the bot shows what the rules were worth (DESIGN 4.1)."""
@@ -44,11 +45,16 @@ class LayersView:
 
 @dataclass(frozen=True, slots=True)
 class GeminiView:
-    """Gemini's scoreboard. ``present`` says whether there is an advisor now; ``picture`` is a PNG or None."""
+    """Gemini's scoreboard. ``present`` says whether there is an advisor now; ``picture`` is a PNG or None.
+
+    ``words`` is what questions in words have cost, in USD at the prices of the settings: ``words_usd``.
+    """
 
     board: Scoreboard
     present: bool
     picture: bytes | None
+    words: WordsCost = field(default_factory=WordsCost)
+    words_usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +124,8 @@ class WorthDesk:
         found = await evidence(self._ledger, self._settings)
         board = await asyncio.to_thread(found.board, to_ms(self._clock.now()))
         picture = await self._draw(calibration_chart, board) if board.score is not None else None
-        return GeminiView(board, self._gemini_present, picture)
+        words = await words_cost(self._ledger)
+        return GeminiView(board, self._gemini_present, picture, words, words.usd(self._settings.gemini))
 
     async def review(self) -> None:
         """Publishes what is due, each finding once: its key is stored for ever."""

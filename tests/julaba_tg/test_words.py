@@ -194,6 +194,16 @@ async def test_what_words_have_cost_counts_with_the_opinions(tmp_path: Path) -> 
     assert int(mark.split()[1]) > 1_000
 
 
+async def test_the_scoreboard_shows_what_words_have_cost(tmp_path: Path) -> None:
+    async with whole(tmp_path) as chat:
+        before = await chat.ask("/gemini")
+        await chat.ask("how did LINK do?")
+        after = await chat.ask("/gemini")
+
+    assert "In words" not in before.text
+    assert "In words: 1 question, " in after.text
+
+
 # Who may, how often
 
 

@@ -64,7 +64,7 @@ async def answered(path: Path, speaker: Speaker, words: str = "how is it going?"
 
 
 async def test_every_look_there_is_can_be_taken_and_is_small(tmp_path: Path) -> None:
-    speaker = Speaker([(kind.name, {}) for kind in LOOKS])
+    speaker = Speaker([(kind.name, {"pair": "LINK", "days": 30}) for kind in LOOKS])
     view = await answered(tmp_path, speaker)
 
     assert [source.name for source in view.sources] == [kind.name for kind in LOOKS]
