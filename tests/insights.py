@@ -42,6 +42,6 @@ def insight_of(
         OutlookDesk(clock, kept.ledger, loop, stock, MOST_PAIRS),
         WhyNotDesk(config, kept.ledger, loop, live.note, LowerCandles(), gemini_present=False),
         FilterDesk(clock, kept.ledger, loop, candles, live.save),
-        AddedPairs(config, (), clock, kept.ledger, loop, exchange, stock, Bell(), again),
+        AddedPairs(config, (), clock, kept.ledger, loop, exchange, stock, Bell(), again, live.ready.wait),
         RuleKeeper(config, clock, kept.ledger, kept.chat, loop, Bell(), approvals),
     )

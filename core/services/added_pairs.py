@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -27,6 +28,8 @@ from core.services.stock import Stock
 from core.services.suggested import is_leveraged, is_stable, ranked
 from core.services.views import Actor
 
+log = logging.getLogger(__name__)
+
 AT_ONCE = 2
 MOST_LOOKED_AT = 8  # of which the history is asked for, to find two
 LEAST_DAYS = 30.0  # of history; a younger pair can be added by name
@@ -35,6 +38,8 @@ USUAL_SIGNALS = 0.12
 
 TOLD = "pairs:told"
 """The mark that names the added pairs of which has been told that they are on, as JSON."""
+
+LOOK_EVERY = 2.0  # seconds of wall time: a pair whose history is late is told of when it comes
 
 _FRESH_SECONDS = 600.0  # of wall time, for what the exchange lists and what is turned over
 
@@ -99,7 +104,9 @@ class AddedPairs:
         stock: Callable[[], Awaitable[Stock]],
         bell: Bell,
         again: Callable[[], None],
+        ready: Callable[[], Awaitable[object]],
     ) -> None:
+        """``ready`` is awaited before any pair is said to be on: trading has begun, with each pair's history."""
         self._settings = settings
         self._added = added
         self._clock = clock
@@ -109,6 +116,7 @@ class AddedPairs:
         self._stock = stock
         self._bell = bell
         self._again = again
+        self._ready = ready
         self._changer = Changer(clock, ledger, loop)
         self._one = asyncio.Lock()
         self._listed: tuple[float, Mapping[Pair, Market], Mapping[Pair, float]] | None = None
@@ -235,11 +243,21 @@ class AddedPairs:
 
     # -- telling -------------------------------------------------------------------------------------------------------
 
-    async def review(self) -> None:
-        """For the engine's upkeep: says once of each added pair that it is on, and of each removed one that it is gone.
+    async def run(self) -> None:
+        """Says once of each added pair that it is on, and of each removed one that it is gone. Ends by cancellation.
 
-        What is told and that it was told are stored together: a kill in between tells nothing twice.
+        Beside the trading, not in its upkeep: that may be training for minutes.
         """
+        await self._ready()
+        while True:
+            try:
+                await self.review()
+            except Exception:  # the edge of a loop: a store that fails is told of elsewhere
+                log.exception("it could not be told which pairs are on")
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def review(self) -> None:
+        """One look. What is told and that it was told are stored together: a kill in between tells nothing twice."""
         if self._told is None:
             self._told = tuple(json.loads(await self._ledger.mark(TOLD) or "[]"))
         here = tuple(map(str, self._added))

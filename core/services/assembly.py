@@ -162,7 +162,6 @@ def assemble(outside: Outside, progress: Progress, gemini_note: str) -> Engine:
             nightly.review,
             desk.topics.safety.audit.review,
             desk.topics.stories.review,
-            desk.topics.insight.review,
             outside.tidy,
         ),
         beside=(
@@ -172,6 +171,7 @@ def assemble(outside: Outside, progress: Progress, gemini_note: str) -> Engine:
             desk.watch.run,
             supervision.run,
             pictures.warm,
+            desk.topics.insight.run,
         ),
         announce=supervision.ready,
         again=again,
@@ -364,7 +364,7 @@ def _insight(outside: Outside, trading: _Trading, counsel: _Counsel, bell: Bell,
         OutlookDesk(clock, ledger, loop, stock, MOST_PAIRS),
         WhyNotDesk(settings, ledger, loop, live.note, lower, gemini),
         FilterDesk(clock, ledger, loop, outside.candles, live.save),
-        AddedPairs(settings, outside.added, clock, ledger, loop, outside.quotes, stock, bell, again),
+        AddedPairs(settings, outside.added, clock, ledger, loop, outside.quotes, stock, bell, again, live.ready.wait),
         counsel.proposals.rules,
     )
 

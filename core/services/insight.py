@@ -53,9 +53,9 @@ class Insight:
         """The pairs that were added from the chat and can be removed there."""
         return tuple(map(str, self._pairs.added))
 
-    async def review(self) -> None:
-        """For the engine's upkeep: says of each added pair that it is on, once it is."""
-        await self._pairs.review()
+    async def run(self) -> None:
+        """Says of each added pair that it is on, once it is. Ends by cancellation."""
+        await self._pairs.run()
 
     async def ask_rule(self, values: Mapping[str, str], actor: Actor) -> int:
         """Asks the approvers for other rules; gives the card's number. Raises UsageError, SettingsError."""
