@@ -41,6 +41,8 @@ timeframe: 15m
 clock: exchange
 pairs: [{symbol: LINK/USDT}, {symbol: ETH/USDT}, {symbol: SOL/USDT}, {symbol: AVAX/USDT}%(more)s]
 access: {users: {"1001": approver, "1002": approver}}
+# What is not in the outbox, and words that say how late they come, differ from life to life.
+notify: {pinned: false, daily_at: "", weekly_at: ""}
 telegram: {chat_id: 1002, poll_timeout: 5}
 strategy:
   {adx_min: 5, volume_ratio_min: 0.2, rsi_long_max: 90, rsi_short_min: 10, cooldown_bars: 2, max_bars: 60,
