@@ -14,7 +14,7 @@ from core.domain.audit_chain import broken_link
 from core.domain.ledger import Controls
 from core.errors import StoreError, UsageError
 from core.services.champion import ChampionInfo
-from core.services.changing import facts, with_facts
+from core.services.changing import Standing, facts, with_facts
 from core.services.views import Actor
 from tests.ledgers import market, settings
 from tests.offices import ANN, ETH, FIRST, LAST, LINK, OLE, Office, office
@@ -205,6 +205,25 @@ async def test_a_limit_s_pause_once_lifted_cannot_be_brought_back(tmp_path: Path
         ]
         plan = await at.desk.topics.safety.undo.plan()
         assert (plan.deed, [f.what for f in plan.finals]) == (None, ["a limit's pause lifted"])
+
+
+async def test_what_holds_something_that_cannot_come_back_cannot_be_taken_back_in_part(tmp_path: Path) -> None:
+    async with office(tmp_path) as at:
+        loop = at.stage.loop
+        await at.desk.pause(OLE)
+        loop.memory.book = replace(loop.memory.book, account=replace(loop.account, drawdown_paused=True))
+        await at.desk.resume(ANN)  # both pauses at once
+        newest = await at.kept.chat.newest_deed(undo=False)
+        assert newest is not None
+        assert newest.subject == "pause"
+        assert (await at.desk.topics.safety.undo.plan()).blocked
+
+        def both(now: Standing) -> Standing:
+            return replace(now, controls=replace(now.controls, paused="by Ann", approved_weight=0.25))
+
+        changed = await at.desk._changer.make(ANN, "set", both)
+        assert changed is not None
+        assert changed.deed == 0
 
 
 # -- a broken disk -----------------------------------------------------------------------------------------------------
