@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import get_args
+from zoneinfo import ZoneInfo
 
 import pytest
+from telegram import InlineKeyboardButton, InlineKeyboardMarkup
 
 from core.adapters.sqlite_people import SqlitePeople
 from core.config import LoudKind, Notify
 from core.services.changes import changed
 from core.services.people import People
+from julaba_tg.card import card
 from julaba_tg.commands import find
 from julaba_tg.incoming import role_for
 from julaba_tg.parsing import Typed
 from julaba_tg.phone.chats import Message
 from julaba_tg.phone.clock import wall_now
 from julaba_tg.rendering_people import kinds
+from julaba_tg.sending import Outgoing
+from julaba_tg.wishes import Voice, in_voice
 from tests.fakes.desk import a_closing, a_refusal, an_approval
 from tests.julaba_tg.conftest import OWNER, STRANGER, VIEWER, World
 from tests.julaba_tg.line import Line, a_line, make_hasty, notice
@@ -88,6 +94,33 @@ async def test_an_answered_card_says_when_in_the_persons_zone(chat: World) -> No
 
     assert first(ended).startswith("✅ Approved by You")
     assert "17:30" in first(ended)
+
+
+async def test_a_card_is_ended_for_whoever_reads_it_and_the_answer_is_for_who_gave_it(world: World) -> None:
+    access = world.settings.access.model_copy(update={"users": {OWNER: "approver", VIEWER: "approver"}})
+    world.settings = world.settings.model_copy(update={"access": access})
+    await world.new_bot().start()
+    world.desk.approvals[3] = an_approval(3)
+    mine = await world.ask("/approvals 3")
+    await world.ask("/notify zone Asia/Kolkata", VIEWER)
+    theirs = await world.ask("/approvals 3", VIEWER)  # the newest is the card
+    world.phone.tap(OWNER, mine.message_id, mine.button("Approve").callback_data)
+    ended = await world.phone.wait_for(
+        lambda m: m.message_id == theirs.message_id and "Approved" in m.text, chat_id=VIEWER
+    )
+
+    assert "21 Nov 17:30" in first(ended)
+    assert "21 Nov 17:30" not in "".join(m.text for m in world.phone.messages(OWNER))
+
+
+def test_the_labels_of_buttons_are_written_so_too_and_what_they_do_is_not() -> None:
+    keyboard = InlineKeyboardMarkup([[InlineKeyboardButton("Ask 0.25: +0.12R", callback_data="new:ml 0.25")]])
+    said = in_voice(Outgoing(card("1.5"), keyboard), Voice(ZoneInfo("UTC"), "de"))
+
+    assert said.keyboard is not None
+    button = said.keyboard.inline_keyboard[0][0]
+    assert (button.text, button.callback_data) == ("Ask 0,25: +0,12R", "new:ml 0.25")
+    assert in_voice(replace(said, numbers="en"), Voice(ZoneInfo("UTC"), "fr")).numbers == "en"
 
 
 async def test_numbers_are_chosen_by_a_button_that_shows_them_and_typed_with_a_comma(chat: World) -> None:

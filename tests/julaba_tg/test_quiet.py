@@ -106,3 +106,10 @@ def test_quiet_that_begins_in_the_hour_that_is_skipped_begins_when_the_clock_jum
     hours = QuietHours(time(2, 30), time(7), BERLIN)
 
     assert next_change(hours, datetime(2026, 3, 29, 0, 0, tzinfo=UTC)) == datetime(2026, 3, 29, 3, 0, tzinfo=BERLIN)
+
+
+def test_on_the_night_that_is_an_hour_longer_the_next_change_can_be_more_than_a_day_away() -> None:
+    hours = QuietHours(time(4), time(3, 59), BERLIN)
+    begun = datetime(2026, 10, 24, 4, 0, tzinfo=BERLIN)
+
+    assert next_change(hours, begun) == datetime(2026, 10, 25, 3, 59, tzinfo=BERLIN)

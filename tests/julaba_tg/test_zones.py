@@ -61,6 +61,10 @@ def test_whatever_is_typed_only_real_zones_are_offered(typed: str) -> None:
     assert all(is_zone(name) and not name.startswith("Etc/") for name in nearest_zones(typed, WINTER))
 
 
+def test_names_with_their_sign_turned_round_are_never_offered() -> None:
+    assert not [name for name in nearest_zones("Etc/GMT+13", WINTER) if name.startswith("Etc/")]
+
+
 def test_the_common_ones_fit_a_button_and_are_known() -> None:
     assert all(is_zone(name) and len(f"go:notify zone {name}") <= 64 for name in COMMON)
     assert len({city(name) for name in COMMON}) == len(COMMON)
