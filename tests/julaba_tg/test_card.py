@@ -115,10 +115,15 @@ def test_in_other_numbers_a_card_is_as_long_as_valid_and_as_safe(content: Card, 
     assert read(markup).entities == read(english).entities
 
 
+def test_what_is_seen_is_written_not_what_hides_in_it() -> None:
+    assert plain(card("\u202a1.5\u202c%"), numbers="de") == "1,5%"
+
+
 def test_a_number_cut_at_the_end_is_one_and_the_beginning_of_a_version_is_not() -> None:
     long = "x" * 20
     assert plain(card(f"{long} 1.5 and more of it"), 25, "de") == f"{long} 1,5…"
     assert plain(card(f"{long} 0.6.0 and more of it"), 25, "de") == f"{long} 0.6…"
+    assert plain(card(f"{long} 1.23456.0 and more of it"), 25, "de") == f"{long} 1.2…"
 
 
 @given(cards)
