@@ -24,14 +24,15 @@ from tests.fakes.desk import a_signal
 from tests.fakes.research import a_backtest, a_single, a_what_if, figures
 from tests.julaba_tg.conftest import STRANGER, VIEWER, World
 
-OWNER, OPERATOR = 1001, 1004
+OWNER, OPERATOR = 1001, 1003
 UTC = ZoneInfo("UTC")
 WHATIF = next(c for c in COMMANDS if c.name == "whatif")
 
 
 @pytest.fixture
-def settings() -> Settings:
-    users = {OWNER: "approver", VIEWER: "viewer", OPERATOR: "operator"}
+def settings(request: pytest.FixtureRequest) -> Settings:
+    """1003 is an operator, or with a parameter a stranger."""
+    users = {OWNER: "approver", VIEWER: "viewer"} | ({} if hasattr(request, "param") else {OPERATOR: "operator"})
     return Settings.model_validate({"access": {"users": users}, "telegram": {"poll_timeout": 1}})
 
 
@@ -182,6 +183,7 @@ async def test_a_reply_to_a_refused_signal_asks_about_that_signal(chat: World) -
     assert (asked.number, asked.is_trade) == (31, False)
 
 
+@pytest.mark.parametrize("settings", ["strange"], indirect=True)
 async def test_who_may_what(chat: World) -> None:
     for line in ("/backtest", "/fetch 30", "/export trades"):
         assert "needs an operator" in (await chat.ask(line, VIEWER)).text
