@@ -28,7 +28,7 @@ kept = st.sampled_from(
         "21.11.2026", "2024-01-03T01:45:00Z", "https://example.org/a/1.5?x=0.5", "config-1.5.yaml", "LINK/USDT", "#12",
         "G", "1,2",
         "1234,567", "12,34.5", "gemini-3.5-flash-lite", "81ca5d5e…", "a1.5", "1.5b", "0.5_1", "Julaba", "·", "→", "–",
-        "`0.5 x`", "paper.max_leverage: 3.5", "version 3.11", "--days 1.5", "gate.error= 0.05",
+        "`x 0.5 y`", "paper.max_leverage: 3.5", "version 3.11", "--days 1.5", "gate.error= 0.05",
     ]
 )  # fmt: skip
 commands = st.sampled_from(
