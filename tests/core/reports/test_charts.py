@@ -140,11 +140,15 @@ def test_averages_far_from_the_price_are_in_the_picture_whole() -> None:
 def test_the_days_of_an_equity_curve_are_those_of_a_zone(zone: str, name: str, tick: int) -> None:
     shift, shown = _zone_at(START, zone)
     assert (shift, shown) == (-tick, name)
+
+
+def test_the_days_of_a_curve_begin_where_the_zones_do() -> None:
+    """Kolkata and Jerusalem both call their time IST: only the ticks stand elsewhere."""
     month = [START + n * HOUR_MS for n in range(24 * 30)]
     values = [10_000.0 + n for n in range(len(month))]
-    assert equity_chart(month, values, "Equity", zone=zone) == equity_chart(month, values, "Equity", zone=zone)
-    if tick:
-        assert equity_chart(month, values, "Equity", zone=zone) != equity_chart(month, values, "Equity")
+    one, other = (equity_chart(month, values, "Equity", zone=zone) for zone in ("Asia/Kolkata", "Asia/Jerusalem"))
+    assert one != other
+    assert _zone_at(START, "Asia/Kolkata")[1] == _zone_at(START, "Asia/Jerusalem")[1]
 
 
 @pytest.mark.parametrize(

@@ -167,6 +167,12 @@ def test_no_high_and_no_low_is_lost_in_a_picture(values: list[float], most: int)
     assert {min(values), max(values)} <= {value for _, value in kept}
 
 
+@pytest.mark.parametrize("peak", [-5.0, 5.0])
+def test_a_single_close_that_fell_or_rose_is_seen_in_a_year_of_them(peak: float) -> None:
+    points = [(n, peak if n == 20_003 else 0.0) for n in range(35_000)]
+    assert (20_003, peak) in thinned(points)
+
+
 async def test_profit_is_what_the_trade_records_and_the_account_say(tmp_path: Path) -> None:
     async with office(tmp_path) as there:
         desk = (await there.played()).desk
