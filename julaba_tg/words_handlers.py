@@ -125,7 +125,7 @@ def answered(view: WordsView, words: str) -> Outgoing:
         rows = [*_offered(view), *(offered.keyboard.inline_keyboard if offered.keyboard else ())]
         card = rendering_words.no_answer(offered.card, view.reason)
         return replace(offered, card=card, keyboard=Keyboard(rows) if rows else None)
-    views = list(dict.fromkeys(source.view for source in view.sources if source.view))[:_MOST_VIEWS]
+    views = list(dict.fromkeys(source.view for source in view.sources if find(source.view)))[:_MOST_VIEWS]
     row = [Button(f"/{line}", callback_data=f"new:{line}") for line in views]
     rows = [*_offered(view), *([row] if row else [])]
     return Outgoing(rendering_words.answer(view), Keyboard(rows) if rows else None)

@@ -181,9 +181,12 @@ class _Glance:
         except Exception:
             log.exception("a look into %r failed", name[:40])
             return {"error": "that cannot be looked at now"}
-        words = [str(wanted.pair)] if wanted.pair and "pair" in kind.arguments else []
-        words += [f"{wanted.days} days"] if wanted.days and "days" in kind.arguments else []
-        words += [f"#{wanted.number}"] if wanted.number and "number" in kind.arguments else []
+        said = {
+            "pair": f"{wanted.pair}" if wanted.pair else "",
+            "days": "1 day" if wanted.days == 1 else f"{wanted.days} days" if wanted.days else "",
+            "number": f"#{wanted.number}" if wanted.number else "",
+        }
+        words = [said[name] for name in kind.arguments if said.get(name)]
         self.taken.append((kind.name, ", ".join(words), kind.view, result))
         return result
 

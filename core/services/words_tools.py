@@ -185,6 +185,7 @@ LOOKS: tuple[LookKind, ...] = (
         "unless days says more",
         _signals,
         ("pair", "days", "n"),
+        "signals",
     ),
     LookKind("pairs", "each pair: on or off, last price, signals so far", lambda b, w: b.desk.pairs(), view="pairs"),
     LookKind("why", "one signal in full", lambda b, w: b.desk.why(w.number), ("number",), "why"),
@@ -203,7 +204,9 @@ LOOKS: tuple[LookKind, ...] = (
     ),
     LookKind("risk", "risk now: open risk, limits, breakers", lambda b, w: b.desk.topics.money.risk(), view="risk"),
     LookKind("market", "the market now: each pair's trend", lambda b, w: b.desk.topics.money.market(), view="market"),
-    LookKind("whynot", "what blocks a signal in one pair now, and how far it is from passing", _whynot, ("pair",)),
+    LookKind(
+        "whynot", "what blocks a signal in one pair now, and how far it is from passing", _whynot, ("pair",), "whynot"
+    ),
     LookKind("outlook", "when there are enough outcomes", lambda b, w: b.desk.topics.insight.outlook(), view="samples"),
     LookKind("health", "how Julaba itself is: what is wrong", _health, view="health"),
 )

@@ -14,8 +14,9 @@ import pytest
 from core.adapters.gemini_words import GeminiWords
 from core.services.views import Actor
 from core.services.words import Source, WordsView
+from core.services.words_tools import LOOKS
 from julaba_tg import words_handlers
-from julaba_tg.commands import COMMANDS
+from julaba_tg.commands import COMMANDS, find
 from julaba_tg.phone.bot_api import Phone
 from julaba_tg.phone.gemini import Gemini
 from julaba_tg.phone.gemini_talk import DISCLAIMER
@@ -96,7 +97,7 @@ async def test_german_is_answered_too(tmp_path: Path) -> None:
 async def test_why_there_was_no_trade_is_answered_from_the_signals(tmp_path: Path) -> None:
     async with whole(tmp_path) as chat:
         said = await chat.ask("why no trade today?")
-    assert "signals (1 days): " in said.text
+    assert "signals (1 day): " in said.text
 
 
 async def test_words_draft_a_command_and_the_tap_runs_it(tmp_path: Path) -> None:
@@ -202,6 +203,13 @@ async def test_the_scoreboard_shows_what_words_have_cost(tmp_path: Path) -> None
 
     assert "In words" not in before.text
     assert "In words: 1 question, " in after.text
+
+
+def test_every_look_leads_to_a_command_that_there_is_and_that_anybody_may_use() -> None:
+    for kind in LOOKS:
+        command = find(kind.view)
+        assert command is not None, kind.name
+        assert command.role == "viewer", kind.name
 
 
 # Who may, how often
