@@ -23,6 +23,7 @@ ALLOWED_UPDATES = [Update.MESSAGE, Update.CALLBACK_QUERY, Update.MESSAGE_REACTIO
 LONGEST_PAUSE = 30.0
 LATE_AFTER = 120.0  # seconds of deafness: what a button pressed meanwhile asks for may no longer be wanted
 MOST_UPDATES = 100  # in one answer
+MOST_NUMBER = 2**63 - 1  # that SQLite can hold
 
 
 class _SaidBefore(logging.Filter):
@@ -134,13 +135,17 @@ def readable(body: bytes) -> bytes:
 
 
 def _parses(update: object) -> bool:
+    """Whether the library can read it and the store could keep it: half a surrogate is no text to SQLite."""
     if not isinstance(update, dict) or type(update.get("update_id")) is not int:
         return False
     try:
-        Update.de_json(update)
+        read = Update.de_json(update)
+        json.dumps(update, ensure_ascii=False).encode()
     except Exception:  # whatever the library stumbles over
         return False
-    return True
+    named = (read, read.effective_user, read.effective_chat, read.effective_message)
+    numbers = [getattr(thing, name, 0) for thing in named for name in ("update_id", "id", "message_id")]
+    return all(abs(number) <= MOST_NUMBER for number in numbers if isinstance(number, int))
 
 
 class Listener:

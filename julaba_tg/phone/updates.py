@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import bisect
 from collections.abc import Iterable
 from typing import Any
 
@@ -46,13 +47,14 @@ class UpdateQueue:
             self._rouse()
         return update
 
+    def number(self, count: int = 1) -> int:
+        """The first of ``count`` numbers that nobody else gets."""
+        first, self._next = self._next, self._next + count
+        return first
+
     def force(self, update: dict[str, Any]) -> None:
-        """Queues an update as it is, whatever the bot has asked for, at its number's place; none gets the next one."""
-        if "update_id" not in update:
-            update = {"update_id": self._next, **update}
-            self._next += 1
-        self._waiting.append(update)
-        self._waiting.sort(key=lambda u: int(u["update_id"]))
+        """Queues an update as it is, whatever the bot has asked for, at its number's place."""
+        bisect.insort(self._waiting, update, key=lambda u: int(u["update_id"]))
         self._rouse()
 
     def allow(self, kinds: Iterable[str]) -> None:

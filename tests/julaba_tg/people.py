@@ -12,7 +12,8 @@ OPERATOR = 1004
 ROLES: dict[int, Role] = {VIEWER: "viewer", OPERATOR: "operator", OWNER: "approver"}
 LATER = 10.0  # seconds a test waits at most
 SORRY = "went wrong on my side"
-UNTOLD = frozenset({"recorded", "seen", "kept", "troubles", "troubled"})  # of the fake desk: who asked, not what is so
+# Of the fakes: who asked for what, which is not how things are.
+UNTOLD = frozenset({"recorded", "seen", "kept", "troubles", "troubled", "asked"})
 
 
 def three_roles() -> Settings:
@@ -41,6 +42,17 @@ def state(thing: Any, seen: frozenset[int] = frozenset()) -> Any:
     if type(thing).__module__.startswith("tests.") and hasattr(thing, "__dict__"):
         return {key: state(value, inner) for key, value in vars(thing).items() if key not in UNTOLD}
     return repr(thing)
+
+
+def changed(before: Any, after: Any, where: str = "") -> list[str]:
+    """Where two states differ, and how."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        return [
+            line
+            for key in sorted({*before, *after})
+            for line in changed(before.get(key), after.get(key), f"{where}.{key}".lstrip("."))
+        ]
+    return [] if before == after else [f"{where}: {before!r:.300} became {after!r:.300}"]
 
 
 async def settled(chat: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
@@ -152,3 +153,15 @@ async def test_an_update_that_cannot_be_read_does_not_make_the_bot_deaf(
 )
 def test_what_is_left_of_an_answer(body: bytes, kept: bytes) -> None:
     assert polling.readable(body) == kept
+
+
+@pytest.mark.parametrize(
+    "broken", [{"text": "half \ud83d"}, {"message_id": 2**63}, {"from": {"id": 2**64}}, {"date": 10**15}]
+)
+def test_what_the_store_could_not_keep_is_not_let_in(broken: dict[str, object]) -> None:
+    person = {"id": 1001, "is_bot": False, "first_name": "Ann"}
+    whole = {"message_id": 1, "date": 1, "chat": {"id": 1001, "type": "private"}, "from": person, "text": "/status"}
+    changed = {**whole, **broken, **({"from": {**person, **broken["from"]}} if "from" in broken else {})}  # type: ignore[dict-item]
+    updates = [{"update_id": 7, "message": changed}, {"update_id": 8, "message": whole}]
+    kept = json.loads(polling.readable(json.dumps({"ok": True, "result": updates}).encode()))["result"]
+    assert kept == [{"update_id": 7}, {"update_id": 8, "message": whole}]
