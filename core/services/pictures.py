@@ -66,6 +66,7 @@ class Pictures:
             return self._kept[key]
         if key not in self._drawing:
             self._drawing[key] = asyncio.create_task(self._drawn(key, function, args, kwargs))
+            self._drawing[key].add_done_callback(_looked_at)
         # Whoever asked first may go away; the others, and the next one, still want the picture.
         return await asyncio.shield(self._drawing[key])
 
@@ -87,6 +88,12 @@ class Pictures:
         while len(self._kept) > self._most or self._bytes > self._most_bytes:
             _, oldest = self._kept.popitem(last=False)
             self._bytes -= len(oldest)
+
+
+def _looked_at(drawing: asyncio.Task[bytes]) -> None:
+    """Nobody may be left to hear of its failure: at an end, the process that draws goes first."""
+    if not drawing.cancelled():
+        drawing.exception()
 
 
 def key_of(function: Callable[..., bytes], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
