@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from telegram import Update
 
 from core.config import Settings
 from core.domain.messages import ApprovalAsked
 from core.services.words import WordsView
+from julaba_tg.incoming import read
 from julaba_tg.phone.chats import BOT_ID, Message
 from julaba_tg.phone.groups import Group
 from tests.fakes.desk import NOON, a_closing, a_refusal, a_signal
@@ -162,6 +164,20 @@ async def test_talk_between_people_is_left_alone_even_by_an_administrator(world:
     assert await room.said() == []
     assert {r.text for r in world.desk.recorded} == {"/version"}
     assert world.desk.topics.words.asked == []
+
+
+@pytest.mark.parametrize("text", ["nice weather", "yes", "12"])
+def test_what_is_written_in_a_topic_that_the_bot_made_is_not_said_to_the_bot(text: str) -> None:
+    """Telegram makes every message of a topic a reply to the one that made it."""
+    group = {"id": -100_5, "type": "supergroup", "title": "Desk", "is_forum": True}
+    bot = {"id": BOT_ID, "is_bot": True, "first_name": "Julaba", "username": NAME[1:]}
+    ann = {"id": OWNER, "is_bot": False, "first_name": "Ann"}
+    made = {"message_id": 7, "date": 1, "chat": group, "from": bot}
+    topic = {"name": "Trades", "icon_color": 1}
+    for root in ({**made, "forum_topic_created": topic}, made):
+        message = {"message_id": 9, "date": 1, "chat": group, "from": ann, "text": text, "reply_to_message": root}
+        message |= {"message_thread_id": 7, "is_topic_message": True}
+        assert read(Update.de_json({"update_id": 1, "message": message}, None), NAME[1:]) is None
 
 
 async def test_words_said_to_the_bot_are_answered(room: Room) -> None:
