@@ -20,6 +20,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "controls": ("key",),
     "cursors": ("step", "pair"),
     "decisions": ("decision_id",),
+    "deeds": ("deed_id",),
     "equity": ("time",),
     "follows": ("follow_id",),
     "legs": ("follow_id", "seq"),
@@ -28,6 +29,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "messages": ("subject",),
     "opinions": ("pair", "open_time"),
     "outbox": ("key",),
+    "people": ("user_id",),
     "switches": ("pair",),
     "verdicts": ("decision_id", "seq"),
     "audit": ("time", "user_id", "action", "detail"),
@@ -45,7 +47,7 @@ UNCOMPARED = {"updates": "Telegram's numbers", "sqlite_sequence": "SQLite's own"
 
 PASSED_OVER = {
     "outbox": ("started:", "waiting:"),  # made anew by each start; told of a slow answer
-    "marks": ("told_until",),  # a time of the computer's
+    "marks": ("told_until", "audit:"),  # a time of the computer's; how far a chain of each run's own was read
     "cursors": ("minutes ",),  # how far looks inside candles have come: the close makes up for those not taken
 }
 """How rows begin that are each run's own."""

@@ -62,7 +62,9 @@ SHORT = Script(
         (0.25, says("/pause")),
         (0.40, says("/resume")),
         (0.50, says("/pair SOL off")),
+        (0.55, says("/size LINK 0.5")),
         (0.60, says("/ml 0.25")),
+        (0.65, says("/notify signal none")),
         (0.75, says("/pair SOL on")),
     )
 )
