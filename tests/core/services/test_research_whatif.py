@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -89,7 +90,9 @@ def life(conf: Settings = BASE, advised: bool = True) -> Life:
 @cache
 def _life(text: str, advised: bool) -> Life:
     conf = Settings.model_validate_json(text)
-    folder = Path(mkdtemp(prefix="what-if-"))
+    kept_until_the_end = TemporaryDirectory(prefix="what-if-")
+    atexit.register(kept_until_the_end.cleanup)
+    folder = Path(kept_until_the_end.name)
     candles, store = market(ROWS), CandleFiles(folder / "candles")
     for each in candles.values():
         store.save(each)
