@@ -187,9 +187,8 @@ def _closed_words(event: TradeClosed) -> str:
 
 
 def pair_stopped(event: PairStopped) -> Card:
-    hint = (
-        f"Its successor is probably {event.successor}: add it to the pairs in config.yaml." if event.successor else ""
-    )
+    successor = coin(event.successor) if event.successor else ""
+    hint = f"Its successor is probably {event.successor}: /pair {successor} add" if event.successor else ""
     return card(f"⛔ {coin(event.pair)} switched off: {event.reason}", hint, "Other pairs go on. /pairs")
 
 
