@@ -9,7 +9,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from core.domain.account import Account
 from core.domain.candles import Candles, Pair, Timeframe
-from core.domain.deeds import Alteration, Deed
+from core.domain.deeds import Alteration, AuditEntry, Deed
 from core.domain.ledger import Controls, DecisionRecord, Effect, FollowRecord, LedgerState, Seen, Switch
 from core.domain.messages import Event
 from core.domain.trading import Candidate, Direction, GeminiOpinion, Neighbour, Reason
@@ -411,6 +411,7 @@ class ChatStore(Protocol):
         controls: Controls | None,
         events: Iterable[Event],
         effect: Effect | None = None,
+        entry: AuditEntry | None = None,
     ) -> bool: ...
     async def save_look(self, line: str, look: int, n: int, at: int, alpha: float, state: str, body: str) -> bool: ...
     async def looks(self, line: str) -> list[str]: ...

@@ -127,6 +127,7 @@ class SqliteChat:
         controls: Controls | None,
         events: Iterable[Event],
         effect: Effect | None = None,
+        entry: AuditEntry | None = None,
     ) -> bool:
         """Ends a pending approval and applies what it grants, together. False: it was no longer pending."""
         async with self._db.transaction() as tx:
@@ -141,6 +142,8 @@ class SqliteChat:
                 await put_controls(tx, controls)
             if effect is not None:
                 await save_effect(tx, effect)
+            if entry is not None:
+                await put_entry(tx, entry)
             await put_events(tx, events)
         return True
 

@@ -63,6 +63,8 @@ class TradeQuestions:
     def _grant(self, stored: StoredApproval, controls: Controls) -> Granted:
         waiting, quote = Waiting.from_json(stored.body), self._quotes.pop(stored.approval_id)
         book, now = self._loop.memory.book, to_ms(self._clock.now())
+        if now >= stored.expires_at:  # while the price was asked for
+            raise OutdatedError("the next candle has closed since")
         enabled = self._loop.enabled(Pair.parse(waiting.signal.pair))
         settings = self._loop.in_force
         if reason := refusal(waiting, book.account, controls.paused, enabled, now, settings):

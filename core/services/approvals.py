@@ -14,6 +14,7 @@ from typing import get_args
 
 from core.config import Settings
 from core.domain.candles import to_datetime, to_ms
+from core.domain.deeds import AuditEntry
 from core.domain.ledger import Controls, Effect
 from core.domain.messages import ApprovalAsked, ApprovalEnded, ApprovalReminder, Event
 from core.engine.advisory import Waiting
@@ -21,9 +22,13 @@ from core.engine.step import Book
 from core.errors import JulabaError, UsageError
 from core.ports import ChatStore, Clock, Ledger, StoredApproval
 from core.services.bus import Bell
+from core.services.changing import MOST_DETAIL, differences, standing
 from core.services.loop import TradingLoop
 from core.services.upkeep import Rounds
 from core.services.views import Actor, ApprovalKind, ApprovalView
+
+THE_BOT, NOBODY = Actor(0, "the bot", "operator"), Actor(0, "nobody", "operator")
+"""Who ends what no person has answered."""
 
 LOOK_EVERY = 5.0
 """Seconds of wall time between two looks at what has expired."""
@@ -161,13 +166,13 @@ class Approvals:
         if stored.state != "pending":
             pass  # it has ended before: its end is told below
         elif not stored.intact:
-            await self._end(stored, "withdrawn", "the bot", now, "its evidence is not what was asked with")
+            await self._end(stored, "withdrawn", THE_BOT, now, "its evidence is not what was asked with")
         elif to_ms(now) >= stored.expires_at:
-            await self._end(stored, "expired", "nobody", now, "it had expired")
+            await self._end(stored, "expired", NOBODY, now, "it had expired")
         elif yes and (reason := await kind.outdated(stored)):
-            await self._end(stored, "withdrawn", "the bot", now, reason)
+            await self._end(stored, "withdrawn", THE_BOT, now, reason)
         else:
-            answered = await self._end(stored, "approved" if yes else "rejected", actor.name, now, "")
+            answered = await self._end(stored, "approved" if yes else "rejected", actor, now, "")
         ended = await self._chat.approval(approval_id)
         assert ended is not None
         if not answered:
@@ -191,14 +196,14 @@ class Approvals:
         """Ends the waiting questions of these kinds."""
         for stored in await self._chat.open_approvals():
             if stored.kind in kinds:
-                await self._end(stored, "withdrawn", "the bot", self._clock.now(), reason)
+                await self._end(stored, "withdrawn", THE_BOT, self._clock.now(), reason)
 
     async def expire(self) -> None:
         """Ends those that nobody has answered in time."""
         now = self._clock.now()
         for stored in await self._chat.open_approvals():
             if to_ms(now) >= stored.expires_at:
-                await self._end(stored, "expired", "nobody", now, "")
+                await self._end(stored, "expired", NOBODY, now, "")
 
     async def remind(self) -> None:
         """Says once of each question that still waits when two thirds of its time are over."""
@@ -221,7 +226,7 @@ class Approvals:
             await rounds((self.expire, self.remind))
             await asyncio.sleep(LOOK_EVERY)
 
-    async def _end(self, stored: StoredApproval, state: str, by: str, now: datetime, note: str) -> bool:
+    async def _end(self, stored: StoredApproval, state: str, by: Actor, now: datetime, note: str) -> bool:
         """Ends a card and applies what it grants; False where nothing is granted: it had ended, or is outdated."""
         event = ApprovalEnded(key=f"approval:{stored.approval_id}:ended", time=now, approval_id=stored.approval_id)
         outdated = False
@@ -229,25 +234,37 @@ class Approvals:
             kind = self._kind(stored)
             if state == "approved":
                 try:
-                    granted = kind.apply(replace(stored, answered_by=by), self._loop.memory.controls)
+                    granted = kind.apply(replace(stored, answered_by=by.name), self._loop.memory.controls)
                 except OutdatedError as error:
-                    outdated, state, by, note = True, "withdrawn", "the bot", str(error)
+                    outdated, state, by, note = True, "withdrawn", THE_BOT, str(error)
             if state != "approved":
-                granted = kind.decline(stored, _declined(state, by, note))
+                granted = kind.decline(stored, _declined(state, by.name, note))
             ended = await self._chat.answer(
                 stored.approval_id,
                 state,
-                by,
+                by.name,
                 to_ms(now),
                 note,
                 granted.controls,
                 [event, *granted.events],
                 granted.effect,
+                self._entry(stored, state, by, granted),
             )
             if ended:
                 self._take_up(granted)
         self._bell.ring()
         return ended and not outdated
+
+    def _entry(self, stored: StoredApproval, state: str, by: Actor, granted: Granted) -> AuditEntry | None:
+        """What the audit says of a person's answer: who, how, to what, and what it changed."""
+        if by.user_id == 0:
+            return None
+        before = standing(self._loop)
+        after = replace(before, controls=granted.controls or before.controls)
+        changed = [d.sentence for d in differences(before, after)]
+        detail = " · ".join([f"{stored.approval_id} {state}: {stored.title}", *changed])
+        now = to_ms(self._clock.now())
+        return AuditEntry(now, by.user_id, by.name[:64], "answer_approval", detail[:MOST_DETAIL])
 
     def _take_up(self, granted: Granted) -> None:
         """What the store has, the memory has too. ``changing`` is held."""

@@ -59,6 +59,12 @@ class Changed:
     differences: tuple[Difference, ...]
 
 
+def standing(loop: TradingLoop) -> Standing:
+    """What people can change, as it is now."""
+    switches = {pair: Switch(loop.enabled(pair)) for pair in loop.in_force.traded}
+    return Standing(loop.memory.controls, switches | loop.memory.switches, loop.account)
+
+
 class Changer:
     """Changes what people can change: whole, or not at all."""
 
@@ -68,9 +74,7 @@ class Changer:
         self._loop = loop
 
     def standing(self) -> Standing:
-        loop = self._loop
-        switches = {pair: Switch(loop.enabled(pair)) for pair in loop.in_force.traded}
-        return Standing(loop.memory.controls, switches | loop.memory.switches, loop.account)
+        return standing(self._loop)
 
     async def make(
         self,

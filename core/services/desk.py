@@ -19,7 +19,7 @@ from core.ml.gate import floors, next_look
 from core.ports import ChatStore, Clock, Ledger
 from core.reports.charts import candle_chart
 from core.services.champion import ChampionInfo
-from core.services.changing import Changer, Standing, differences
+from core.services.changing import Changer, Standing
 from core.services.desk_views import candles_shown, ml_summary, pair_view, position_view, trade_view
 from core.services.dial import DialView, dial_view
 from core.services.explain import Explainer, WhyView
@@ -360,11 +360,7 @@ class Desk:
         return await self._gatekeeper.approvals.pending()
 
     async def answer_approval(self, approval_id: int, yes: bool, actor: Actor) -> ApprovalView:
-        before = self._changer.standing()
-        view = await self._gatekeeper.approvals.answer(approval_id, yes, actor)
-        changed = [d.sentence for d in differences(before, self._changer.standing())]
-        await self._note(actor, "answer_approval", " · ".join([f"{approval_id} {view.state}: {view.title}", *changed]))
-        return view
+        return await self._gatekeeper.approvals.answer(approval_id, yes, actor)
 
     # -- keeping ---------------------------------------------------------------------------------------------------
 

@@ -266,3 +266,21 @@ async def test_samples_do_not_depend_on_when_somebody_answers(tmp_path: Path) ->
     said_yes, said_no = await outcomes(tmp_path / "yes", True), await outcomes(tmp_path / "no", False)
     assert said_yes
     assert said_yes == pytest.approx(said_no)
+
+
+async def test_a_close_that_comes_while_the_price_is_asked_for_is_too_late(tmp_path: Path) -> None:
+    async with advised(tmp_path) as at:
+        row, card = await at.until_asked()
+        asked = at.there.candles
+
+        async def slow(*args: object) -> Candles:
+            found = await asked(*args)  # type: ignore[arg-type]
+            await at.stage.play(market(LAST), row, row + 1)
+            return found
+
+        at.there.candles = slow  # type: ignore[method-assign, assignment]
+        await at.later(14)
+        with pytest.raises(UsageError, match="the next candle has closed since"):
+            await at.approvals.answer(card.approval_id, True, ANN)
+        assert at.loop.account.positions == ()
+        assert (await at.decision(card)).status == "refused"
