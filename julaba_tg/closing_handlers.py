@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass
 from functools import partial
 
-from telegram import InlineKeyboardButton as Button
 from telegram import InlineKeyboardMarkup as Keyboard
 
 from core.errors import UsageError
@@ -19,6 +18,7 @@ from julaba_tg import parsing, rendering_closing
 from julaba_tg.calls import Call, Place, post
 from julaba_tg.confirming import TOO_OLD, Confirming, Preview, unsealed
 from julaba_tg.figures import coin
+from julaba_tg.keyboards import way_to
 from julaba_tg.ports import DeskLike, MessageRef, OutboxLike
 from julaba_tg.sending import Outgoing
 
@@ -114,7 +114,5 @@ class Closings:
         return Outgoing(rendering_closing.done(result), _AFTER_PANIC)
 
 
-_POSITIONS = Keyboard([[Button("📂 Positions", callback_data="new:positions")]])
-_AFTER_PANIC = Keyboard(
-    [[Button("▶️ Resume", callback_data="new:resume"), Button("📊 Status", callback_data="new:status")]]
-)
+_POSITIONS = Keyboard([[way_to("positions")]])
+_AFTER_PANIC = Keyboard([[way_to("resume"), way_to("status")]])

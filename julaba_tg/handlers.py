@@ -261,7 +261,7 @@ class Chat:
     async def _chart(self, call: Call) -> Outgoing:
         if not call.arguments:
             names = [p.pair for p in await self._desk.pairs()]
-            return Outgoing(rendering.which_pair(), keyboards.charts(names))
+            return Outgoing(rendering.which_pair(), keyboards.which_pair(names, "📈", "chart"))
         pair = parsing.pair(parsing.one(call.arguments, call.command), call.command)
         trade = next((p.trade_id for p in await self._desk.positions() if p.pair == pair), None)
         picture = await self._desk.chart(pair, trade)
@@ -337,7 +337,7 @@ class Chat:
 
 
 def _training(words: str, fraction: float) -> Outgoing:
-    return Outgoing(rendering.training_progress(words, fraction))
+    return Outgoing(rendering.progress("🧠", "Training", words, fraction))
 
 
 async def set_menu(bot: TelegramBot, actor: Actor, chat_id: int = 0) -> None:

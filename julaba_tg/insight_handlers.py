@@ -26,9 +26,8 @@ CHANGES = frozenset({"add", "remove"})
 
 async def whynot(call: Call, desk: DeskLike) -> Outgoing:
     if not call.arguments:
-        names = [view.pair for view in await desk.pairs()][:80]
-        keys = [Button(f"🔎 {coin(name)}", callback_data=f"new:whynot {name}") for name in names]
-        return Outgoing(rendering.which_pair(), Keyboard([keys[i : i + 3] for i in range(0, len(keys), 3)]))
+        names = [view.pair for view in await desk.pairs()]
+        return Outgoing(rendering.which_pair(), keyboards.which_pair(names, "🔎", "whynot"))
     pair = parsing.pair(parsing.one(call.arguments, call.command), call.command)
     view = await desk.topics.insight.whynot(pair)
     keys = [
@@ -42,22 +41,24 @@ async def whynot(call: Call, desk: DeskLike) -> Outgoing:
 
 async def filters(call: Call, desk: DeskLike, tasks: Tasks) -> None:
     """Answers at once; the card takes that message's place, its picture follows."""
-    tasks.start(_filters(call, desk, await begin(call.place, rendering_insight.filters_progress)), "filters")
+    tasks.start(_filters(call, desk, await begin(call.place, _filtering)), "filters")
 
 
 async def _filters(call: Call, desk: DeskLike, shown: MessageRef) -> None:
     place = call.place
-    found = await followed(
-        place, shown, rendering_insight.filters_progress, desk.topics.insight.filters, "the filters' audit"
-    )
+    found = await followed(place, shown, _filtering, desk.topics.insight.filters, "the filters' audit")
     if not isinstance(found, FiltersView):
         await conclude(place, shown, found)
         return
-    rules = [Button("📏 Rules", callback_data="new:rules"), Button("⚖️ Worth", callback_data="new:worth")]
+    rules = [keyboards.way_to("rules"), keyboards.way_to("worth")]
     keys = Keyboard([[Button(keyboards.REFRESH, callback_data="new:filters"), *rules]])
     await conclude(place, shown, Outgoing(rendering_insight.filters(found), keys))
     picture = Outgoing(rendering_insight.filters_caption(found), None, found.picture)
     await post(place, picture, reply_to=shown.message_id)
+
+
+def _filtering(words: str, fraction: float) -> Outgoing:
+    return Outgoing(rendering.progress("🧪", "Filters", words, fraction))
 
 
 async def suggest(call: Call, desk: DeskLike) -> Outgoing:
@@ -73,7 +74,7 @@ async def suggest(call: Call, desk: DeskLike) -> Outgoing:
 
 def _suggest_keys(found: Suggestions, added: tuple[str, ...]) -> Keyboard:
     adds = [Button(f"➕ Add {coin(s.pair)}", callback_data=f"new:pair {s.pair} add") for s in found.pairs if found.room]
-    ways = [Button("🔀 Pairs", callback_data="new:pairs")]
+    ways = [keyboards.way_to("pairs")]
     if found.after is not None:
         ways.insert(0, Button("More", callback_data=f"go:pairs suggest {found.after}"))
     gone = [Button(f"🗑 {coin(p)}", callback_data=f"new:pair {p} remove") for p in added[-MOST_REMOVALS:]]
@@ -90,7 +91,7 @@ async def pair(call: Call, desk: DeskLike, confirming: Confirming) -> Outgoing |
 
     async def do() -> Outgoing:
         done = await desk.topics.insight.change_pair(name, add, call.actor)
-        return Outgoing(rendering_insight.pair_plan(done), Keyboard([[Button("🔀 Pairs", callback_data="new:pairs")]]))
+        return Outgoing(rendering_insight.pair_plan(done), Keyboard([[keyboards.way_to("pairs")]]))
 
     verb = "add" if add else "remove"
     preview = Preview(
@@ -104,9 +105,7 @@ async def pair(call: Call, desk: DeskLike, confirming: Confirming) -> Outgoing |
 
 async def rule(call: Call, desk: DeskLike) -> Outgoing:
     """``/rule strategy.adx_min=20``: asks the approvers. Without anything: the rules by name."""
-    rules = Keyboard(
-        [[Button("📏 Rules", callback_data="new:rules"), Button("🧪 Filters", callback_data="new:filters")]]
-    )
+    rules = Keyboard([[keyboards.way_to("rules"), keyboards.way_to("filters")]])
     if not call.arguments:
         return Outgoing(rendering_insight.rule_names(await desk.rules()), rules)
     values = {}

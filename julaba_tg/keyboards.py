@@ -26,8 +26,38 @@ from julaba_tg.parsing import Typed, command_of
 MAX_DATA = 64  # bytes
 REFRESH = "🔄 Refresh"
 
-_STATUS = Button("📊 Status", callback_data="new:status")
-_HOME = Button("🪙 Home", callback_data="new:start")
+_LABELS = {
+    "start": "🪙 Home",
+    "status": "📊 Status",
+    "positions": "📂 Positions",
+    "trades": "📒 Trades",
+    "pairs": "🔀 Pairs",
+    "ml": "🧠 ML",
+    "chart": "📈 Chart",
+    "close": "✖️ Close one",
+    "why": "🔍 Why?",
+    "report": "📋 Report",
+    "report week": "📖 This week",
+    "models": "🗃 Models",
+    "risk": "🛡 Risk",
+    "samples": "🧮 Samples",
+    "worth": "⚖️ Worth",
+    "gemini": "✨ Gemini",
+    "health": "🩺 Health",
+    "resume": "▶️ Resume",
+    "pause": "⏸ Pause",
+    "help": "❓ Help",
+    "retrain": "🏋️ Retrain",
+    "dial": "🎚 Dial",
+    "opens": "🔭 Will it open?",
+    "rules": "📏 Rules",
+    "filters": "🧪 Filters",
+    "rollback": "↩️ Roll back",
+    "undo": "↩️ Undo",
+    "size": "📐 Sizes",
+    "audit": "🧾 Audit",
+}
+"""Views that many answers lead to, and what their buttons say under all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +90,9 @@ def home(label: str = "", line: str = "") -> Keyboard:
     return Keyboard(
         [
             *step,
-            [Button("📊 Status", callback_data="new:status"), Button("📂 Positions", callback_data="new:positions")],
-            [Button("📒 Trades", callback_data="new:trades"), Button("🔀 Pairs", callback_data="new:pairs")],
-            [Button("🧠 ML", callback_data="new:ml"), Button("🗂 More", callback_data="go:start more")],
+            [way_to("status"), way_to("positions")],
+            [way_to("trades"), way_to("pairs")],
+            [way_to("ml"), Button("🗂 More", callback_data="go:start more")],
         ]
     )
 
@@ -70,13 +100,13 @@ def home(label: str = "", line: str = "") -> Keyboard:
 def groups(titles: Mapping[Group, str]) -> Keyboard:
     """The pages behind More, two in a row, and the ways on."""
     pages = [Button(title, callback_data=f"go:start {group}") for group, title in titles.items()]
-    return Keyboard([*_rows([*pages, Button("❓ Help", callback_data="new:help")], 2), [_back("start")]])
+    return Keyboard([*rows([*pages, way_to("help")], 2), [_back("start")]])
 
 
 def group_page(group: Group, role: Role) -> Keyboard:
     """A button for each command of a group that a role may use; one that wants a word asks for it."""
     names = dict.fromkeys(c.name for c in allowed_to(role) if c.group == group and c.name != "start")
-    return Keyboard([*_rows([Button(f"/{n}", callback_data=f"new:{n}") for n in names], 3), [_back("start more")]])
+    return Keyboard([*rows([Button(f"/{n}", callback_data=f"new:{n}") for n in names], 3), [_back("start more")]])
 
 
 def _back(line: str) -> Button:
@@ -90,7 +120,7 @@ def pinned(outlook: Outlook | None) -> Keyboard:
     return Keyboard(
         [
             *([Button(f"⏩ {words}", callback_data=f"new:{line}")] for words, line in known),
-            [_STATUS, Button("🪙 Home", callback_data="new:start")],
+            [way_to("status"), way_to("start")],
         ]
     )
 
@@ -98,7 +128,7 @@ def pinned(outlook: Outlook | None) -> Keyboard:
 def pin_switch(on: bool) -> Keyboard:
     """After /status pin or unpin: the way back."""
     word, label = ("unpin", "📌 Unpin") if on else ("pin", "📌 Pin again")
-    return Keyboard([[Button(label, callback_data=f"go:status {word}"), _STATUS]])
+    return Keyboard([[Button(label, callback_data=f"go:status {word}"), way_to("status")]])
 
 
 def fits(line: str) -> bool:
@@ -109,18 +139,20 @@ def fits(line: str) -> bool:
 def run(command: Command) -> Keyboard:
     """Does what was perhaps meant, where that changes nothing; else tells how it is written."""
     if command.changes:
-        return Keyboard([[Button(f"❓ /help {command.name}", callback_data=f"new:help {command.name}"), _HOME]])
-    return Keyboard([[Button(f"/{command.name}", callback_data=f"new:{command.name}"), _HOME]])
+        return Keyboard(
+            [[Button(f"❓ /help {command.name}", callback_data=f"new:help {command.name}"), way_to("start")]]
+        )
+    return Keyboard([[Button(f"/{command.name}", callback_data=f"new:{command.name}"), way_to("start")]])
 
 
 def only_home() -> Keyboard:
-    return Keyboard([[_HOME, Button("❓ Help", callback_data="new:help")]])
+    return Keyboard([[way_to("start"), way_to("help")]])
 
 
 def help_of(command: Command) -> Keyboard:
     """Under a command's help, and under an argument error."""
     row = [] if command.changes else [Button(f"/{command.name}", callback_data=f"new:{command.name}")]
-    return Keyboard([[*row, Button("❓ All commands", callback_data="new:help"), _HOME]])
+    return Keyboard([[*row, Button("❓ All commands", callback_data="new:help"), way_to("start")]])
 
 
 def report(span: Span | None) -> Keyboard:
@@ -135,29 +167,28 @@ def report(span: Span | None) -> Keyboard:
         if own != span
     ]
     line = {"day": "report today", "week": "report week", None: "report"}[span]
-    return Keyboard([[refresh_button(line), *others], [_STATUS, Button("📒 Trades", callback_data="new:trades")]])
+    return Keyboard([[refresh_button(line), *others], [way_to("status"), way_to("trades")]])
 
 
 def with_next(keyboard: Keyboard | None, name: str, role: Role) -> Keyboard:
     """An answer that leads nowhere but to itself gets what people do after it, as far as their role goes."""
-    rows = [list(row) for row in keyboard.inline_keyboard] if keyboard is not None else []
-    buttons = [button for row in rows for button in row]
-    if any(button.text != REFRESH for button in buttons):
-        return Keyboard(rows)
+    there = [list(row) for row in keyboard.inline_keyboard] if keyboard is not None else []
+    if any(button.text != REFRESH for row in there for button in row):
+        return Keyboard(there)
     lines = [line for line in NEXT.get(name, ("status",)) if _may_run(line, role)]
-    return Keyboard([*rows, [*(Button(_LABELS[line], callback_data=f"new:{line}") for line in lines), _HOME]])
+    return Keyboard([*there, [*(way_to(line) for line in lines), way_to("start")]])
 
 
 def after(event: Event) -> Keyboard:
     """Under news that has no buttons of its own: where it is explained, or what to do about it."""
     kind = event.topic if isinstance(event, Notice) else event.kind
     lines = _AFTER.get(kind, ("status",))
-    return Keyboard([[*(Button(_LABELS[line], callback_data=f"new:{line}") for line in lines), _HOME]])
+    return Keyboard([[*(way_to(line) for line in lines), way_to("start")]])
 
 
 def after_many() -> Keyboard:
     """Under many alerts in one."""
-    return Keyboard([[_STATUS, Button(_LABELS["trades"], callback_data="new:trades"), _HOME]])
+    return Keyboard([[way_to("status"), way_to("trades"), way_to("start")]])
 
 
 def _may_run(line: str, role: Role) -> bool:
@@ -165,27 +196,6 @@ def _may_run(line: str, role: Role) -> bool:
     command = find(name, words)
     return command is not None and may(role, command.role)
 
-
-_LABELS = {
-    "status": "📊 Status",
-    "positions": "📂 Positions",
-    "trades": "📒 Trades",
-    "pairs": "🔀 Pairs",
-    "ml": "🧠 ML",
-    "chart": "📈 Chart",
-    "close": "✖️ Close one",
-    "why": "🔍 Why?",
-    "report": "📋 Report",
-    "report week": "📖 This week",
-    "models": "🗃 Models",
-    "risk": "🛡 Risk",
-    "samples": "🧮 Samples",
-    "worth": "⚖️ Worth",
-    "gemini": "✨ Gemini",
-    "health": "🩺 Health",
-    "resume": "▶️ Resume",
-    "help": "❓ Help",
-}
 
 _AFTER: dict[str, tuple[str, ...]] = {
     "target_hit": ("positions",),
@@ -226,6 +236,11 @@ NEXT: dict[str, tuple[str, ...]] = {
 """What people do after an answer that has no way on of its own; the status for a command that is not named here."""
 
 
+def way_to(line: str) -> Button:
+    """To a view that many answers lead to, by the name it has under all of them; see ``_LABELS``."""
+    return Button(_LABELS[line], callback_data=f"new:{line}")
+
+
 def refresh(line: str) -> Keyboard:
     """One button that draws the same view again in place."""
     return Keyboard([[refresh_button(line)]])
@@ -237,8 +252,8 @@ def refresh_button(line: str) -> Button:
 
 
 def status(paused: bool) -> Keyboard:
-    steer = Button("▶️ Resume", callback_data="new:resume") if paused else Button("⏸ Pause", callback_data="new:pause")
-    return Keyboard([[refresh_button("status"), steer], [Button("📂 Positions", callback_data="new:positions")]])
+    steer = way_to("resume") if paused else way_to("pause")
+    return Keyboard([[refresh_button("status"), steer], [way_to("positions")]])
 
 
 def running(paused: bool) -> Keyboard:
@@ -258,12 +273,13 @@ def pairs(views: Sequence[PairView]) -> Keyboard:
         for p in views[:80]
     ]
     return Keyboard(
-        [*_rows(switches, 2), [refresh_button("pairs"), Button("➕ Add", callback_data="new:pairs suggest")]]
+        [*rows(switches, 2), [refresh_button("pairs"), Button("➕ Add", callback_data="new:pairs suggest")]]
     )
 
 
-def charts(names: Sequence[str]) -> Keyboard:
-    return Keyboard(_rows([Button(f"📈 {coin(n)}", callback_data=f"new:chart {n}") for n in names[:80]], 3))
+def which_pair(names: Sequence[str], emoji: str, name: str, verb: str = "new") -> Keyboard:
+    """A button for each pair, for a command that wants one and got none."""
+    return Keyboard(rows([Button(f"{emoji} {coin(n)}", callback_data=f"{verb}:{name} {n}") for n in names[:80]], 3))
 
 
 def chart(name: str) -> Keyboard:
@@ -272,9 +288,9 @@ def chart(name: str) -> Keyboard:
 
 def ml(view: MlView, steps: Sequence[float]) -> Keyboard:
     """Refresh and retrain; the weights to ask for once the gate is ready; a way back to 0 while there is a weight."""
-    rows = [[refresh_button("ml"), Button("🏋️ Retrain", callback_data="new:retrain")]]
+    found = [[refresh_button("ml"), way_to("retrain")]]
     if view.state == "ready" and view.pending_approval is None:
-        rows.append(
+        found.append(
             [
                 Button(f"Ask {percent(s)}", callback_data=f"new:ml {s:g}")
                 for s in steps
@@ -282,16 +298,16 @@ def ml(view: MlView, steps: Sequence[float]) -> Keyboard:
             ]
         )
     if view.approved_weight > 0:
-        rows.append([Button("Weight 0", callback_data="new:ml 0", style=KeyboardButtonStyle.DANGER)])
-    rows.append([Button("🎚 Dial", callback_data="new:dial"), Button("🔭 Will it open?", callback_data="new:opens")])
-    rows.append([Button("🧮 Samples", callback_data="new:samples"), Button("📋 Report", callback_data="new:report")])
+        found.append([Button("Weight 0", callback_data="new:ml 0", style=KeyboardButtonStyle.DANGER)])
+    found.append([way_to("dial"), way_to("opens")])
+    found.append([way_to("samples"), way_to("report")])
     if view.changes:
-        rows.append([Button("📏 Rules", callback_data="new:rules")])
-    return Keyboard([row for row in rows if row])
+        found.append([way_to("rules")])
+    return Keyboard([row for row in found if row])
 
 
 def after_training() -> Keyboard:
-    return Keyboard([[Button("🧠 ML", callback_data="new:ml"), Button("📊 Status", callback_data="new:status")]])
+    return Keyboard([[way_to("ml"), way_to("status")]])
 
 
 def approval(approval_id: int) -> Keyboard:
@@ -307,11 +323,11 @@ def approval(approval_id: int) -> Keyboard:
 
 def alert(pair: str, decision_id: int) -> Keyboard:
     """Under a signal or a trade."""
-    return Keyboard([[_chart_of(pair), Button("🔍 Why?", callback_data=f"new:why {decision_id}"), _STATUS]])
+    return Keyboard([[_chart_of(pair), Button("🔍 Why?", callback_data=f"new:why {decision_id}"), way_to("status")]])
 
 
 def chart_and_status(pair: str) -> Keyboard:
-    return Keyboard([[_chart_of(pair), _STATUS]])
+    return Keyboard([[_chart_of(pair), way_to("status")]])
 
 
 def _chart_of(pair: str) -> Button:
@@ -324,5 +340,6 @@ def do_it_now(line: str) -> Keyboard | None:
     return Keyboard([[Button("Do it now", callback_data=data)]]) if len(data.encode()) <= MAX_DATA else None
 
 
-def _rows(buttons: Sequence[Button], width: int) -> list[list[Button]]:
+def rows(buttons: Sequence[Button], width: int) -> list[list[Button]]:
+    """So many of them beside each other, the rest below."""
     return [list(buttons[i : i + width]) for i in range(0, len(buttons), width)]

@@ -13,7 +13,7 @@ from julaba_tg.calls import Call
 from julaba_tg.card import Card
 from julaba_tg.commands import Command
 from julaba_tg.confirming import Confirming, Preview, unsealed
-from julaba_tg.keyboards import MAX_DATA, refresh_button
+from julaba_tg.keyboards import MAX_DATA, refresh_button, rows, way_to
 from julaba_tg.ports import DeskLike
 from julaba_tg.rendering_models import listed
 from julaba_tg.sending import Outgoing
@@ -49,8 +49,7 @@ async def rollback(call: Call, desk: DeskLike, confirming: Confirming) -> Outgoi
 
     async def back() -> Outgoing:
         done = await desk.rollback(model_id, call.actor)
-        models = Button("🗂 Models", callback_data="new:models")
-        return Outgoing(rendering_models.rolled_back(done), Keyboard([[models]]))
+        return Outgoing(rendering_models.rolled_back(done), Keyboard([[way_to("models")]]))
 
     def shown(why: str) -> Card:
         return rendering_models.rollback_plan(plan, call.zone, why)
@@ -81,19 +80,18 @@ def _picture_buttons(chosen: ModelEntry, shown: PictureKind | None = None) -> Ke
 def _list_buttons(view: ModelList) -> Keyboard:
     shown = [_button(f"🔎 {m.model_id}", f"new:models {m.model_id}") for m in listed(view)]
     known = [b for b in shown if b is not None]
-    rows = [known[i : i + 2] for i in range(0, len(known), 2)]
     last = [refresh_button("models")]
     if view.before is not None:
-        last.append(Button("↩️ Roll back", callback_data="new:rollback"))
-    return Keyboard([*rows, last])
+        last.append(way_to("rollback"))
+    return Keyboard([*rows(known, 2), last])
 
 
 def _model_buttons(view: ModelList, chosen: ModelEntry) -> Keyboard:
-    row = [Button("🗂 All", callback_data="new:models")]
+    row = [Button("🗃 All", callback_data="new:models")]
     if chosen.model_id != view.champion and not chosen.damage:
         row += [b for b in (_button("🗳 Promote (asks)", f"new:promote {chosen.model_id}"),) if b is not None]
     if chosen.model_id == view.champion and view.before is not None:
-        row.append(Button("↩️ Roll back", callback_data="new:rollback"))
+        row.append(way_to("rollback"))
     pictures = [] if chosen.damage else [list(r) for r in _picture_buttons(chosen).inline_keyboard if r]
     return Keyboard([*pictures, row])
 

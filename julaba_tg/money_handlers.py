@@ -86,21 +86,22 @@ async def market(call: Call, desk: DeskLike) -> Outgoing:
             Button(f"🔮 {coin(name)}", callback_data=f"new:predict {name}"),
         )
     ]
-    rows = [keys[i : i + 4] for i in range(0, len(keys), 4)]
-    return Outgoing(rendering_money.market(view, call.zone), Keyboard([*rows, [keyboards.refresh_button("market")]]))
+    return Outgoing(
+        rendering_money.market(view, call.zone),
+        Keyboard([*keyboards.rows(keys, 4), [keyboards.refresh_button("market")]]),
+    )
 
 
 async def risk(call: Call, desk: DeskLike) -> Outgoing:
     view = await desk.topics.money.risk()
-    keys = [keyboards.refresh_button("risk"), Button("📂 Positions", callback_data="new:positions")]
+    keys = [keyboards.refresh_button("risk"), keyboards.way_to("positions")]
     return Outgoing(rendering_money.risk(view, utc_day(call.zone, desk.now())), Keyboard([keys]))
 
 
 async def predict(call: Call, desk: DeskLike) -> Outgoing:
     if not call.arguments:
-        names = [view.pair for view in await desk.pairs()][:80]
-        keys = [Button(f"🔮 {coin(name)}", callback_data=f"new:predict {name}") for name in names]
-        return Outgoing(rendering.which_pair(), Keyboard([keys[i : i + 3] for i in range(0, len(keys), 3)]))
+        names = [view.pair for view in await desk.pairs()]
+        return Outgoing(rendering.which_pair(), keyboards.which_pair(names, "🔮", "predict"))
     pair = parsing.pair(parsing.one(call.arguments, call.command), call.command)
     view = await desk.topics.money.predict(pair)
     keys = [keyboards.refresh_button(f"predict {pair}"), Button("📈 Chart", callback_data=f"new:chart {pair}")]

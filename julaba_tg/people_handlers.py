@@ -173,7 +173,7 @@ def _switches(view: NotifyView, steers: bool) -> Keyboard:
         Button("📰 Day's story", callback_data="go:notify daily"),
         Button("📰 Week's story", callback_data="go:notify weekly"),
     ]
-    steering = [*_rows(switches, 2), quiet, stories] if steers else []
+    steering = [*keyboards.rows(switches, 2), quiet, stories] if steers else []
     return Keyboard([*steering, own, [keyboards.refresh_button("notify")]])
 
 
@@ -195,12 +195,12 @@ def _really(kind: str) -> Keyboard:
 
 def _hours() -> Keyboard:
     spans = [Button(hours.replace("-", "–"), callback_data=f"go:notify quiet {hours}") for hours in COMMON_HOURS]
-    return Keyboard([*_rows(spans, 2), [Button("Off", callback_data="go:notify quiet off"), _BACK]])
+    return Keyboard([*keyboards.rows(spans, 2), [Button("Off", callback_data="go:notify quiet off"), _BACK]])
 
 
 def _times(span: str) -> Keyboard:
     times = [Button(at.capitalize(), callback_data=f"go:notify {span} {at}") for at in COMMON_TIMES[span]]
-    return Keyboard([*_rows(times, 3), [Button("Never", callback_data=f"go:notify {span} off"), _BACK]])
+    return Keyboard([*keyboards.rows(times, 3), [Button("Never", callback_data=f"go:notify {span} off"), _BACK]])
 
 
 def _ringing(chosen: Sequence[str]) -> Keyboard:
@@ -211,7 +211,7 @@ def _ringing(chosen: Sequence[str]) -> Keyboard:
         )
         for kind in get_args(LoudKind)
     ]
-    return Keyboard([*_rows(buttons, 2), [_BACK]])
+    return Keyboard([*keyboards.rows(buttons, 2), [_BACK]])
 
 
 def _zones(names: Sequence[str], now: datetime) -> Keyboard:
@@ -220,7 +220,7 @@ def _zones(names: Sequence[str], now: datetime) -> Keyboard:
         Button(f"{clock_time(now, ZoneInfo(name))} {city(name)}", callback_data=f"go:notify zone {name}")
         for name in names
     ]
-    return Keyboard([*_rows(buttons, 2), [_BACK]])
+    return Keyboard([*keyboards.rows(buttons, 2), [_BACK]])
 
 
 def _number_styles(chosen: Numbers) -> Keyboard:
@@ -230,7 +230,3 @@ def _number_styles(chosen: Numbers) -> Keyboard:
         for name, sample in SAMPLES.items()
     ]
     return Keyboard([*rows, [_BACK]])
-
-
-def _rows(buttons: Sequence[Button], width: int) -> list[list[Button]]:
-    return [list(buttons[i : i + width]) for i in range(0, len(buttons), width)]

@@ -252,9 +252,10 @@ def weight_answer(answer: WeightAnswer) -> Card:
     return card(f"🧠 Weight {asked}", answer.sentence)
 
 
-def training_progress(words: str, fraction: float) -> Card:
+def progress(emoji: str, what: str, words: str, fraction: float) -> Card:
+    """How far long work is; what is done just now in ``words``."""
     done = min(1.0, max(0.0, fraction))
-    return card(f"🧠 Training · {percent(done)}", f"{bar(done, 1.0)} {words}")
+    return card(f"{emoji} {what} · {percent(done)}", f"{bar(done, 1.0)} {words}")
 
 
 def training_done(view: TrainingView) -> Card:

@@ -14,8 +14,7 @@ from core.services.pair_depth import Depth
 from core.services.rules import RuleView
 from core.services.whynot import Point, WhyNot
 from julaba_tg.card import Block, Card, card, quote, section, text
-from julaba_tg.figures import bar, clock_time, coin, price, r_multiple
-from julaba_tg.sending import Outgoing
+from julaba_tg.figures import clock_time, coin, price, r_multiple
 
 _MARKS = {Ruling.PASS: "✅", Ruling.HALF: "½", Ruling.REFUSE: "⛔", Ruling.UNKNOWN: "❔"}
 _STAGES = {
@@ -106,10 +105,6 @@ def _supposed(view: WhyNot) -> str:
 
 
 # -- /filters
-
-
-def filters_progress(words: str, fraction: float) -> Outgoing:
-    return Outgoing(card(f"🧪 Filters · {bar(fraction, 1.0)}" if fraction else "🧪 Filters: looking", words))
 
 
 def filters(view: FiltersView) -> Card:

@@ -10,12 +10,7 @@ from core.services.chat_backtest import BacktestView
 from core.services.exports import NOUNS, ExportView
 from core.services.stored_history import FetchView, StoredPair
 from julaba_tg.card import Card, card, quote, table, text
-from julaba_tg.figures import UNKNOWN, bar, coin, day_time, figure, percent, r_multiple
-
-
-def progress(emoji: str, what: str, words: str, fraction: float) -> Card:
-    done = min(1.0, max(0.0, fraction))
-    return card(f"{emoji} {what} · {percent(done)}", f"{bar(done, 1.0)} {words}")
+from julaba_tg.figures import UNKNOWN, coin, day_time, figure, percent, r_multiple
 
 
 def cancelled() -> Card:

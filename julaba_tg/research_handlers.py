@@ -17,7 +17,7 @@ from core.services.research import MOST_DAYS
 from core.services.stored_history import FetchView
 from core.services.views import Progress
 from core.services.what_if import Question, WhatIfView
-from julaba_tg import keyboards, parsing, rendering_research, rendering_whatif
+from julaba_tg import keyboards, parsing, rendering, rendering_research, rendering_whatif
 from julaba_tg.calls import Call, post
 from julaba_tg.figures import coin
 from julaba_tg.ports import DeskLike, MessageRef, OutboxLike
@@ -89,7 +89,7 @@ class Research:
         names = [name for name in self._desk.topics.research.pairs() if name != pair]
         others = [Button(coin(name), callback_data=f"new:backtest {name} {days}") for name in names[:11]]
         others += [Button("All pairs", callback_data=f"new:backtest all {days}")] if pair else []
-        return Keyboard([spans, *_rows(others, 4)])
+        return Keyboard([spans, *keyboards.rows(others, 4)])
 
     # -- /fetch ------------------------------------------------------------------------------------------------------
 
@@ -107,7 +107,7 @@ class Research:
     async def _fetched(self, call: Call, shown: MessageRef, view: FetchView) -> None:
         keys = [
             Button("🔬 Backtest", callback_data=f"new:backtest {view.days}"),
-            Button("🏋️ Retrain", callback_data="new:retrain"),
+            keyboards.way_to("retrain"),
         ]
         await conclude(call.place, shown, Outgoing(rendering_research.fetched(view), Keyboard([keys])))
 
@@ -116,7 +116,7 @@ class Research:
     async def export(self, call: Call) -> Outgoing | None:
         if not call.arguments:
             keys = [Button(name.capitalize(), callback_data=f"new:export {name}") for name in _EXPORTS]
-            return Outgoing(rendering_research.which_export(), Keyboard(_rows(keys, 3)))
+            return Outgoing(rendering_research.which_export(), Keyboard(keyboards.rows(keys, 3)))
         what = parsing.one(call.arguments, call.command).lower()
         if what not in _EXPORTS:
             raise parsing.refusal(f"{parsing.short(what)!r} is none of {', '.join(_EXPORTS)}.", call.command)
@@ -206,7 +206,7 @@ def _shown(emoji: str, title: str, cancel: str = "") -> Show:
     keys = Keyboard([[Button("✖️ Cancel", callback_data=f"new:{cancel} {CANCEL}")]]) if cancel else None
 
     def show(words: str, fraction: float) -> Outgoing:
-        return Outgoing(rendering_research.progress(emoji, title, words, fraction), keys)
+        return Outgoing(rendering.progress(emoji, title, words, fraction), keys)
 
     return show
 
@@ -232,7 +232,7 @@ def _choices(number: str, pairs: Sequence[str]) -> Keyboard:
     if not number:
         keys += [Button(name, callback_data=f"new:whatif {words}") for name, words in _OVER_MANY]
         keys += [Button(f"{coin(p)} off", callback_data=f"new:whatif pair {p} off") for p in pairs[:9]]
-    return Keyboard(_rows(keys, 3))
+    return Keyboard(keyboards.rows(keys, 3))
 
 
 def _again(asked: Question) -> Keyboard:
@@ -246,7 +246,3 @@ def _again(asked: Question) -> Keyboard:
         number = f"{'#' if asked.is_trade else ''}{asked.number}"
         row = [Button("🧪 Something else", callback_data=f"new:whatif {number}")]
     return Keyboard([row])
-
-
-def _rows(buttons: Sequence[Button], width: int) -> list[list[Button]]:
-    return [list(buttons[i : i + width]) for i in range(0, len(buttons), width)]

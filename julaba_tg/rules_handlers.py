@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 
 from telegram import InlineKeyboardButton as Button
 from telegram import InlineKeyboardMarkup as Keyboard
 from telegram.constants import KeyboardButtonStyle
 
-from core.errors import JulabaError
+from core.services.proposals import OpeningAnswer
 from core.services.rules import RuleView
-from julaba_tg import parsing, rendering, rendering_rules, rendering_safety
-from julaba_tg.calls import Call, edited, post, say
+from core.services.views import Progress
+from julaba_tg import parsing, rendering_rules, rendering_safety
+from julaba_tg.calls import Call
 from julaba_tg.confirming import Confirming, Preview, unsealed
-from julaba_tg.keyboards import refresh_button
+from julaba_tg.keyboards import refresh_button, way_to
 from julaba_tg.ports import DeskLike, MessageRef
+from julaba_tg.progress import begin, conclude, followed
 from julaba_tg.sending import Outgoing
 from julaba_tg.tasks import Tasks
-
-log = logging.getLogger(__name__)
 
 
 async def dial(call: Call, desk: DeskLike) -> Outgoing:
     view = await desk.dial()
-    row = [refresh_button("dial"), Button("🧠 ML", callback_data="new:ml")]
+    row = [refresh_button("dial"), way_to("ml")]
     return Outgoing(rendering_rules.dial(view), Keyboard([row]), view.picture)
 
 
@@ -58,23 +56,18 @@ def _view(views: Sequence[RuleView], call: Call) -> Outgoing:
 
 async def opens(call: Call, desk: DeskLike, tasks: Tasks) -> None:
     """Answers at once; what was found takes that message's place."""
-    place = call.place
-    shown = await post(place, Outgoing(rendering_rules.looking()))
-    tasks.start(_look(call, desk, shown), "opening")
+    tasks.start(_look(call, desk, await begin(call.place, _looking)), "opening")
 
 
 async def _look(call: Call, desk: DeskLike, shown: MessageRef) -> None:
-    answer = await _found(call, desk)
-    if not await edited(replace(call.place, message=shown, has_picture=False), answer):
-        await say(call.place, answer)
+    async def work(progress: Progress) -> OpeningAnswer:
+        return await desk.opens(call.actor)
+
+    found = await followed(call.place, shown, _looking, work, "whether the gate opens")
+    if isinstance(found, OpeningAnswer):
+        found = Outgoing(rendering_rules.opening(found), Keyboard([[way_to("ml"), way_to("rules")]]))
+    await conclude(call.place, shown, found)
 
 
-async def _found(call: Call, desk: DeskLike) -> Outgoing:
-    row = [Button("🧠 ML", callback_data="new:ml"), Button("📏 Rules", callback_data="new:rules")]
-    try:
-        return Outgoing(rendering_rules.opening(await desk.opens(call.actor)), Keyboard([row]))
-    except JulabaError as error:
-        return Outgoing(rendering.refused(str(error)))
-    except Exception:  # the edge of a task: whoever asked must not wait for an answer for ever
-        log.exception("whether the gate opens could not be told")
-        return Outgoing(rendering.apology())
+def _looking(words: str, fraction: float) -> Outgoing:
+    return Outgoing(rendering_rules.looking())

@@ -14,7 +14,7 @@ from julaba_tg.card import Card
 from julaba_tg.commands import find
 from julaba_tg.confirming import Confirming, Preview, unsealed
 from julaba_tg.figures import coin
-from julaba_tg.keyboards import CommandTap, refresh_button, tap_of
+from julaba_tg.keyboards import CommandTap, refresh_button, tap_of, way_to
 from julaba_tg.parsing import command_of
 from julaba_tg.ports import DeskLike
 from julaba_tg.sending import Outgoing
@@ -76,7 +76,10 @@ class Safety:
         words, seal = unsealed(call.arguments)
         sizes = self._desk.topics.safety.sizes
         if not words:
-            return Outgoing(rendering_safety.sizes(sizes.all()), _pairs([v.pair for v in sizes.all()]))
+            return Outgoing(
+                rendering_safety.sizes(sizes.all()),
+                keyboards.which_pair([v.pair for v in sizes.all()], "📐", "size", "go"),
+            )
         if len(words) > 2:
             raise parsing.refusal("That is more than a pair and a factor.", call.command)
         pair = parsing.pair(words[0], call.command)
@@ -96,7 +99,7 @@ class Safety:
 
     async def _size(self, pair: str, factor: float, call: Call) -> Outgoing:
         before = await self._desk.topics.safety.sizes.set(pair, factor, call.actor)
-        row = [Button("↩️ Undo", callback_data="new:undo"), Button("📐 Sizes", callback_data="new:size")]
+        row = [way_to("undo"), way_to("size")]
         return Outgoing(rendering_safety.sized(before), Keyboard([row]))
 
     # -- /audit
@@ -181,14 +184,7 @@ def is_look(said: str) -> bool:
 
 
 def _back(deed_id: int) -> Keyboard:
-    return Keyboard(
-        [[Button("↪️ Redo", callback_data=f"new:undo {deed_id}"), Button("🧾 Audit", callback_data="new:audit")]]
-    )
-
-
-def _pairs(names: list[str]) -> Keyboard:
-    buttons = [Button(f"📐 {coin(name)}", callback_data=f"go:size {name}") for name in names[:80]]
-    return Keyboard([buttons[i : i + 3] for i in range(0, len(buttons), 3)])
+    return Keyboard([[Button("↪️ Redo", callback_data=f"new:undo {deed_id}"), way_to("audit")]])
 
 
 def _factors(pair: str) -> Keyboard:

@@ -76,7 +76,7 @@ async def test_filters_answer_at_once_hold_up_nobody_and_end_in_a_card_with_its_
     insight = chat.desk.topics.insight
     insight.filters_gate.clear()
     begun = await chat.ask("/filters", VIEWER)
-    assert begun.text.startswith("🧪 Filters: looking")
+    assert begun.text.startswith("🧪 Filters · 0%")
     assert (await chat.ask("/status", VIEWER)).text.startswith("📊")
     await chat.phone.wait_for(
         lambda m: m.message_id == begun.message_id and "300 crossovers" in m.text, chat_id=VIEWER, timeout=5

@@ -101,7 +101,7 @@ async def test_a_model_is_shown_with_its_lineage_its_reigns_and_the_comparison(c
     assert "better by +0.0120 (+0.0031 to +0.0209)" in shown.text
     champion = await chat.ask("/models 55555555")
     assert "Champion 20 Nov 12:00 – now, by Ann: approval 2" in champion.text
-    assert [b.text for b in champion.buttons][2:] == ["🗂 All", "↩️ Roll back"]
+    assert [b.text for b in champion.buttons][2:] == ["🗃 All", "↩️ Roll back"]
 
 
 async def test_a_damaged_model_and_one_that_is_not_there_are_sentences(chat: World) -> None:

@@ -118,7 +118,7 @@ def test_any_answer(words: str, number: float, perhaps: float | None) -> None:
     sendable(rendering_approvals.approval(approval, UTC, NOON))
     sendable(rendering_approvals.approval(replace(approval, state="approved", answered_by=words), UTC, NOON))
     sendable(rendering.refused(words))
-    sendable(rendering.training_progress(words, 0.3))
+    sendable(rendering.progress("🧠", "Training", words, 0.3))
     sendable(rendering.unknown_command(words, None))
     sendable(rendering.trades(TradesView((trade,) * 50, 50, 20, number, perhaps), UTC))
     sendable(rendering.too_old(words, timedelta(days=3)))
