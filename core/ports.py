@@ -81,6 +81,8 @@ class MarketData(Protocol):
     async def prices(self, pairs: Iterable[Pair]) -> dict[Pair, float]:
         """The last traded price of each pair: to look at, never to decide a fill or a candle by.
 
+        Only a person's yes to a trade heeds it, to its disadvantage (``core.services.advisory``).
+
         A pair that gave none is left out; raises RateLimited and MarketError where all of them gave none.
         """
         ...

@@ -27,15 +27,20 @@ class Yes:
 def take(book: Book, waiting: Waiting, yes: Yes, settings: Settings) -> tuple[Book, Effect]:
     """The book with the trade. Its follow must be open; see ``refusal`` and ``has_left`` for what must hold.
 
-    Raises ValueError where the follow is gone, or nothing of the size is left under the limits.
+    Raises ValueError where the follow is gone or has seen another close, or nothing worth having of the size is left.
     """
     record = book.follows.get(waiting.follow_id)
     if record is None or record.kind is not FollowKind.SHADOW_SIGNAL:
         raise ValueError("the signal is not followed any more")
+    if record.last_time > record.follow.entry_time:  # the shadow has lived through a candle that no trade has seen
+        raise ValueError("the next candle has closed since")
     signal, paper = waiting.signal, settings.paper
     fill = yes.price * (1 + signal.direction.sign * paper.slippage_rate)
-    quantity = _quantity(waiting, book.account, fill, settings)
-    if quantity <= 0:
+    wanted = shown(signal.quantity, signal.risk_amount, fill, signal.stop)
+    if not worth_it(wanted, fill, signal.stop, signal.risk_amount):
+        raise ValueError("the price is too near the stop for a trade that is worth it")
+    quantity = min(wanted, _room(book.account, fill, signal.stop, settings))
+    if not worth_it(quantity, fill, signal.stop, signal.risk_amount):
         raise ValueError("the limits leave no room for it now")
     risk = quantity * abs(fill - signal.stop)
     fee = fill * quantity * paper.fee_rate
@@ -47,7 +52,7 @@ def take(book: Book, waiting: Waiting, yes: Yes, settings: Settings) -> tuple[Bo
         entry_fill=fill,
         risk_amount=risk,
         follow=record.follow,
-        mark=record.mark,
+        mark=yes.price,  # the last close is older: by it, the yes itself would seem to have won or lost
         pnl=-fee,
     )
     account = replace(book.account, cash=book.account.cash - fee, positions=(*book.account.positions, position))
@@ -57,6 +62,7 @@ def take(book: Book, waiting: Waiting, yes: Yes, settings: Settings) -> tuple[Bo
         quantity=quantity,
         entry_fill=fill,
         risk_amount=risk,
+        mark=yes.price,
         pnl=-fee,
     )
     sentence = f"{yes.by} said yes, filled at {fill:g}"
@@ -88,11 +94,19 @@ def decline(waiting: Waiting, reason: str) -> Effect:
     return Effect(step="manual", cursors={}, settled=(settled,))
 
 
-def _quantity(waiting: Waiting, account: Account, fill: float, settings: Settings) -> float:
-    """What was shown, or less: never more at risk than was shown, nor than the limits leave now."""
-    signal, limits = waiting.signal, settings.portfolio
-    distance = abs(fill - signal.stop)
+def shown(quantity: float, risk_amount: float, fill: float, stop: float) -> float:
+    """What was shown, or less: never more in base units, nor more at risk, than the card said."""
+    return min(quantity, risk_amount / abs(fill - stop))
+
+
+def worth_it(quantity: float, fill: float, stop: float, risk_amount: float) -> bool:
+    """Whether it risks enough of the ``risk_amount`` that was meant."""
+    return quantity > 0 and quantity * abs(fill - stop) >= SMALLEST_SHARE * risk_amount
+
+
+def _room(account: Account, fill: float, stop: float, settings: Settings) -> float:
+    """What the limits leave now, in base units."""
+    limits, distance = settings.portfolio, abs(fill - stop)
     room_risk = max(0.0, limits.max_open_risk * account.equity - sum(p.open_risk for p in account.positions))
     room_notional = max(0.0, settings.paper.max_leverage * account.equity - sum(p.notional for p in account.positions))
-    most = min(signal.quantity, signal.risk_amount / distance, room_risk / distance, room_notional / fill)
-    return most if most * distance >= SMALLEST_SHARE * signal.risk_amount else 0.0
+    return min(room_risk / distance, room_notional / fill)

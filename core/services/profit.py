@@ -1,12 +1,14 @@
 """What the paper account made: over the last days, by pair, by day of a calendar month. Pure; trades in, figures out.
 
-A trade counts whole on the day it ended, and a day is one of the person's own time zone. Money is USDT; net is after
-fees and slippage, as the account has it, gross before them.
+A trade counts whole on the day it ended, and a day is one of the person's own time zone; what ends with the close at
+midnight belongs to the old day. Money is USDT; net is after fees and slippage, as the account has it, and gross is
+before them.
 """
 
 from __future__ import annotations
 
 import calendar
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -108,7 +110,8 @@ def ended_at(record: FollowRecord, settings: Settings) -> int:
 
 
 def day_of(time_ms: int, zone: ZoneInfo) -> date:
-    return to_datetime(time_ms).astimezone(zone).date()
+    """The day that a close belongs to: the one at midnight ends the old day, as it does for the daily loss."""
+    return to_datetime(time_ms - 1).astimezone(zone).date()
 
 
 def day_start(day: date, zone: ZoneInfo) -> int:
@@ -125,9 +128,18 @@ def sums(pnl: Sequence[float], r: Sequence[float]) -> Sums:
     return Sums(sum(pnl), sum(value > 0 for value in pnl), profit_factor(pnl), expectancy(pnl), expectancy(r))
 
 
-def gross_pnl(record: FollowRecord) -> float:
-    """What a trade made before fees and slippage."""
-    return record.follow.realized_r * record.risk_amount
+def gross_pnl(record: FollowRecord, settings: Settings) -> float:
+    """What a trade made before fees and slippage, from the price at which it was entered.
+
+    That is the plan's, unless a person said yes to it: then R are still the plan's, and the money is not.
+    """
+    levels = record.follow.levels
+    planned = record.follow.realized_r * record.quantity * levels.risk
+    if math.isclose(record.risk_amount, record.quantity * levels.risk, rel_tol=1e-9):
+        return planned
+    sign = levels.direction.sign
+    paid = record.entry_fill / (1 + sign * settings.paper.slippage_rate)
+    return planned - sign * (paid - levels.entry) * record.quantity
 
 
 def profit_of(
@@ -143,8 +155,8 @@ def profit_of(
     until = now.astimezone(zone).date()
     since = first_day(days, now, zone) if days is not None else _very_first(trades, curve, until, zone, settings)
     start = day_start(since, zone)
-    found = [t for t in trades if ended_at(t, settings) >= start]
-    net, gross = [t.pnl for t in found], [gross_pnl(t) for t in found]
+    found = [t for t in trades if ended_at(t, settings) > start]
+    net, gross = [t.pnl for t in found], [gross_pnl(t, settings) for t in found]
     points = span(curve, start, settings.paper.start_balance)
     times, values = np.array([p[0] for p in points], dtype=np.int64), [p[1] for p in points]
     return ProfitView(
@@ -153,7 +165,7 @@ def profit_of(
         until=until,
         trades=len(found),
         net=sums(net, [t.r_net or 0.0 for t in found]),
-        gross=sums(gross, [t.follow.realized_r for t in found]),
+        gross=sums(gross, [made / t.risk_amount for made, t in zip(gross, found, strict=True)]),
         costs=sum(gross) - sum(net),
         best=trade_view(max(found, key=lambda t: t.pnl), settings) if found else None,
         worst=trade_view(min(found, key=lambda t: t.pnl), settings) if found else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +19,9 @@ from core.domain.candles import Candles, Pair, to_ms
 from core.domain.ledger import DecisionRecord
 from core.domain.messages import SignalDecided, TradeClosed
 from core.domain.trading import FollowKind
+from core.engine import answered
 from core.engine.advisory import Waiting
+from core.engine.answered import Yes
 from core.errors import MarketError, UsageError
 from core.ports import MarketData, StoredApproval
 from core.services.advisory import TradeQuestions
@@ -246,6 +249,85 @@ async def test_cash_is_the_start_and_what_the_trades_made(tmp_path: Path) -> Non
         assert at.loop.account.cash == pytest.approx(start + sum(t.pnl for t in closed) + entries)
         told = [i.event for i in await at.kept.chat.pending(1000)]
         assert {e.trade_id for e in told if isinstance(e, TradeClosed)} == {t.follow_id for t in closed}
+
+
+async def test_a_shadow_that_has_seen_another_close_is_no_trade_whatever_the_clock_says(tmp_path: Path) -> None:
+    async with advised(tmp_path) as at:
+        row, card = await at.until_asked()
+        waiting = Waiting.from_json(card.body)
+        await at.stage.play(market(LAST), row, row + 1)
+        if waiting.follow_id in at.loop.memory.book.follows:
+            with pytest.raises(ValueError, match="the next candle has closed"):
+                answered.take(at.loop.memory.book, waiting, Yes(plan(card).entry, card.expires_at, "Ann"), at.config)
+
+
+async def test_two_yeses_at_the_same_time_are_one_trade_and_the_second_is_told_who_was_first(tmp_path: Path) -> None:
+    async with advised(tmp_path) as at:
+        _, card = await at.until_asked()
+        await at.later(3)
+        both = (at.approvals.answer(card.approval_id, True, who) for who in (ANN, Actor(2, "Bob", "approver")))
+        first, second = await asyncio.gather(*both, return_exceptions=True)
+        told = next(one for one in (first, second) if isinstance(one, BaseException))
+        assert isinstance(told, UsageError)
+        assert "has approved this" in str(told)
+        assert len(at.loop.account.positions) == 1
+        assert (await at.decision(card)).status == "taken"
+
+
+async def test_a_yes_is_filled_at_the_worse_of_the_last_minute_and_what_is_traded_since(tmp_path: Path) -> None:
+    """Who has seen the price run off within the minute does not get the price from before."""
+    for name, run_off in (("off", 0.8), ("back", -0.4)):
+        async with advised(tmp_path / name) as at:
+            _, card = await at.until_asked()
+            signal = plan(card)
+            pair, sign = Pair.parse(signal.pair), signal.direction.sign
+            at.price(pair, signal.entry, to_ms(signal.time))
+            await at.later(5)
+            at.there.last[pair] = signal.entry + sign * run_off * abs(signal.entry - signal.stop)
+            await at.approvals.answer(card.approval_id, True, ANN)
+            [position] = at.loop.account.positions
+            paid = at.there.last[pair] if run_off > 0 else signal.entry
+            assert position.entry_fill == pytest.approx(paid * (1 + sign * at.config.paper.slippage_rate))
+
+
+async def test_a_target_that_is_traded_at_just_now_ends_the_plan(tmp_path: Path) -> None:
+    async with advised(tmp_path) as at:
+        _, card = await at.until_asked()
+        signal = plan(card)
+        await at.later(1)
+        at.there.last[Pair.parse(signal.pair)] = signal.targets[0]
+        with pytest.raises(UsageError, match="first target"):
+            await at.approvals.answer(card.approval_id, True, ANN)
+        assert at.loop.account.positions == ()
+
+
+async def test_a_yes_costs_its_fee_and_its_slippage_and_nothing_else(tmp_path: Path) -> None:
+    """The last close is older than the price of the yes: by that mark, the yes would seem to have lost at once."""
+    async with advised(tmp_path) as at:
+        _, card = await at.until_asked()
+        signal = plan(card)
+        pair, sign = Pair.parse(signal.pair), signal.direction.sign
+        paid = signal.entry + sign * 0.5 * abs(signal.entry - signal.stop)
+        at.price(pair, paid, to_ms(signal.time))
+        await at.later(5)
+        before = at.loop.account.equity
+        await at.approvals.answer(card.approval_id, True, ANN)
+        [position] = at.loop.account.positions
+        paper = at.config.paper
+        costs = position.quantity * (paid * paper.slippage_rate + position.entry_fill * paper.fee_rate)
+        assert at.loop.account.equity == pytest.approx(before - costs)
+
+
+async def test_a_crumb_of_the_plan_is_not_bought(tmp_path: Path) -> None:
+    async with advised(tmp_path) as at:
+        _, card = await at.until_asked()
+        signal = plan(card)
+        near = signal.stop + signal.direction.sign * 0.01 * abs(signal.entry - signal.stop)
+        at.price(Pair.parse(signal.pair), near, to_ms(signal.time))
+        await at.later(5)
+        with pytest.raises(UsageError, match="too near the stop"):
+            await at.approvals.answer(card.approval_id, True, ANN)
+        assert at.loop.account.positions == ()
 
 
 async def test_samples_do_not_depend_on_when_somebody_answers(tmp_path: Path) -> None:

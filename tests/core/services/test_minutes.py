@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -181,6 +181,12 @@ class Exchange:
         self.clock = clock
         self.asked: list[tuple[int, int]] = []
         self.error: Exception | None = None
+        self.last: dict[Pair, float] = {}  # traded in the running minute; without one nothing is known of it
+
+    async def prices(self, pairs: Iterable[Pair]) -> dict[Pair, float]:
+        if self.error is not None:
+            raise self.error
+        return {pair: self.last[pair] for pair in pairs if pair in self.last}
 
     async def server_time(self) -> int:
         return round(self.clock.now().timestamp() * 1000)

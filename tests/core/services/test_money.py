@@ -63,7 +63,7 @@ def at(text: str) -> datetime:
 def test_a_day_is_the_persons_own() -> None:
     """Auckland is 13 hours ahead in January: its day ends at 11:00 UTC."""
     conf, now = settings(), at("2024-01-05T02:00")
-    before, after = trade(1, at("2024-01-04T10:59:59"), 50.0, 0.6), trade(2, at("2024-01-04T11:00"), -20.0, -0.1)
+    before, after = trade(1, at("2024-01-04T11:00"), 50.0, 0.6), trade(2, at("2024-01-04T11:00:01"), -20.0, -0.1)
 
     there = calendar_of([before, after], None, now, AUCKLAND, conf)
     assert [(d.day, d.pnl, d.trades) for d in there.days] == [(date(2024, 1, 4), 50.0, 1), (date(2024, 1, 5), -20.0, 1)]
@@ -78,10 +78,23 @@ def test_a_day_is_the_persons_own() -> None:
 
 def test_the_last_days_begin_at_midnight_of_the_first_and_today_is_one_of_them() -> None:
     conf, now = settings(), at("2024-03-10T12:00")
-    edge = [trade(1, at("2024-03-03T22:59"), 1.0, 0.1), trade(2, at("2024-03-03T23:00"), 2.0, 0.1)]
+    edge = [trade(1, at("2024-03-03T23:00"), 1.0, 0.1), trade(2, at("2024-03-03T23:15"), 2.0, 0.1)]
     week = profit_of(edge, [], 7, now, BERLIN, conf)
     assert (week.since, week.until) == (date(2024, 3, 4), date(2024, 3, 10))
     assert [week.trades, week.net.pnl] == [1, 2.0]  # 23:00 UTC is midnight in Berlin
+
+
+def test_what_a_day_made_and_what_its_equity_moved_agree_at_midnight() -> None:
+    """The candle that closes at midnight was the old day's: so is the trade that it ended, as its equity is."""
+    conf, midnight = settings(), at("2024-01-10T00:00")
+    curve = [(to_ms(at("2024-01-09T00:00")), 10_000.0), (to_ms(midnight), 9_900.0)]
+    ended = [trade(1, midnight, -100.0, -0.9)]
+    today = profit_of(ended, curve, 1, at("2024-01-10T12:00"), UTC_ZONE, conf)
+    assert (today.trades, today.net.pnl, today.change) == (0, 0.0, 0.0)
+    both = profit_of(ended, curve, 2, at("2024-01-10T12:00"), UTC_ZONE, conf)
+    assert (both.trades, both.net.pnl, both.change) == (1, -100.0, -100.0)
+    [day] = calendar_of(ended, None, at("2024-01-10T12:00"), UTC_ZONE, conf).days
+    assert day.day == date(2024, 1, 9)
 
 
 def test_a_day_whose_midnight_the_clocks_skip_begins_when_they_go_on() -> None:
@@ -93,7 +106,7 @@ def test_a_day_whose_midnight_the_clocks_skip_begins_when_they_go_on() -> None:
 
 def test_a_calendar_pages_from_the_first_trade_to_this_month() -> None:
     conf, now = settings(), at("2024-03-10T12:00")
-    trades = [trade(1, at("2023-12-31T23:30"), 5.0, 0.1), trade(2, at("2024-02-01T00:00"), 7.0, 0.1)]
+    trades = [trade(1, at("2023-12-31T23:30"), 5.0, 0.1), trade(2, at("2024-02-01T00:15"), 7.0, 0.1)]
     shown = calendar_of(trades, None, now, UTC_ZONE, conf)
     assert (shown.month, shown.days, shown.before, shown.after) == (date(2024, 3, 1), (), "2024-02", None)
     december = calendar_of(trades, date(2023, 12, 9), now, UTC_ZONE, conf)
@@ -133,6 +146,19 @@ def test_the_figures_of_three_trades_worked_out_by_hand() -> None:
     ]
     assert found.pairs[1].r == pytest.approx(-1.35)
     assert profit_of(trades, [], None, now, UTC_ZONE, conf).since == date(2023, 1, 16)
+
+
+def test_gross_counts_from_the_price_that_a_late_yes_has_paid() -> None:
+    """Planned at 100 with the stop at 98; bought at 101 half an R later, and stopped: 3 a piece are lost, not 2."""
+    conf, now = settings(), at("2024-01-20T12:00")
+    planned = trade(1, at("2024-01-18T10:00"), 0.0, -1.0)
+    fill = 101.0 * (1 + conf.paper.slippage_rate)
+    risk = 40.0 * (fill - 98.0)
+    bought = replace(planned, quantity=40.0, entry_fill=fill, risk_amount=risk, pnl=-130.0, r_net=-130.0 / risk)
+    found = profit_of([bought], [], 30, now, UTC_ZONE, conf)
+    assert found.gross.pnl == pytest.approx(40.0 * (98.0 - 101.0))
+    assert found.costs == pytest.approx(130.0 - 120.0)
+    assert found.gross.r_each == pytest.approx(-120.0 / risk)
 
 
 def test_the_fall_within_a_time_begins_at_what_the_account_stood_at() -> None:
