@@ -130,6 +130,11 @@ def _clean_character(character: str) -> str:
     return "\ufffd" if category == "Cs" else " " if category == "Cc" or character in "\u2028\u2029" else character
 
 
+def _seen(line: str) -> str:
+    """Empty for a line of nothing but spaces and marks without width, which nobody can see."""
+    return line if any(unicodedata.category(c)[0] not in "ZC" for c in line) else ""
+
+
 def _compose(
     content: Card,
     limit: int,
@@ -139,7 +144,7 @@ def _compose(
     title_tags: tuple[str, str],
 ) -> str:
     opening, closing = title_tags
-    title = _fit([clean(content.title).strip() or "–"], limit - units(opening + closing), numbers, write)
+    title = _fit([_seen(clean(content.title).strip()) or "–"], limit - units(opening + closing), numbers, write)
     message = opening + title + closing
     for block in content.blocks[:MAX_BLOCKS]:
         opening, closing = tags[block.style]

@@ -51,6 +51,11 @@ def r_multiple(value: float | None) -> str:
     return UNKNOWN if value is None or not math.isfinite(value) else f"{value:+.2f}R"
 
 
+def hundredths(value: float | None) -> str:
+    """A ratio or a share without a unit, as ``1.37``."""
+    return UNKNOWN if value is None or not math.isfinite(value) else f"{value:.2f}"
+
+
 def figure(value: float | None) -> str:
     """Any other number, with at most three digits behind the point."""
     if value is None or not math.isfinite(value):
@@ -66,7 +71,10 @@ def amount(value: float) -> str:
 
 def duration(span: timedelta | float) -> str:
     """A span, or minutes, as ``45m``, ``3h10``, ``2d 3h``."""
-    minutes = max(0, round(span.total_seconds() / 60 if isinstance(span, timedelta) else span))
+    exact = span.total_seconds() / 60 if isinstance(span, timedelta) else span
+    if not math.isfinite(exact):
+        return UNKNOWN
+    minutes = max(0, round(exact))
     if minutes < 60:
         return f"{minutes}m"
     hours, minutes = divmod(minutes, 60)
@@ -87,6 +95,11 @@ def day_time(moment: datetime | None, zone: ZoneInfo) -> str:
 def utc_day(zone: ZoneInfo, at: datetime) -> str:
     """``today``; ``today (UTC)`` for whoever's clocks are on another day for part of it."""
     return "today (UTC)" if at.astimezone(zone).utcoffset() else "today"
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 trade``, ``2 trades``, ``1,200 trades``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def coin(pair: str) -> str:

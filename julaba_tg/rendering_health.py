@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 from core.domain.health import Health, PairHealth, State
@@ -86,4 +85,4 @@ def _times(what: str, count: int) -> str:
 
 
 def _span(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else duration(timedelta(seconds=seconds))
+    return f"{seconds:.0f} s" if seconds < 90 else duration(seconds / 60)

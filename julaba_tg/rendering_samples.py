@@ -72,4 +72,4 @@ def _sentence(words: str) -> str:
 
 
 def _capital(words: str) -> str:
-    return f"{words[0].upper()}{words[1:]}"
+    return f"{words[:1].upper()}{words[1:]}"

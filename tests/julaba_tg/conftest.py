@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -68,8 +69,8 @@ def settings() -> Settings:
     )
 
 
-@pytest.fixture
-async def world(settings: Settings) -> AsyncIterator[World]:
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[World]:
     """Everything built and the phone listening; the bot is not started yet."""
     phone = Phone()
     await phone.start()
@@ -83,6 +84,12 @@ async def world(settings: Settings) -> AsyncIterator[World]:
         if there.bot is not None:
             await there.bot.stop()
         await phone.stop()
+
+
+@pytest.fixture
+async def world(settings: Settings) -> AsyncIterator[World]:
+    async with opened(settings) as there:
+        yield there
 
 
 @pytest.fixture

@@ -55,9 +55,9 @@ def changed(before: Any, after: Any, where: str = "") -> list[str]:
     return [] if before == after else [f"{where}: {before!r:.300} became {after!r:.300}"]
 
 
-async def settled(chat: World) -> None:
+async def settled(chat: World, patience: float = LATER) -> None:
     """Until everything heard is dealt with, also what was begun in the background for it."""
     assert chat.bot is not None
     bot, desk = chat.bot, chat.desk
-    await chat.until(lambda: len(chat.phone.chats.updates) == 0, LATER)
-    await chat.until(lambda: bot.idle and not desk.kept, LATER)
+    await chat.until(lambda: len(chat.phone.chats.updates) == 0, patience)
+    await chat.until(lambda: bot.idle and not desk.kept, patience)

@@ -159,3 +159,8 @@ def test_what_does_not_fit_is_left_out_from_the_end() -> None:
 @pytest.mark.parametrize("title", ["", "   ", "\u202e", "\n"])
 def test_a_card_is_never_empty(title: str) -> None:
     assert html(card(title)) == "<b>–</b>"
+
+
+@pytest.mark.parametrize("title", ["", " \t", "\u200b" * 50, "\ufeff\u2066", "\n\n"])
+def test_a_first_line_that_nobody_could_see_is_a_dash(title: str) -> None:
+    assert plain(card(title, "below")) == "–\nbelow"
