@@ -32,6 +32,7 @@ from julaba_tg.figures import (
     amount,
     clock_time,
     coin,
+    counted,
     day_time,
     duration,
     money,
@@ -215,7 +216,7 @@ def again(content: Card) -> Card:
 def undrawn(events: Sequence[Event]) -> Card:
     """What is left to say when alerts could not be made."""
     kinds = ", ".join(sorted({e.kind.replace("_", " ") for e in events}))
-    return card(f"⚠️ {_counted(len(events), 'alert')} could not be drawn: {kinds}", f"{events[0].key}: see the log")
+    return card(f"⚠️ {counted(len(events), 'alert')} could not be drawn: {kinds}", f"{events[0].key}: see the log")
 
 
 def digest(
@@ -246,14 +247,10 @@ def _closed_lines(events: Sequence[Event]) -> list[str]:
     if not closings:
         return []
     won = sum(e.pnl > 0 for e in closings)
-    total = f"🏁 {_counted(len(closings), 'trade')} closed, {won} won, {signed_money(sum(e.pnl for e in closings))}"
+    total = f"🏁 {counted(len(closings), 'trade')} closed, {won} won, {signed_money(sum(e.pnl for e in closings))}"
     shown = [_closed_title(e) for e in closings[:MOST_LINES]]
     hidden = len(closings) - len(shown)
     return [total, *shown, *([f"and {hidden} more: /trades"] if hidden else [])]
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _refused_lines(events: Sequence[Event]) -> list[str]:
@@ -264,7 +261,7 @@ def _refused_lines(events: Sequence[Event]) -> list[str]:
         if of_status:
             reasons = Counter(e.reason or "no reason" for e in of_status).most_common(4)
             told = ", ".join(f"{r} {n}×" for r, n in reasons)
-            lines.append(f"⛔ {_counted(len(of_status), 'signal')} {word}: {told}")
+            lines.append(f"⛔ {counted(len(of_status), 'signal')} {word}: {told}")
     return lines
 
 
@@ -274,7 +271,7 @@ def _target_lines(events: Sequence[Event]) -> list[str]:
     if not hits:
         return []
     names = ", ".join(f"{coin(h.pair)} {h.target}" for h in hits[:MOST_LINES])
-    return [f"🎯 {_counted(len(hits), 'target')}, {signed_money(sum(h.pnl for h in hits))}: {names}"]
+    return [f"🎯 {counted(len(hits), 'target')}, {signed_money(sum(h.pnl for h in hits))}: {names}"]
 
 
 def _other_lines(events: Sequence[Event]) -> list[str]:

@@ -6,15 +6,17 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from core.services.story_words import Span
-from julaba_tg import keyboards, parsing, rendering, rendering_home, rendering_report
+from julaba_tg import keyboards, parsing, rendering_help, rendering_home, rendering_report
 from julaba_tg.calls import Call, say
 from julaba_tg.card import Card, fits_caption
 from julaba_tg.commands import COMMANDS, Command, nearest
 from julaba_tg.ports import DeskLike
-from julaba_tg.rendering_home import GROUPS, Now
+from julaba_tg.rendering_help import GROUPS
+from julaba_tg.rendering_home import Now
 from julaba_tg.sending import Outgoing
 from julaba_tg.story_picture import story_picture
 
+_PAGES = keyboards.groups({group: title for group, (title, _) in GROUPS.items()})
 _SPANS: dict[str, Span] = {"today": "day", "day": "day", "week": "week"}
 
 
@@ -25,10 +27,10 @@ async def start(call: Call, desk: DeskLike, alerts: Callable[[], str]) -> Outgoi
     """
     page = call.arguments[0].lower() if call.arguments else ""
     if page == "more":
-        return Outgoing(rendering_home.more(), keyboards.groups({g: title for g, (title, _) in GROUPS.items()}))
+        return Outgoing(rendering_help.more(), _PAGES)
     group = next((g for g in GROUPS if g == page), None)
     if group is not None:
-        return Outgoing(rendering_home.group_page(group, call.actor.role), keyboards.group_page(group, call.actor.role))
+        return Outgoing(rendering_help.group_page(group, call.actor.role), keyboards.group_page(group, call.actor.role))
     now = Now(await desk.status(), await desk.ml(), await desk.open_approvals(), alerts(), call.actor.role)
     step = rendering_home.next_step(now)
     return Outgoing(rendering_home.home(now, call.zone), keyboards.home(step.label, step.line))
@@ -38,21 +40,21 @@ async def help_(call: Call) -> Outgoing:
     """The list by groups with a page each, or one command with its example and a button that runs it."""
     role = call.actor.role
     if not call.arguments:
-        return Outgoing(rendering.help_list(role), keyboards.groups({g: title for g, (title, _) in GROUPS.items()}))
+        return Outgoing(rendering_help.help_list(role), _PAGES)
     name = parsing.one(call.arguments, call.command).lstrip("/").lower()
     lines = [c for c in COMMANDS if c.name == name]
     if lines:
-        return Outgoing(rendering.help_command(lines), keyboards.help_of(lines[0]))
+        return Outgoing(rendering_help.help_command(lines), keyboards.help_of(lines[0]))
     return unknown(parsing.short(name), nearest(name))
 
 
 def unknown(name: str, near: Command | None) -> Outgoing:
     """A command nobody knows, with a button for the one that was perhaps meant."""
-    return Outgoing(rendering.unknown_command(name, near), keyboards.run(near) if near else keyboards.only_home())
+    return Outgoing(rendering_help.unknown_command(name, near), keyboards.run(near) if near else keyboards.only_home())
 
 
 def not_understood(near: Command | None) -> Outgoing:
-    return Outgoing(rendering.not_understood(near), keyboards.run(near) if near else keyboards.only_home())
+    return Outgoing(rendering_help.not_understood(near), keyboards.run(near) if near else keyboards.only_home())
 
 
 async def report(call: Call, desk: DeskLike) -> Outgoing:

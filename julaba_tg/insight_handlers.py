@@ -40,8 +40,12 @@ async def whynot(call: Call, desk: DeskLike) -> Outgoing:
 
 
 async def filters(call: Call, desk: DeskLike, tasks: Tasks) -> None:
-    """Answers at once; the card takes that message's place, its picture follows."""
-    tasks.start(_filters(call, desk, await begin(call.place, _filtering)), "filters")
+    """Answers at once; the card takes that message's place, its picture follows.
+
+    Where the card is drawn again in place the picture behind it stays as it was.
+    """
+    shown = await begin(call.place, _filtering, in_place=call.in_place)
+    tasks.start(_filters(call, desk, shown), "filters")
 
 
 async def _filters(call: Call, desk: DeskLike, shown: MessageRef) -> None:
@@ -51,8 +55,10 @@ async def _filters(call: Call, desk: DeskLike, shown: MessageRef) -> None:
         await conclude(place, shown, found)
         return
     rules = [keyboards.way_to("rules"), keyboards.way_to("worth")]
-    keys = Keyboard([[Button(keyboards.REFRESH, callback_data="new:filters"), *rules]])
+    keys = Keyboard([[keyboards.refresh_button("filters"), *rules]])
     await conclude(place, shown, Outgoing(rendering_insight.filters(found), keys))
+    if shown == place.message:
+        return
     picture = Outgoing(rendering_insight.filters_caption(found), None, found.picture)
     await post(place, picture, reply_to=shown.message_id)
 

@@ -55,9 +55,12 @@ class Ticker:
                 log.info("progress could not be shown: %s", error.message)
 
 
-async def begin(place: Place, show: Show) -> MessageRef:
-    """The message that answers at once and will follow the work."""
-    return await post(place, show(*STARTING))
+async def begin(place: Place, show: Show, *, in_place: bool = False) -> MessageRef:
+    """The message that answers at once and will follow the work; ``in_place`` the one that was tapped, if it can be."""
+    first = show(*STARTING)
+    if in_place and place.message is not None and await edited(place, first):
+        return place.message
+    return await post(place, first)
 
 
 async def followed(

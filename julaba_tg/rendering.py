@@ -22,12 +22,12 @@ from core.services.views import (
 )
 from julaba_tg import rendering_samples
 from julaba_tg.card import Block, Card, card, quote, section, table, text
-from julaba_tg.commands import COMMANDS, Command, Group, allowed_to
 from julaba_tg.figures import (
     UNKNOWN,
     bar,
     clock_time,
     coin,
+    counted,
     day_time,
     duration,
     figure,
@@ -39,14 +39,6 @@ from julaba_tg.figures import (
     utc_day,
 )
 from julaba_tg.rendering_models import comparison
-
-_GROUP_TITLES: dict[Group, str] = {
-    "look": "Look",
-    "understand": "Understand",
-    "learn": "Learn",
-    "steer": "Steer",
-    "keep": "Keep",
-}
 
 
 def status(view: StatusView, zone: ZoneInfo) -> Card:
@@ -102,8 +94,7 @@ def positions(views: Sequence[PositionView], zone: ZoneInfo) -> Card:
     if not views:
         return card("📂 No open trades", "The next signal that passes every layer opens one. /status shows the pairs.")
     total = sum(p.open_pnl + p.realized_pnl for p in views)
-    noun = "trade" if len(views) == 1 else "trades"
-    return card(f"📂 {len(views)} open {noun} · {signed_money(total)}", *(_position(p, zone) for p in views))
+    return card(f"📂 {counted(len(views), 'open trade')} · {signed_money(total)}", *(_position(p, zone) for p in views))
 
 
 def _position(p: PositionView, zone: ZoneInfo) -> Block:
@@ -277,26 +268,6 @@ def training_result(view: TrainingView) -> Card:
     )
 
 
-def help_list(role: Role) -> Card:
-    visible = allowed_to(role)
-    blocks = [
-        section([title, *(f"{c.usage} – {c.help}" for c in visible if c.group == group)])
-        for group, title in _GROUP_TITLES.items()
-        if any(c.group == group for c in visible)
-    ]
-    hidden = len(COMMANDS) - len(visible)
-    more = (
-        f"{hidden} more need another role than {role}." if hidden else "An answer to a card: reply approve or reject."
-    )
-    return card("❓ What you can say", *blocks, section([more]))
-
-
-def help_command(lines: Sequence[Command]) -> Card:
-    """One command's help; a name with several uses shows each."""
-    blocks = [text([f"{c.usage} – {c.help}", f"For example {c.example} · {c.role}"]) for c in lines]
-    return card(f"❓ /{lines[0].name}", *blocks)
-
-
 def version(number: str, mode: str) -> Card:
     return card(f"Julaba {number} · {mode}")
 
@@ -333,17 +304,6 @@ def apology(error: Exception | None = None) -> Card:
     if isinstance(error, StoreError):
         return card(f"😕 {error}", "What you asked may not have been done: send it again when that is over.")
     return card("😕 That went wrong on my side and is in the log. Trading goes on.")
-
-
-def not_understood(near: Command | None) -> Card:
-    if near is None:
-        return card("I only know commands; /help lists them.")
-    return card(f"Did you mean {near.usage}?", f"{near.help.capitalize()}. /help lists everything.")
-
-
-def unknown_command(name: str, near: Command | None) -> Card:
-    hint = f"Did you mean {near.usage}?" if near else "/help lists what I know."
-    return card(f"I do not know /{name}. {hint}")
 
 
 def slow_down() -> Card:

@@ -12,17 +12,9 @@ from core.services.outlook import Outlook, Shortening
 from core.services.story_words import Span
 from core.services.views import ApprovalView, MlView, PairView, Role, StatusView
 from julaba_tg.card import Block, Card, card, quote, section, text
-from julaba_tg.commands import Group, allowed_to, may
-from julaba_tg.figures import clock_time, coin, money, r_multiple, signed_money, utc_day
+from julaba_tg.commands import may
+from julaba_tg.figures import clock_time, coin, counted, money, r_multiple, signed_money, utc_day
 from julaba_tg.rendering import pause_words
-
-GROUPS: dict[Group, tuple[str, str]] = {
-    "look": ("👀 Look", "how things stand"),
-    "understand": ("🔍 Understand", "why something was done, or not"),
-    "learn": ("🧠 Learn", "the model and the rules"),
-    "steer": ("🎛 Steer", "change what is traded"),
-    "keep": ("🧰 Keep", "settings, health, help"),
-}
 
 SEVERAL = 3  # open trades that the pinned status names
 MOST_CHANGES = 3
@@ -74,7 +66,7 @@ def _rhythm(ml: MlView, pairs: int) -> str:
         return ""
     hours = DAY_HOURS / per_day
     every = f"{hours:.0f} hours" if 1.5 <= hours < 48 else f"{hours / DAY_HOURS:.0f} days" if hours >= 48 else "hour"
-    return f"; signals come about every {every} for {pairs} pair{'' if pairs == 1 else 's'}"
+    return f"; signals come about every {every} for {counted(pairs, 'pair')}"
 
 
 def next_step(now: Now) -> Step:
@@ -146,21 +138,6 @@ def is_troubled(pair: PairView) -> bool:
     return bool(pair.note) and not pair.note.startswith(SWITCHED_BY)
 
 
-def more() -> Card:
-    lines = [f"{title}: {words}" for title, words in GROUPS.values()]
-    return card("🗂 More", text(lines), "Everything can be typed too: /help.")
-
-
-def group_page(group: Group, role: Role) -> Card:
-    """One group's commands, those a role may use."""
-    title, words = GROUPS[group]
-    found: dict[str, str] = {}
-    for command in allowed_to(role):
-        if command.group == group:
-            found.setdefault(command.name, command.help)
-    return card(f"{title}: {words}", text(f"/{name} – {help_}" for name, help_ in found.items()))
-
-
 # The pinned status
 
 
@@ -199,8 +176,7 @@ def countdown(outlook: Outlook) -> list[str]:
 
 
 def _weeks(days: float) -> str:
-    weeks = max(1, -int(-days // 7))
-    return f"{weeks} week{'' if weeks == 1 else 's'}"
+    return counted(max(1, -int(-days // 7)), "week")
 
 
 def _prices(outlook: Outlook) -> list[Block]:

@@ -9,7 +9,7 @@ from core.ml.challenge import Comparison
 from core.services.registry import ModelEntry, ModelList, State
 from core.services.takeovers import Promotion, RollbackPlan
 from julaba_tg.card import Block, Card, card, section, table, text
-from julaba_tg.figures import UNKNOWN, day_time
+from julaba_tg.figures import UNKNOWN, counted, day_time, hundredths
 
 _SHOWN = 10
 
@@ -25,12 +25,11 @@ def listed(view: ModelList) -> tuple[ModelEntry, ...]:
 
 def models(view: ModelList, zone: ZoneInfo) -> Card:
     if not view.models:
-        return card("🗂 No model yet", "The first one is made as soon as there are enough samples; /ml counts them.")
-    noun = "model" if len(view.models) == 1 else "models"
+        return card("🗃 No model yet", "The first one is made as soon as there are enough samples; /ml counts them.")
     shown = listed(view)
     rest = len(view.models) - len(shown)
     return card(
-        f"🗂 {len(view.models)} {noun} · champion {view.champion or 'none'}",
+        f"🗃 {counted(len(view.models), 'model')} · champion {view.champion or 'none'}",
         section(_line(m, zone) for m in shown),
         section([f"and {rest} older ones"] if rest else []),
         section(["👑 in use, 🕰 was in use, ⚔️ challenger. A tap shows one with where it came from."]),
@@ -86,15 +85,11 @@ def comparison(found: Comparison | None) -> Block:
         [
             f"{found.n:>4} signals   champion challenger",
             f"{'Brier':<13}{old.brier:>9.4f}{new.brier:>11.4f}",
-            f"{'AUC':<13}{_two(old.auc):>9}{_two(new.auc):>11}",
+            f"{'AUC':<13}{hundredths(old.auc):>9}{hundredths(new.auc):>11}",
             f"better by {_gain(found.gain, found.low, found.high, 4)}",
             f"AUC by    {_gain(found.auc_gain, found.auc_low, found.auc_high, 2)}",
         ]
     )
-
-
-def _two(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:.2f}"
 
 
 def _gain(value: float | None, low: float | None, high: float | None, digits: int) -> str:

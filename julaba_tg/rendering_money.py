@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from core.domain.trading import Direction, Regime, Ruling
 from core.ml.words import told
 from core.services.asked_now import PredictView, Side
-from core.services.explain import Became, WhyView
+from core.services.explain import WhyView
 from core.services.exposure import NextPause, RiskView
 from core.services.market_board import Cross, MarketLine, MarketView
 from core.services.profit import CalendarView, PairProfit, ProfitView
@@ -19,6 +19,7 @@ from julaba_tg.figures import (
     bar,
     clock_time,
     coin,
+    counted,
     day_time,
     figure,
     money,
@@ -29,6 +30,7 @@ from julaba_tg.figures import (
     signed_money,
 )
 from julaba_tg.rendering import exit_words
+from julaba_tg.rendering_why import result
 
 MOST_IN_FULL = 25
 """Signals: more of them are a line each, or the oldest would not fit into a message."""
@@ -54,7 +56,7 @@ def profit(view: ProfitView) -> Card:
         return card(f"💰 No trade ended {over}", text([span, *_standing(view)]))
     net, gross = view.net, view.gross
     return card(
-        f"💰 {signed_money(net.pnl)} net {over} · {_count(view.trades, 'trade')}",
+        f"💰 {signed_money(net.pnl)} net {over} · {counted(view.trades, 'trade')}",
         f"{span} · {net.wins} won, {view.trades - net.wins} lost · profit factor {_factor(net.factor)}",
         f"Each trade {signed_money(net.each)} on average, {r_multiple(net.r_each)}",
         f"Gross {signed_money(gross.pnl)}, factor {_factor(gross.factor)}; fees and slippage took {money(view.costs)}",
@@ -68,7 +70,7 @@ def _standing(view: ProfitView) -> list[str]:
     deepest = f"Deepest fall {percent(fall.share, 1)} ({money(fall.depth)})" if fall is not None else "No fall"
     lines = [f"Equity {money(view.equity)}, {signed_money(view.change)} in this time · {deepest}"]
     if view.open_trades:
-        lines.append(f"Open: {_count(view.open_trades, 'trade')}, {signed_money(view.open_pnl)}")
+        lines.append(f"Open: {counted(view.open_trades, 'trade')}, {signed_money(view.open_pnl)}")
     return lines
 
 
@@ -94,11 +96,11 @@ def month(view: CalendarView, zone: ZoneInfo) -> Card:
         return card(f"📅 {name} · no trade ended")
     up, down = (sum(sign * d.pnl > 0 for d in view.days) for sign in (1, -1))
     best, worst = max(view.days, key=lambda d: d.pnl), min(view.days, key=lambda d: d.pnl)
-    lines = [f"{_count(up, 'day')} up, {down} down · best {best.day:%-d %b} {signed_money(best.pnl)}"]
+    lines = [f"{counted(up, 'day')} up, {down} down · best {best.day:%-d %b} {signed_money(best.pnl)}"]
     if worst is not best:
         lines[0] += f", worst {worst.day:%-d %b} {signed_money(worst.pnl)}"
     lines.append(f"Net, each trade on the day it ended ({zone.key})")
-    return card(f"📅 {name} · {signed_money(view.pnl)} · {_count(view.trades, 'trade')}", text(lines))
+    return card(f"📅 {name} · {signed_money(view.pnl)} · {counted(view.trades, 'trade')}", text(lines))
 
 
 # -- signals --
@@ -111,7 +113,7 @@ def signals(views: Sequence[WhyView], zone: ZoneInfo) -> Card:
     full = len(views) <= MOST_IN_FULL
     lines = [line for view in views for line in _signal(view, zone, full)]
     return card(
-        f"📡 The last {_count(len(views), 'signal')} · {taken} taken",
+        f"📡 The last {counted(len(views), 'signal')} · {taken} taken",
         text(lines),
         "R after costs once closed. What was not taken is followed by the same rules, without money.",
     )
@@ -122,9 +124,9 @@ def _signal(view: WhyView, zone: ZoneInfo, full: bool) -> list[str]:
     head = f"{view.decision_id} {mark} {coin(view.pair)} {view.direction} · {day_time(view.time, zone)}"
     opinions = " · ".join([*_opinions(view)])
     if not full:
-        return [f"{head} · {_became(view.became)}{' · ' + opinions if opinions else ''}"]
+        return [f"{head} · {result(view.became)}{' · ' + opinions if opinions else ''}"]
     more = " · ".join(part for part in (_what(view), opinions) if part)
-    return [f"{head} · {_became(view.became)}", *([f"   {more}"] if more else [])]
+    return [f"{head} · {result(view.became)}", *([f"   {more}"] if more else [])]
 
 
 def _opinions(view: WhyView) -> list[str]:
@@ -144,12 +146,6 @@ def _what(view: WhyView) -> str:
     return {"missed": "missed, found too late", "signal_only": "shown only"}.get(view.status, "")
 
 
-def _became(became: Became) -> str:
-    if not became.closed:
-        return f"{r_multiple(became.r)} so far"
-    return r_multiple(became.r if became.r_net is None else became.r_net)
-
-
 # -- market --
 
 
@@ -163,7 +159,7 @@ def market(view: MarketView, zone: ZoneInfo) -> Card:
     return card(
         f"🧭 {coin(view.btc)} 1h {trend}{moved} · close {clock_time(at, zone)}",
         table([f"{'':<6}{'price':>10}{'24h':>8}{'ADX':>5}{'RSI':>5}", *(r for line in shown for r in _rows(line))]),
-        text([f"And {_count(left, 'pair')} more: /chart PAIR"] if left else []),
+        text([f"And {counted(left, 'pair')} more: /chart PAIR"] if left else []),
     )
 
 
@@ -216,7 +212,7 @@ def risk(view: RiskView, day: str = "today") -> Card:
     share = view.open_risk / view.equity if view.equity > 0 else None
     today = f"{day} {_change(-view.day_loss)}" if view.day_loss else f"{day} unchanged"
     return card(
-        f"🛡 {_count(view.positions, 'trade')} open, {money(view.open_risk)} at risk ({percent(share, 1)}) · {today}",
+        f"🛡 {counted(view.positions, 'trade')} open, {money(view.open_risk)} at risk ({percent(share, 1)}) · {today}",
         table(_bars(view)),
         text(_next(view)),
         text(_together(view)),
@@ -255,7 +251,7 @@ def _next(view: RiskView) -> list[str]:
     if coming is not None:
         lines.append(f"Next pause: {_pause_words(coming, view)}")
     if not view.streak_limit and view.streak:
-        lines.append(f"{_count(view.streak, 'losing trade')} in a row; no limit is set on that")
+        lines.append(f"{counted(view.streak, 'losing trade')} in a row; no limit is set on that")
     if view.positions:
         stops = f"Every stop hit would cost {money(max(0.0, view.stops))} before costs"
         enough = coming is not None and coming.limit != "run of losses" and view.stops >= coming.loss
@@ -265,7 +261,7 @@ def _next(view: RiskView) -> list[str]:
 
 def _pause_words(coming: NextPause, view: RiskView) -> str:
     if coming.limit == "run of losses":
-        return f"a run of losses, after {_count(coming.trades, 'more losing trade')}"
+        return f"a run of losses, after {counted(coming.trades, 'more losing trade')}"
     limit = view.day_loss_limit if coming.limit == "daily loss" else view.drawdown_pause
     way = percent(coming.loss / view.equity, 1) if view.equity > 0 else UNKNOWN
     return f"{coming.limit} of {percent(limit)}, after {money(coming.loss)} more ({way})"
@@ -306,7 +302,3 @@ def _side(side: Side) -> list[str]:
         f"{side.direction} {score(side.probability)}{average} · {opinion.confidence} · {opinion.recommendation}{rank}",
         *(f"{'🟩' if line.share >= 0 else '🟥'} {line.words}" for line in shown),
     ]
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -10,7 +10,7 @@ from core.services.chat_backtest import BacktestView
 from core.services.exports import NOUNS, ExportView
 from core.services.stored_history import FetchView, StoredPair
 from julaba_tg.card import Card, card, quote, table, text
-from julaba_tg.figures import UNKNOWN, coin, day_time, figure, percent, r_multiple
+from julaba_tg.figures import coin, counted, day_time, figure, hundredths, percent, r_multiple
 
 
 def cancelled() -> Card:
@@ -30,13 +30,14 @@ def backtest(view: BacktestView, zone: ZoneInfo) -> Card:
         return card(f"🔬 {who} · {view.days} days · no signal", *_left_out(view))
     net = r_multiple(total["realized_r_net"])
     return card(
-        f"🔬 {who} · {view.days} days · {_count(total['signals'], 'signal')} · {net} net",
+        f"🔬 {who} · {view.days} days · {counted(total['signals'], 'signal')} · {net} net",
         text(
             [
                 f"Won {total['wins']} of {total['signals']}: {percent(total['win_rate'])}{_span(view.win_interval)}",
                 f"R {r_multiple(total['realized_r'])} gross, {net} net; a signal on average "
                 f"{r_multiple(total['realized_r_net'] / total['signals'])}{_r_span(view.mean_interval)}",
-                f"For each 1 lost {_ratio(total['profit_factor'])} won gross, {_ratio(total['profit_factor_net'])} net",
+                f"For each 1 lost {hundredths(total['profit_factor'])} won gross, "
+                f"{hundredths(total['profit_factor_net'])} net",
                 f"Deepest fall {view.drawdown:.2f}R net",
                 f"{percent(total['ambiguous_share'])} unclear candles; targets first: "
                 f"{r_multiple(other['realized_r'])} gross",
@@ -57,8 +58,8 @@ def _left_out(view: BacktestView) -> list[str]:
     said = [f"No candles: {', '.join(coin(p) for p in view.missing)}"] if view.missing else []
     said += ["With the settings as they were changed here"] if view.changed else []
     gaps, new = view.total.get("gap_ended", 0), view.total.get("too_new", 0)
-    said += [f"{_count(gaps, 'signal')} ended by a gap: left out"] if gaps else []
-    return said + ([f"{_count(new, 'signal')} too new to judge: left out"] if new else [])
+    said += [f"{counted(gaps, 'signal')} ended by a gap: left out"] if gaps else []
+    return said + ([f"{counted(new, 'signal')} too new to judge: left out"] if new else [])
 
 
 def _pair_line(pair: str, found: Mapping[str, Any]) -> str:
@@ -76,7 +77,7 @@ def no_file(view: BacktestView) -> Card:
 
 
 def file(view: BacktestView) -> Card:
-    return card(f"📄 {_count(view.total['signals'], 'signal')} as a table")
+    return card(f"📄 {counted(view.total['signals'], 'signal')} as a table")
 
 
 def how_long() -> Card:
@@ -106,7 +107,7 @@ def fetched(view: FetchView) -> Card:
     faults = [f"{coin(p.pair)}: {p.fault}" for p in view.pairs if p.fault]
     title = f"📥 {view.new:,} new candles in {view.seconds:.0f} s" if view.new else "📥 Nothing was missing"
     return card(
-        title if not faults else f"📥 {_count(len(faults), 'pair')} not complete · {view.new:,} new candles",
+        title if not faults else f"📥 {counted(len(faults), 'pair')} not complete · {view.new:,} new candles",
         table([f"{'':6}{'days':>5} {'candles':>8} {'gaps':>5}", *(_stored(p) for p in view.pairs)]),
         text(["gaps: holes that the exchange has too", *(f"⚠️ {fault}" for fault in faults)]),
     )
@@ -122,11 +123,3 @@ def _span(found: tuple[float, float] | None) -> str:
 
 def _r_span(found: tuple[float, float] | None) -> str:
     return f" ({r_multiple(found[0])} to {r_multiple(found[1])})" if found else ""
-
-
-def _ratio(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:.2f}"
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"

@@ -34,7 +34,7 @@ def why(view: WhyView, zone: ZoneInfo) -> Card:
         f"{number} {view.decision_id} at {day_time(view.time, zone)}",
     )
     return card(
-        f"🔍 {name_of(view)} · {_status(view)} · {_short_end(view.became)}",
+        f"🔍 {name_of(view)} · {_status(view)} · {result(view.became)}",
         text([*plan, *_end(view.became, zone)]),
         section(_model(view.model) if view.model else ["No model spoke."]),
         section(_neighbours(view.neighbours, zone)),
@@ -72,7 +72,8 @@ def _status(view: WhyView) -> str:
             return "taken"
 
 
-def _short_end(became: Became) -> str:
+def result(became: Became) -> str:
+    """In R, after costs once it has ended."""
     if not became.closed:
         return f"{r_multiple(became.r)} so far"
     return r_multiple(became.r if became.r_net is None else became.r_net)

@@ -14,7 +14,8 @@ from julaba_tg.card import CAPTION_LIMIT, Card, html, plain, quote, shortened, t
 from julaba_tg.commands import COMMANDS, allowed_to
 from julaba_tg.keyboards import REFRESH
 from julaba_tg.phone.chats import Message
-from julaba_tg.rendering_home import GROUPS, Now, home, next_step, standing
+from julaba_tg.rendering_help import GROUPS
+from julaba_tg.rendering_home import Now, home, next_step, standing
 from tests.fakes.desk import FakeDesk, a_pair, an_approval
 from tests.julaba_tg.conftest import OWNER, VIEWER, World
 from tests.julaba_tg.people import OPERATOR, ROLES, settled, three_roles, unhurried

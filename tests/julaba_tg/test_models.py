@@ -66,7 +66,7 @@ ALL = ModelList((THIRD, SECOND, FIRST), "xgb-v2-55555555", OLD)
 
 
 async def test_before_the_first_model_the_list_says_what_is_missing(chat: World) -> None:
-    assert (await chat.ask("/models")).text.startswith("🗂 No model yet")
+    assert (await chat.ask("/models")).text.startswith("🗃 No model yet")
 
 
 async def test_models_are_listed_the_newest_first_with_a_button_each(chat: World) -> None:
@@ -74,7 +74,7 @@ async def test_models_are_listed_the_newest_first_with_a_button_each(chat: World
     listed = await chat.ask("/models", VIEWER)
     lines = listed.text.splitlines()
 
-    assert lines[0] == "🗂 3 models · champion xgb-v2-55555555"
+    assert lines[0] == "🗃 3 models · champion xgb-v2-55555555"
     assert "⚔️ xgb-v2-81ca5d5e · AUC 0.58 (0.51-0.65) · 412 rows · 21 Nov 12:00" in lines
     assert [line[:1] for line in lines if "AUC 0.58" in line] == ["⚔", "👑", "🕰"]
     assert [b.text for b in listed.buttons][-2:] == ["🔄 Refresh", "↩️ Roll back"]

@@ -14,7 +14,7 @@ from core.domain.messages import Event, ModelTrained, Notice, PairStopped
 from core.domain.trading import Ruling, Verdict
 from core.services.prices import LivePrice
 from core.services.views import MlView, StatusView, TradesView
-from julaba_tg import alerts, rendering, rendering_approvals
+from julaba_tg import alerts, rendering, rendering_approvals, rendering_help
 from julaba_tg.card import CAPTION_LIMIT, TEXT_LIMIT, Card, html, plain, units
 from tests.fakes.desk import (
     NOON,
@@ -119,7 +119,7 @@ def test_any_answer(words: str, number: float, perhaps: float | None) -> None:
     sendable(rendering_approvals.approval(replace(approval, state="approved", answered_by=words), UTC, NOON))
     sendable(rendering.refused(words))
     sendable(rendering.progress("🧠", "Training", words, 0.3))
-    sendable(rendering.unknown_command(words, None))
+    sendable(rendering_help.unknown_command(words, None))
     sendable(rendering.trades(TradesView((trade,) * 50, 50, 20, number, perhaps), UTC))
     sendable(rendering.too_old(words, timedelta(days=3)))
 
