@@ -63,6 +63,8 @@ def _unknown(view: WhatIfView, zone: ZoneInfo) -> list[str]:
     said = []
     if never:
         said.append(f"❔ {_signals(never)} left out: Gemini was never asked, nobody knows what it would have said.")
+    if unasked := view.unknown.get("person", 0):
+        said.append(f"❔ {_signals(unasked)} left out: nobody was asked for a yes to it then.")
     if lost:
         said.append(f"❔ {_signals(lost)} kept as it was: the candles are not stored (/fetch).")
     if view.no_model:

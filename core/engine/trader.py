@@ -107,10 +107,15 @@ def entry_fill(candidate: Candidate, slippage_rate: float) -> float:
     return candidate.levels.entry * (1 + candidate.direction.sign * slippage_rate)
 
 
-def open_position(account: Account, decision: Decision, trade_id: int, settings: Settings) -> tuple[Account, Position]:
-    """The account with the new position; the entry's fee leaves the cash at once."""
+def open_position(
+    account: Account, decision: Decision, trade_id: int, settings: Settings, fill: float | None = None
+) -> tuple[Account, Position]:
+    """The account with the new position; the entry's fee leaves the cash at once.
+
+    ``fill``: what was paid after slippage where that was not at the candidate's close.
+    """
     candidate, paper = decision.candidate, settings.paper
-    fill = entry_fill(candidate, paper.slippage_rate)
+    fill = entry_fill(candidate, paper.slippage_rate) if fill is None else fill
     fee = fill * decision.quantity * paper.fee_rate
     position = Position(
         trade_id=trade_id,

@@ -11,7 +11,7 @@ from core.domain.ledger import DecisionRecord, FollowRecord
 from core.domain.trading import Follow, Verdict
 
 Skip = Literal["gemini", "alignment", "btc"]
-Unknown = Literal["", "gemini", "model", "candles"]
+Unknown = Literal["", "gemini", "person", "candles"]
 
 RULE_OF: Mapping[str, tuple[str, ...]] = {
     "adx_min": ("adx",),

@@ -28,12 +28,17 @@ from core.domain.trading import (
     Ruling,
     Verdict,
 )
-from core.engine import fills, filters, sizing, strategy, trader
+from core.engine import answered, fills, filters, sizing, strategy, trader
 from core.engine.portfolio import FactsOf
 from core.engine.refollow import Stage, followed_again, stages
 from core.engine.what_if import NOTHING, RULE_OF, Calibration, Change, Entry, Past, Run, Unknown
 
 _ELSEWHERE = ("signal", "variant", "portfolio", "size", "combined")  # layers that are decided anew, or decide nothing
+_YES = ("approval", "person")
+_NOBODY: Mapping[Unknown, str] = {
+    "gemini": "nobody asked Gemini then",
+    "person": "nobody was asked for a yes then",
+}
 _SAME = 1e-9
 
 
@@ -93,7 +98,7 @@ class _Simulation:
         self.last: dict[Pair, int] = {}  # this run's newest signal of a pair, and the ledger's
         self.was: dict[Pair, int] = {}
         self.ratio: dict[Pair, float] = {}
-        self.advised = False
+        self.advised = self.approved = False
         self.guessed = self.no_model = 0
         self.paused_since: int | None = None
         self.now = 0
@@ -101,6 +106,7 @@ class _Simulation:
     def over(self, past: Sequence[Past]) -> Run:
         frame = self.settings.frame.ms
         self.advised = any(v.ruling is not Ruling.ABSENT for p in past if (v := p.verdict("gemini", "gemini")))
+        self.approved = any(p.verdict(*_YES) for p in past)
         for close, group in groupby(past, key=lambda p: p.close_time):
             self._drop_known(close) if not self.now else self._live_to(close)
             self.now = close
@@ -110,9 +116,7 @@ class _Simulation:
         ends = [known for held in self.held.values() for known, _ in held.left]
         if ends:
             self._live_to(-(-max(ends) // frame) * frame)
-        entries = tuple(
-            replace(e, pnl=self.pnl.get(number)) if e.taken else e for number, e in sorted(self.entries.items())
-        )
+        entries = tuple(self._ended(e, number) if e.taken else e for number, e in sorted(self.entries.items()))
         return Run(entries, self.guessed, self.no_model, self.paused_since, self.known)
 
     # -- the account's life ----------------------------------------------------------------------------------------
@@ -222,10 +226,31 @@ class _Simulation:
         if against is not None:
             return replace(entry, reason=against.sentence)
         if gap:
-            return replace(entry, reason=f"nobody asked {gap.title()} then", unknown=gap)
+            return replace(entry, reason=_NOBODY[gap], unknown=gap)
         decision = Decision(candidate, Opinions(), verdicts, True, size.quantity, size.risk_amount, None, weight)
-        self.account, _ = trader.open_position(self.account, decision, past.record.follow_id, self.settings)
-        return replace(entry, taken=True, reason="", risk=size.risk_amount)
+        return self._opened(entry, decision, past)
+
+    def _opened(self, entry: Entry, decision: Decision, past: Past) -> Entry:
+        """The signal taken: at the close, or at the price of the yes where a person was asked for one."""
+        fill = _price_of_yes(past)
+        if fill is not None:
+            stop, quantity = decision.candidate.levels.stop, decision.quantity
+            sign = decision.candidate.direction.sign
+            if sign * (fill - stop) > 0:
+                quantity = answered.shown(quantity, decision.risk_amount, fill, stop)
+            if sign * (fill - stop) <= 0 or not answered.worth_it(quantity, fill, stop, decision.risk_amount):
+                return replace(entry, reason="at the yes the price was too near this stop")
+            decision = replace(decision, quantity=quantity, risk_amount=quantity * abs(fill - stop))
+        number = past.record.follow_id
+        self.account, _ = trader.open_position(self.account, decision, number, self.settings, fill)
+        return replace(entry, taken=True, reason="", risk=decision.risk_amount)
+
+    def _ended(self, entry: Entry, number: int) -> Entry:
+        """With the money; R by the plan's entry is not what a yes at another price has made."""
+        pnl = self.pnl.get(number)
+        if pnl is None or entry.follow is entry.past.record.follow or _price_of_yes(entry.past) is None:
+            return replace(entry, pnl=pnl)
+        return replace(entry, pnl=pnl, r_net=pnl / entry.risk)
 
     def _followed(self, past: Past) -> tuple[Levels, Follow, Unknown]:
         """The levels and what became of them; as stored where nothing about the exits is different."""
@@ -259,6 +284,8 @@ class _Simulation:
             own = next((v for v in kept if v.layer == "gemini"), None)
             if (own is None and self.advised) or (own is not None and own.sentence.endswith("not asked")):
                 gap, kept = "gemini", [v for v in kept if v is not own]
+        if not gap and self.approved and past.verdict(*_YES) is None and past.decision.status != "taken":
+            gap = "person"
         combined, weight = self._combined(decision, past)
         return (*kept, *combined), weight, gap
 
@@ -361,6 +388,12 @@ def _exits(settings: Settings, change: Change) -> Settings:
     }
     strategy_ = settings.strategy.model_copy(update={k: v for k, v in wanted.items() if v is not None})
     return settings.model_copy(update={"strategy": strategy_})
+
+
+def _price_of_yes(past: Past) -> float | None:
+    """What a trade that waited for a yes was filled at, after slippage; None for one that did not wait."""
+    verdict = past.verdict(*_YES)
+    return None if verdict is None or verdict.ruling is Ruling.REFUSE else verdict.number
 
 
 def _candidate(past: Past, levels: Levels) -> Candidate:
