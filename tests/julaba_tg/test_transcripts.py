@@ -49,17 +49,27 @@ async def test_an_argument_error_ends_in_the_usage_line(chat: World) -> None:
 
 async def test_pairs_are_switched_by_buttons_in_place(chat: World) -> None:
     pairs = await chat.ask("/pairs")
-    chat.phone.tap(1001, pairs.message_id, pairs.button("LINK").callback_data)
-    changed = await chat.phone.wait_for(lambda m: m.text.startswith("🔀 LINK is off"))
+    chat.phone.tap(1001, pairs.message_id, pairs.button("ETH").callback_data)
+    changed = await chat.phone.wait_for(lambda m: m.text.startswith("🔀 ETH is off"))
     assert changed.message_id == pairs.message_id
-    assert changed.button("LINK").text == "⛔ LINK"
-    assert chat.desk.switches["LINK/USDT"] is False
+    assert changed.button("ETH").text == "⛔ ETH"
+    assert chat.desk.switches["ETH/USDT"] is False
 
 
 async def test_a_pair_is_switched_by_words(chat: World) -> None:
     assert (await chat.ask("/pair sol on")).text.startswith("🔀 SOL is on")
-    assert (await chat.ask("/pair LINKUSDT off")).text.startswith("🔀 LINK is off")
-    assert chat.desk.switches == {"LINK/USDT": False, "ETH/USDT": True, "SOL/USDT": True}
+    assert (await chat.ask("/pair ETHUSDT off")).text.startswith("🔀 ETH is off")
+    assert chat.desk.switches == {"LINK/USDT": True, "ETH/USDT": False, "SOL/USDT": True}
+
+
+async def test_a_pair_with_an_open_trade_is_switched_off_by_a_tap_in_place(chat: World) -> None:
+    asked = await chat.ask("/pair LINKUSDT off")
+    assert asked.text.startswith("🔀 Switch LINK off? Its open trade goes on")
+    assert chat.desk.switches["LINK/USDT"] is True
+    chat.phone.tap(1001, asked.message_id, asked.button("Switch LINK off").callback_data)
+    changed = await chat.phone.wait_for(lambda m: m.text.startswith("🔀 LINK is off"))
+    assert changed.message_id == asked.message_id
+    assert chat.desk.switches["LINK/USDT"] is False
 
 
 async def test_a_pair_that_is_not_there_is_a_sentence(chat: World) -> None:
