@@ -186,7 +186,7 @@ class Stories:
             open_trades=len(self._loop.account.positions),
             closed=tuple(closed),
             decisions=tuple(decisions),
-            follows={row.decision.decision_id: row.follow for row in rows},
+            follows={r.decision.decision_id: r.follow for r in rows if _known(r, until, frame_ms)},
             outcomes=new,
             known=sum(o.exit_time + frame_ms <= until for o in outcomes),
             champion=reigns[-1].model_id if reigns else None,
@@ -199,7 +199,8 @@ class Stories:
     async def _flips(self, rows: list[TradeRow], since: int, until: int) -> tuple[tuple[int, float] | None, float]:
         """How many of the signals that ended in the span the model would turn round, and what that would add in R."""
         frame_ms = self._settings().frame.ms
-        inside = [r for r in rows if since < r.decision.open_time + frame_ms <= until]
+        told = [r for r in rows if _known(r, until, frame_ms)]
+        inside = [r for r in told if since < r.decision.open_time + frame_ms <= until]
         ended = await asyncio.to_thread(lived, [(r.decision, r.follow) for r in inside])
         settings, approved = self._loop.in_force, self._loop.memory.controls.approved_weight
         report = await asyncio.to_thread(layer_report, ended, settings, approved, whole=True)
@@ -218,6 +219,12 @@ def owner_zone(settings: Settings, people: People) -> Callable[[], Awaitable[Zon
         return ZoneInfo((await people.of(owner) if owner > 0 else people.usual).zone)
 
     return zone
+
+
+def _known(row: TradeRow, until: int, frame_ms: int) -> bool:
+    """Whether what became of it was known by ``until`` (epoch ms): a story that is told late knows no more for that."""
+    ended = row.follow.follow.exit_time
+    return ended is not None and ended + frame_ms <= until
 
 
 def _equity_at(curve: list[tuple[int, float]], moment: int, start: float) -> float:
