@@ -54,7 +54,8 @@ def test_nothing_changed_is_what_was_done_at_the_price_of_each_yes(asked: tuple[
             record = entry.past.record
             assert record.kind is FollowKind.TRADE
             assert record.entry_fill != pytest.approx(record.follow.levels.entry, rel=1e-3)
-            assert (entry.r_net, entry.risk) == (record.r_net, pytest.approx(record.risk_amount))
+            assert entry.r_net == record.r_net
+            assert entry.risk == pytest.approx(record.risk_amount)
             assert entry.pnl == (pytest.approx(record.pnl) if record.follow.closed else None)
 
 
