@@ -22,6 +22,10 @@ from core.engine.filters import Facts
 from core.engine.sizing import portfolio_verdicts
 
 
+NOBODY = "nobody answered in time"
+"""Why a trade is refused whose card has expired."""
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """What a card's body holds: the signal as it was decided, its follow, and how the pair moves with the others."""
