@@ -19,7 +19,7 @@ from core.services.views import Actor, Role
 from julaba_tg import rendering
 from julaba_tg.calls import say, where
 from julaba_tg.card import Card, html, plain
-from julaba_tg.commands import find, may
+from julaba_tg.commands import CANCEL, CANCELLABLE, find, may
 from julaba_tg.incoming import CardReply, Incoming, Visitor, describe, read
 from julaba_tg.keyboards import CommandTap
 from julaba_tg.pacing import Bucket, Costly
@@ -171,7 +171,7 @@ def _command_name(incoming: Incoming) -> str:
     ask = incoming.ask
     typed = ask.typed if isinstance(ask, CommandTap) else ask if isinstance(ask, Typed) else None
     command = find(typed.name, typed.arguments) if typed is not None else None
-    ends = typed is not None and typed.arguments[:1] in (("cancel",), ("stop",))
+    ends = typed is not None and typed.name in CANCELLABLE and typed.arguments == (CANCEL,)
     return command.name if command is not None and not ends else ""
 
 

@@ -30,7 +30,6 @@ from core.services.views import Actor
 from julaba_tg import rendering
 from julaba_tg.access import ChatContext, Gate
 from julaba_tg.calls import say, where
-from julaba_tg.commands import menu
 from julaba_tg.handlers import Chat, set_menu
 from julaba_tg.intake import Intake, Turns
 from julaba_tg.notifier import Notifier
@@ -92,7 +91,7 @@ class Bot:
         self._look_every = look_every
         self._stale_after = stale_after or 2 * settings.telegram.poll_timeout + SLACK
         self._gate = Gate(settings.access.users, desk, monotonic)
-        self._intake = Intake(desk, self._gate.keeps)
+        self._intake = Intake(desk, self._gate.keeps, outbox)
         self._chat = Chat(
             settings, desk, outbox, wall_clock, self._tasks, self._greeted, self._hearing.late, self._silenced
         )
@@ -171,7 +170,7 @@ class Bot:
             .context_types(ContextTypes(context=ChatContext))
             .update_queue(self._intake)
             # A slow answer to one message must not hold up /status.
-            .concurrent_updates(Turns(self._gate.done, self._tasks))
+            .concurrent_updates(Turns(self._gate.done, self._tasks, outbox))
             .build()
         )
         app.add_handler(TypeHandler(Update, self._gate), group=-1)
@@ -216,11 +215,11 @@ class Bot:
             self._hearing.was_absent((self._wall_clock() - last).total_seconds())
 
     async def _set_menus(self) -> None:
-        """Everybody's menu shows what their role may do; it is a menu, not a permission."""
+        """Everybody's menu shows what their role may do; it is a menu, not a permission. Strangers see none."""
         try:
-            await self._app.bot.set_my_commands(menu("viewer"), scope=BotCommandScopeDefault())
+            await self._app.bot.delete_my_commands(BotCommandScopeDefault())
         except TelegramError as error:
-            log.info("the menu could not be set: %s", error.message)
+            log.info("the menu of strangers could not be taken away: %s", error.message)
         for user_id, role in self._settings.access.users.items():
             await set_menu(self._app.bot, Actor(user_id, "", role))
             if (self._settings.telegram.chat_id or 0) < 0:

@@ -106,12 +106,15 @@ def _replied_to(message: Message) -> int | None:
 
 
 async def post(place: Place, answer: Outgoing, *, reply_to: int | None = None) -> MessageRef:
-    """Sends an answer, and gives where it stands. A topic that has been closed since is answered in the General one."""
-    where = partial(send, place.bot, place.chat_id, in_voice(answer, place.voice), reply_to=reply_to or place.reply_to)
+    """Sends an answer, and gives where it stands. A topic that has been closed since is answered in the General one.
+
+    There it replies to nothing: a reply goes to the topic of what it answers, whatever topic is named.
+    """
+    said = partial(send, place.bot, place.chat_id, in_voice(answer, place.voice))
     try:
-        return await patient(lambda: where(thread_id=place.thread_id))
+        return await patient(lambda: said(reply_to=reply_to or place.reply_to, thread_id=place.thread_id))
     except NoSuchTopic:
-        return await patient(where)
+        return await patient(said)
 
 
 async def say(place: Place, answer: Outgoing) -> None:

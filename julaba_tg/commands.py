@@ -137,6 +137,10 @@ PICTURED = frozenset({"chart", "dial", "gemini", "profit", "report", "samples", 
 LONG_WORK = frozenset({"backtest", "export", "fetch", "filters", "opens", "retrain", "whatif"})
 """Commands that begin a long work: a person has one of them at a time."""
 
+CANCEL = "cancel"
+CANCELLABLE = frozenset({"backtest", "fetch"})
+"""Long works that ``CANCEL``, alone behind the name, ends."""
+
 # Words people type that are close to no command's name.
 _SYNONYMS = {
     "balance": "status",

@@ -19,6 +19,7 @@ from core.services.views import Progress
 from core.services.what_if import Question, WhatIfView
 from julaba_tg import keyboards, parsing, rendering, rendering_research, rendering_whatif
 from julaba_tg.calls import Call, post
+from julaba_tg.commands import CANCEL
 from julaba_tg.figures import coin
 from julaba_tg.ports import DeskLike, MessageRef, OutboxLike
 from julaba_tg.progress import Show, begin, conclude, followed
@@ -29,7 +30,6 @@ from julaba_tg.whatif_words import line_of, question
 BACKTEST_DAYS = 90
 SPANS = (30, 90, 365)
 FETCH_SPANS = (90, 365, 730)
-CANCEL = "cancel"
 _EXPORTS = ("trades", "signals", "equity", "audit", "all")
 
 T = TypeVar("T")

@@ -149,7 +149,7 @@ async def send(
 
 
 async def edit(bot: TelegramBot, ref: MessageRef, message: Outgoing) -> bool:
-    """Changes a message's words and buttons. False: it is gone or can no longer be edited.
+    """Changes a message's words and buttons. False: it is gone, in a closed topic, or can no longer be edited.
 
     A message that already says so counts as changed. Whether it has a picture is found out by trying.
     """
@@ -258,7 +258,7 @@ async def _edited(ways: list[Callable[[], Awaitable[None]]]) -> bool:
             said = error.message.lower()
             if _UNCHANGED in said:
                 return True
-            if any(fragment in said for fragment in _GONE):
+            if any(fragment in said for fragment in (*_GONE, *_NO_TOPIC)):
                 return False
             _raise_for_chat(error)
             refusal = refusal or error

@@ -21,7 +21,7 @@ from core.services.views import Actor, Role
 from core.services.words import Question, WordsView
 from julaba_tg import home_handlers, rendering_words
 from julaba_tg.calls import Place, edited, post, say
-from julaba_tg.commands import COMMANDS, Command, allowed_to, find, may, nearest
+from julaba_tg.commands import allowed_to, find, may, nearest
 from julaba_tg.incoming import Words
 from julaba_tg.keyboards import MAX_DATA
 from julaba_tg.pacing import Bucket
@@ -57,14 +57,11 @@ class Offers:
         if not may(self.role, command.role):
             return f"/{command.name} needs the role {command.role}; the person is {self.role}"
         # More words than the usage has are for buttons of a preview alone: nobody may be led past that.
-        fits = len(typed.arguments) <= _most_arguments(command) and all(map(_ARGUMENT.fullmatch, typed.arguments))
+        most = len(command.arguments.split())
+        fits = len(typed.arguments) <= most and all(map(_ARGUMENT.fullmatch, typed.arguments))
         if not fits or len(_data(line).encode()) > MAX_DATA:
             return f"that is not how it is written: {command.usage}, for example {command.example}"
         return ""
-
-
-def _most_arguments(command: Command) -> int:
-    return max(len(c.arguments.split()) for c in COMMANDS if c.name == command.name)
 
 
 class Questions:
