@@ -39,7 +39,7 @@ def _is_over(item: OutboxItem, items: Sequence[OutboxItem], closed: Set[int], en
             return approval_id in ended
         case Notice(topic="fault"):
             return end_of(item, items) is not None
-        case SignalDecided(status="waiting") | PairStopped() | Digest() | Notice(topic="breaker" | "weight"):
+        case PairStopped() | Digest() | Notice(topic="breaker" | "weight"):
             return False
         case _:
             return True

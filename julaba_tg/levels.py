@@ -25,8 +25,6 @@ def kind_of(event: Event) -> LoudKind | None:
     match event:
         case SignalDecided(status="taken" | "signal_only"):
             return "opened"
-        case SignalDecided(status="waiting"):
-            return "approval"
         case SignalDecided():
             return "signal"
         case TargetHit():

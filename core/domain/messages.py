@@ -17,7 +17,10 @@ from core.domain.trading import Direction, ExitReason, Neighbour, Reason, Verdic
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalDecided:
-    """A signal after all layers: taken (then ``trade_id`` is set), refused, or missed because it came too late."""
+    """A signal after all layers: taken (then ``trade_id`` is set), refused, or missed because it came too late.
+
+    One that is ``waiting`` is no news: it stands in the card that asks for it.
+    """
 
     kind: Literal["signal_decided"] = "signal_decided"
     key: str
@@ -43,7 +46,6 @@ class SignalDecided:
     influence_weight: float
     verdicts: tuple[Verdict, ...]
     trade_id: int | None = None
-    approval_id: int | None = None
     ml_reasons: tuple[Reason, ...] = ()  # an event stored before these were known has none
     neighbours: tuple[Neighbour, ...] = ()
 
@@ -196,5 +198,5 @@ def is_urgent(event: Event) -> bool:
     """Urgent events overtake the others in the outbox: what moves money or needs a person."""
     return isinstance(event, TradeClosed | ApprovalAsked | ApprovalReminder | PairStopped) or (
         (isinstance(event, Notice) and event.topic in {"fault", "breaker", "weight"})
-        or (isinstance(event, SignalDecided) and event.status in {"taken", "waiting"})
+        or (isinstance(event, SignalDecided) and event.status == "taken")
     )

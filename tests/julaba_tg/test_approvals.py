@@ -121,7 +121,7 @@ async def test_approvals_lists_what_waits_and_shows_a_card_again_that_counts(cha
 async def test_a_viewer_sees_what_waits_and_cannot_answer_it_and_a_stranger_sees_nothing(chat: World) -> None:
     card = await chat.ask("/approvals 3", user=VIEWER)
     assert card.text.startswith("🗳 Let the model count 25%?")
-    assert not card.buttons
+    assert [b.text for b in card.buttons] == ["🪙 Home", "❓ Help"]
     said = await chat.ask("yes", user=VIEWER, reply_to=card.message_id)
     assert said.text == "✋ That needs an approver; you are a viewer."
     chat.phone.say(STRANGER, "/approvals")

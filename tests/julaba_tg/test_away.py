@@ -41,7 +41,6 @@ asked, ended = ApprovalAsked(key="a", time=NOON, approval_id=3), ApprovalEnded(k
     [
         (a_signal(trade_id=7), True),
         (a_signal(trade_id=8), False),
-        (a_signal(status="waiting", trade_id=None), False),
         (a_refusal(), True),
         (a_target(8), True),
         (a_closing(7), True),

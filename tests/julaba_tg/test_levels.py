@@ -32,7 +32,6 @@ def notice(topic: str) -> Notice:
 TABLE: dict[str, tuple[Event, LoudKind | None, str]] = {
     "signal_decided taken": (a_signal(status="taken"), "opened", "loud"),
     "signal_decided signal_only": (a_signal(status="signal_only", trade_id=None), "opened", "loud"),
-    "signal_decided waiting": (a_signal(status="waiting", trade_id=None), "approval", "loud"),
     "signal_decided refused": (a_signal(status="refused", trade_id=None), "signal", "silent"),
     "signal_decided missed": (a_signal(status="missed", trade_id=None), "signal", "silent"),
     "target_hit": (a_target(), "target", "silent"),
@@ -65,7 +64,7 @@ def every_kind() -> list[str]:
         hints = typing.get_type_hints(event)
         [kind] = typing.get_args(hints["kind"])
         sorts = typing.get_args(hints.get("status", hints.get("topic")))
-        found += [f"{kind} {sort}" for sort in sorts] or [kind]
+        found += [f"{kind} {sort}" for sort in sorts if sort != "waiting"] or [kind]  # that stands in a card alone
     return found
 
 
