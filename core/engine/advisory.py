@@ -21,8 +21,7 @@ from core.domain.trading import Direction, Levels, Ruling
 from core.engine.filters import Facts
 from core.engine.sizing import portfolio_verdicts
 
-
-NOBODY = "nobody answered in time"
+UNANSWERED = "nobody answered in time"
 """Why a trade is refused whose card has expired."""
 
 

@@ -17,7 +17,7 @@ from core.domain.candles import to_datetime, to_ms
 from core.domain.deeds import AuditEntry
 from core.domain.ledger import Controls, Effect
 from core.domain.messages import ApprovalAsked, ApprovalEnded, ApprovalReminder, Event
-from core.engine.advisory import NOBODY, Waiting
+from core.engine.advisory import UNANSWERED, Waiting
 from core.engine.step import Book
 from core.errors import JulabaError, UsageError
 from core.ports import ChatStore, Clock, Ledger, StoredApproval
@@ -297,7 +297,7 @@ def _reminder_at(stored: StoredApproval) -> int:
 
 
 def _declined(state: str, by: str, note: str) -> str:
-    words = {"rejected": f"{by} said no", "expired": NOBODY}
+    words = {"rejected": f"{by} said no", "expired": UNANSWERED}
     return words.get(state, note or "it was withdrawn")
 
 
