@@ -170,7 +170,7 @@ class Bot:
             .context_types(ContextTypes(context=ChatContext))
             .update_queue(self._intake)
             # A slow answer to one message must not hold up /status.
-            .concurrent_updates(Turns(self._gate.done, self._tasks, outbox))
+            .concurrent_updates(Turns(self._gate.done, self._tasks, self._outbox))
             .build()
         )
         app.add_handler(TypeHandler(Update, self._gate), group=-1)

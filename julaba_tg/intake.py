@@ -16,7 +16,10 @@ from telegram import Bot, Update
 from telegram.error import TelegramError
 from telegram.ext import BaseUpdateProcessor
 
-from julaba_tg.ports import DeskLike
+from julaba_tg import rendering
+from julaba_tg.ports import DeskLike, OutboxLike
+from julaba_tg.progress import HEARD, Heard
+from julaba_tg.sending import Outgoing, edit
 from julaba_tg.tasks import BEGUN, Tasks
 
 log = logging.getLogger(__name__)
@@ -33,9 +36,10 @@ class Intake(asyncio.Queue[object]):
     ``known`` says whether somebody known has sent it: what strangers send is not worth keeping.
     """
 
-    def __init__(self, desk: DeskLike, known: Callable[[Update], bool]) -> None:
+    def __init__(self, desk: DeskLike, known: Callable[[Update], bool], outbox: OutboxLike) -> None:
         super().__init__()
         self._desk = desk
+        self._outbox = outbox
         self._known = known
 
     async def put(self, item: object) -> None:
@@ -55,20 +59,32 @@ class Intake(asyncio.Queue[object]):
                 log.exception("a kept update cannot be read any more")
                 continue
             log.info("update %d was not dealt with before: once more", update.update_id)
+            await self._own_up(bot, update)
             await super().put(update)
+
+    async def _own_up(self, bot: Bot, update: Update) -> None:
+        """The message that showed how far its work had come would show that for ever."""
+        shown = await self._outbox.message_of(Heard(update.update_id, self._outbox).subject)
+        if shown is not None:
+            try:
+                await edit(bot, shown, Outgoing(rendering.cut_off()))
+            except TelegramError as error:
+                log.info("a work that was cut off still shows its progress: %s", error.message)
 
 
 class Turns(BaseUpdateProcessor):
     """Lets handlers work side by side, and says of each update when it is dealt with, however that went."""
 
-    def __init__(self, done: Callable[[Update], Awaitable[None]], tasks: Tasks) -> None:
+    def __init__(self, done: Callable[[Update], Awaitable[None]], tasks: Tasks, outbox: OutboxLike) -> None:
         super().__init__(AT_ONCE)
+        self._outbox = outbox
         self._done = done
         self._tasks = tasks
 
     async def do_process_update(self, update: object, coroutine: Awaitable[Any]) -> None:
         begun: list[asyncio.Task[None]] = []
         BEGUN.set(begun)
+        HEARD.set(Heard(update.update_id, self._outbox) if isinstance(update, Update) else None)
         await coroutine  # a stop in the middle leaves it kept
         BEGUN.set(None)
         if not isinstance(update, Update):

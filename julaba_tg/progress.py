@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from telegram import Bot as TelegramBot
@@ -15,7 +16,7 @@ from core.errors import JulabaError
 from core.services.views import Progress
 from julaba_tg import rendering
 from julaba_tg.calls import Place, edited, post, say
-from julaba_tg.ports import MessageRef
+from julaba_tg.ports import MessageRef, OutboxLike
 from julaba_tg.sending import Outgoing, edit
 from julaba_tg.wishes import in_voice
 
@@ -28,6 +29,22 @@ Show = Callable[[str, float], Outgoing]
 """How progress looks: what is done just now, and the fraction (0..1)."""
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The update that is being dealt with, and where the message that shows its work is noted."""
+
+    update_id: int
+    outbox: OutboxLike
+
+    @property
+    def subject(self) -> str:
+        return f"work:{self.update_id}"
+
+
+HEARD: ContextVar[Heard | None] = ContextVar("HEARD", default=None)
+"""Noted so that after a kill the message does not show its progress for ever."""
 
 
 class Ticker:
@@ -59,8 +76,12 @@ async def begin(place: Place, show: Show, *, in_place: bool = False) -> MessageR
     """The message that answers at once and will follow the work; ``in_place`` the one that was tapped, if it can be."""
     first = show(*STARTING)
     if in_place and place.message is not None and await edited(place, first):
-        return place.message
-    return await post(place, first)
+        shown = place.message
+    else:
+        shown = await post(place, first)
+    if (heard := HEARD.get()) is not None:
+        await heard.outbox.sent([], shown, heard.subject)
+    return shown
 
 
 async def followed(

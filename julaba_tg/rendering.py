@@ -249,6 +249,11 @@ def progress(emoji: str, what: str, words: str, fraction: float) -> Card:
     return card(f"{emoji} {what} · {percent(done)}", f"{bar(done, 1.0)} {words}")
 
 
+def cut_off() -> Card:
+    """In the place of a progress that a restart has ended; the same update is handed to its handler anew."""
+    return card("✂️ A restart cut this off", "What became of it stands below.")
+
+
 def training_done(view: TrainingView) -> Card:
     """The first line of a result, for the message that showed the progress."""
     if view.model_id is None:

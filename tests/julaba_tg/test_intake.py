@@ -73,6 +73,9 @@ async def test_a_long_work_that_a_stop_cuts_off_is_begun_again_at_the_next_start
     await begun_and_cut_off(1)
     await world.new_bot().start()
     await begun_and_cut_off(2)
+    first, second = (m.text for m in world.phone.messages(OWNER) if m.from_bot)
+    assert first == "✂️ A restart cut this off\nWhat became of it stands below."
+    assert second.startswith("🧠 Training · 0%")
 
 
 async def test_what_has_been_dealt_with_is_not_handed_out_again(world: World) -> None:
