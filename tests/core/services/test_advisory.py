@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 from core.config import Settings
+from core.domain.account import Position
 from core.domain.candles import Candles, Pair, to_ms
 from core.domain.ledger import DecisionRecord
 from core.domain.messages import SignalDecided, TradeClosed
-from core.domain.trading import FollowKind
+from core.domain.trading import Direction, FollowKind
 from core.engine import answered
 from core.engine.advisory import Waiting
 from core.engine.answered import Yes
@@ -328,6 +329,57 @@ async def test_a_crumb_of_the_plan_is_not_bought(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="too near the stop"):
             await at.approvals.answer(card.approval_id, True, ANN)
         assert at.loop.account.positions == ()
+
+
+@pytest.mark.parametrize("limit", ["open_risk", "leverage"])
+@pytest.mark.parametrize("left", [0.4, 0.05])
+async def test_a_yes_is_given_the_room_that_the_limits_leave_by_then(tmp_path: Path, limit: str, left: float) -> None:
+    """Something else has been bought since the card was shown: ``left`` of what it showed still fits, or a crumb."""
+    async with advised(tmp_path) as at:
+        _, card = await at.until_asked()
+        waiting, signal, book = Waiting.from_json(card.body), plan(card), at.loop.memory.book
+        other = next(p for p in at.config.traded if p != Pair.parse(signal.pair))
+        fill = signal.entry * (1 + signal.direction.sign * at.config.paper.slippage_rate)
+        equity, shown = book.account.equity, signal.risk_amount / abs(fill - signal.stop)
+        taken = {"open_risk": 0.2 * equity - left * signal.risk_amount, "leverage": 0.0}[limit]
+        worth = {"open_risk": 0.0, "leverage": at.config.paper.max_leverage * equity - left * shown * fill}[limit]
+        held = Position(99, other, Direction.LONG, 1.0, worth, taken, book.follows[waiting.follow_id].follow, worth)
+        full = replace(book, account=replace(book.account, positions=(held,)))
+        yes = Yes(signal.entry, to_ms(signal.time) + 60_000, "Ann")
+        if left < 0.1:
+            with pytest.raises(ValueError, match="leave no room"):
+                answered.take(full, waiting, yes, at.config)
+            return
+        after, effect = answered.take(full, waiting, yes, at.config)
+        [bought] = [p for p in after.account.positions if p.trade_id == waiting.follow_id]
+        assert bought.quantity == pytest.approx(left * shown)
+        assert effect.settled[0].quantity == bought.quantity
+
+
+async def test_two_cards_of_one_close_share_one_set_of_limits(tmp_path: Path) -> None:
+    """Two pairs that are alike cross together; one position is allowed, and both are answered with a yes."""
+    async with advised(tmp_path) as at:
+        link, eth = Pair.parse("LINK/USDT"), Pair.parse("ETH/USDT")
+        there = market(LAST)
+        twins = there | {eth: replace(there[link], pair=eth)}
+        at.there.candles_of = at.there.candles_of | {eth: replace(at.there.candles_of[link], pair=eth)}
+        at.loop.warm(twins[eth].rows(0, FIRST))
+        row = FIRST
+        while len(cards := await at.approvals.open("trade")) < 2:
+            await at.approvals.expire()
+            await at.stage.play(twins, row, row + 1)
+            row += 1
+        assert {plan(card).pair for card in cards} == {str(link), str(eth)}
+        await at.later(1)
+        narrow = at.config.portfolio.model_copy(update={"max_positions": 1})
+        at.loop.in_force = at.config.model_copy(update={"portfolio": narrow})
+        both = (at.approvals.answer(card.approval_id, True, ANN) for card in cards)
+        found = await asyncio.gather(*both, return_exceptions=True)
+        assert len(at.loop.account.positions) == 1
+        [refused] = [one for one in found if isinstance(one, BaseException)]
+        assert isinstance(refused, UsageError)
+        assert "1 of 1 positions open" in str(refused)
+        assert sorted([(await at.decision(card)).status for card in cards]) == ["refused", "taken"]
 
 
 async def test_samples_do_not_depend_on_when_somebody_answers(tmp_path: Path) -> None:
