@@ -94,8 +94,15 @@ def risk_of(account: Account, settings: Settings, windows: Mapping[Pair, Candles
         streak_limit=limits.loss_streak,
         paused=paused,
         next_pause=None if paused else next_pause(account, settings),
-        stops=sum(p.pnl_at(p.mark) - p.pnl_at(p.follow.levels.stop) for p in account.positions),
+        stops=sum(p.pnl_at(p.mark) - p.pnl_at(_stop(p, settings)) for p in account.positions),
     )
+
+
+def _stop(position: Position, settings: Settings) -> float:
+    """Where it is now: at the entry after TP1, where the settings move it there."""
+    levels = position.follow.levels
+    moved = settings.strategy.breakeven_after_tp1 and position.follow.targets_hit
+    return levels.entry if moved else levels.stop
 
 
 def next_pause(account: Account, settings: Settings) -> NextPause:

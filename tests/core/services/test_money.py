@@ -90,7 +90,7 @@ def test_what_a_day_made_and_what_its_equity_moved_agree_at_midnight() -> None:
     curve = [(to_ms(at("2024-01-09T00:00")), 10_000.0), (to_ms(midnight), 9_900.0)]
     ended = [trade(1, midnight, -100.0, -0.9)]
     today = profit_of(ended, curve, 1, at("2024-01-10T12:00"), UTC_ZONE, conf)
-    assert (today.trades, today.net.pnl, today.change) == (0, 0.0, 0.0)
+    assert (today.trades, today.net.pnl, today.change, today.equity) == (0, 0.0, 0.0, 9_900.0)
     both = profit_of(ended, curve, 2, at("2024-01-10T12:00"), UTC_ZONE, conf)
     assert (both.trades, both.net.pnl, both.change) == (1, -100.0, -100.0)
     [day] = calendar_of(ended, None, at("2024-01-10T12:00"), UTC_ZONE, conf).days
@@ -385,6 +385,18 @@ def test_risk_is_held_against_every_limit() -> None:
     assert view.next_pause.loss == pytest.approx(9_010 - 0.95 * 9_400)
     assert (view.groups, set(view.unknown)) == ((), {"LINK/USDT", "ETH/USDT"})
     assert risk_of(account, settings(), {}, "by hand").next_pause is None
+
+
+@pytest.mark.parametrize(("moves", "targets", "lost"), [(False, 1, 15.0), (True, 0, 15.0), (True, 1, 5.0)])
+def test_a_stop_that_tp1_has_moved_costs_what_is_between_the_price_and_the_entry(
+    moves: bool, targets: int, lost: float
+) -> None:
+    held = position("LINK", mark=101.0, remaining=0.5)
+    held = replace(held, follow=replace(held.follow, targets_hit=targets))
+    account = Account(cash=10_000.0, positions=(held,), day=1, day_start_equity=10_000.0, peak_equity=10_000.0)
+    strategy = settings().strategy.model_copy(update={"breakeven_after_tp1": moves})
+    conf = settings().model_copy(update={"strategy": strategy})
+    assert risk_of(account, conf, {}, "").stops == pytest.approx(lost)
 
 
 @pytest.mark.parametrize(
