@@ -139,13 +139,22 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Looser:
-    """A looser rule: it would have made ``added`` signals beside the ``signals`` there were."""
+    """A looser rule: it would have made ``added`` signals beside the ``signals`` there were.
+
+    ``lost`` of these it would not have made: what comes before one keeps it out, by the cooldown.
+    """
 
     values: Mapping[str, object]
     words: str
     signals: int
     added: int
     price: Price
+    lost: int = 0
+
+    @property
+    def more(self) -> int:
+        """By how many signals it is faster."""
+        return self.added - self.lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +174,8 @@ def priced(rows: Sequence[TradeRow], settings: Settings) -> Prices:
             continue
         theirs = _signals(rows, changed(settings, values).strategy, settings.frame.ms)
         added = [row for number, row in theirs.items() if number not in own]
-        found.append(Looser(values, words, len(own), len(added), _price(added, settings.frame.ms)))
+        lost = sum(number not in theirs for number in own)
+        found.append(Looser(values, words, len(own), len(added), _price(added, settings.frame.ms), lost))
     return Prices(_price([r for r in rows if r.decision.is_signal], settings.frame.ms), tuple(found))
 
 
@@ -236,11 +246,11 @@ def _more_pairs(stock: Stock, prices: Prices, settings: Settings, most_pairs: in
 
 def _looser(stock: Stock, prices: Prices, settings: Settings) -> list[Shortening]:
     """The looser rules with the best price, of those whose rate can be told."""
-    told = [each for each in prices.looser if min(each.signals, each.added, each.price.n) >= ENOUGH]
+    told = [each for each in prices.looser if min(each.signals, each.more, each.price.n) >= ENOUGH]
     best = sorted(told, key=lambda each: -(each.price.mean or 0.0))[:MOST_RULES]
     return [
         Shortening(
-            each.words, _wanted(_faster(stock, settings, each.signals, each.added))[0].on, each.price.mean,
+            each.words, _wanted(_faster(stock, settings, each.signals, each.more))[0].on, each.price.mean,
             each.price.low, each.price.high, each.price.n, f"rule {written(each.values)}",
             "what it would have added so far",
         )

@@ -274,6 +274,30 @@ async def test_a_looser_rule_has_the_price_of_exactly_what_it_would_have_added(t
     assert rule.due < view.due.at
 
 
+def _at_adx(number: int, at: int, adx: float) -> TradeRow:
+    decision, follow = signal(number, gross=1.0, at=at)
+    snapshot = replace(decision.snapshot, adx=adx, rsi=50.0, volume_ratio=1.0, hurst=0.5, regime=Regime.WEAK_TRENDING)
+    return TradeRow(replace(decision, snapshot=snapshot, is_signal=adx >= 25), follow)
+
+
+@pytest.mark.parametrize(("before", "lost", "told"), [(3, 20, False), (20, 0, True)])
+def test_a_rule_that_only_comes_sooner_to_the_same_moves_shortens_nothing(before: int, lost: int, told: bool) -> None:
+    """Each signal has a weaker one ``before`` bars earlier: near enough, its cooldown keeps the signal itself out."""
+    config = Settings.model_validate({"pairs": [{"symbol": "LINK/USDT"}]})
+    rows = [_at_adx(2 * n + 1, 40 * n - before, 22.0) for n in range(1, 21)]
+    rows += [_at_adx(2 * n, 40 * n, 30.0) for n in range(1, 21)]
+    found = priced(rows, config)
+    adx_20 = next(each for each in found.looser if dict(each.values) == {"strategy.adx_min": 20.0})
+    assert (adx_20.signals, adx_20.added, adx_20.lost, adx_20.more) == (20, 20, lost, 20 - lost)
+
+    stock = stock_of(config, to_datetime(START + 60 * DAY), None, (), {})
+    from core.ml.forecast import forecast
+
+    seen = replace(stock.forecast.seen, outcomes=20, days=25.0, pairs=1)
+    view = outlook_of(replace(stock, forecast=forecast(seen, stock.now, config.gate)), found, config, len(config.pairs))
+    assert ("rule strategy.adx_min=20" in [c.command for c in view.changes]) is told
+
+
 async def test_an_empty_ledger_has_an_outlook_without_a_date(tmp_path: Path) -> None:
     async with office(tmp_path) as at:
         view = await at.desk.topics.insight.outlook()

@@ -30,7 +30,7 @@ from core.ml.surroundings import scene_of
 from core.ports import Prediction
 from core.services.exposure import next_pause, risk_of
 from core.services.market_board import NEAR, market_line, next_cross
-from core.services.profit import calendar_of, day_start, profit_of, span, thinned
+from core.services.profit import calendar_of, day_start, profit_of, span, sums, thinned
 from tests.ledgers import books, market, settings
 from tests.lived import signal
 from tests.markets import M15, START, walk
@@ -159,6 +159,10 @@ def test_gross_counts_from_the_price_that_a_late_yes_has_paid() -> None:
     assert found.gross.pnl == pytest.approx(40.0 * (98.0 - 101.0))
     assert found.costs == pytest.approx(130.0 - 120.0)
     assert found.gross.r_each == pytest.approx(-120.0 / risk)
+
+
+def test_what_made_nothing_has_not_won() -> None:
+    assert sums([0.0, 5.0, -5.0], [0.0, 0.5, -0.5]).wins == 1
 
 
 def test_the_fall_within_a_time_begins_at_what_the_account_stood_at() -> None:
