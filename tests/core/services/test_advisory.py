@@ -356,13 +356,22 @@ async def test_a_yes_is_given_the_room_that_the_limits_leave_by_then(tmp_path: P
         assert effect.settled[0].quantity == bought.quantity
 
 
+async def test_what_is_a_trade_by_now_is_not_taken_again(tmp_path: Path) -> None:
+    async with advised(tmp_path) as at:
+        _, card = await at.until_asked()
+        waiting, yes = Waiting.from_json(card.body), Yes(plan(card).entry, to_ms(plan(card).time) + 60_000, "Ann")
+        once, _ = answered.take(at.loop.memory.book, waiting, yes, at.config)
+        with pytest.raises(ValueError, match="not followed any more"):
+            answered.take(once, waiting, yes, at.config)
+
+
 async def test_two_cards_of_one_close_share_one_set_of_limits(tmp_path: Path) -> None:
     """Two pairs that are alike cross together; one position is allowed, and both are answered with a yes."""
     async with advised(tmp_path) as at:
         link, eth = Pair.parse("LINK/USDT"), Pair.parse("ETH/USDT")
         there = market(LAST)
         twins = there | {eth: replace(there[link], pair=eth)}
-        at.there.candles_of = at.there.candles_of | {eth: replace(at.there.candles_of[link], pair=eth)}
+        at.there.candles_of = {**at.there.candles_of, eth: replace(at.there.candles_of[link], pair=eth)}
         at.loop.warm(twins[eth].rows(0, FIRST))
         row = FIRST
         while len(cards := await at.approvals.open("trade")) < 2:
