@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 # Ids behind which anybody may stand: anonymous group administrators, channels speaking in a group, Telegram itself.
 FACELESS = frozenset({1087968824, 136817688, 777000})
 
+SPARE = 4
+"""How many more of a person's updates than come at once may wait for their answers; see ``intake.AT_ONCE``."""
+
 
 class ChatContext(CallbackContext[ExtBot[None], dict[Any, Any], dict[Any, Any], dict[Any, Any]]):
     """One update's context. ``visitor`` is set by the gate, and by nothing else."""
@@ -60,7 +63,7 @@ class Gate:
         self._warned: set[int] = set()
         self._strangers = Bucket(20, 0.1, monotonic)
         self._unrecorded = 0
-        self._in_hand: set[int] = set()  # updates let in and not dealt with yet
+        self._in_hand: dict[int, int] = {}  # updates let in and not dealt with yet, and whose they are
 
     def actor_of(self, update: Update) -> Actor | None:
         """The known person behind an update; None for everybody else and for whoever cannot be told."""
@@ -99,7 +102,7 @@ class Gate:
         if not new or update.update_id in self._in_hand:
             log.info("update %d was handled before", update.update_id)
             return None
-        self._in_hand.add(update.update_id)
+        self._in_hand[update.update_id] = actor.user_id
         if not allowed:
             await self._say_why(update, context, actor, incoming)
             return None
@@ -123,7 +126,7 @@ class Gate:
         try:
             await self._desk.update_done(update.update_id)
         finally:
-            self._in_hand.discard(update.update_id)
+            self._in_hand.pop(update.update_id, None)
 
     async def _turn_away(self, update: Update) -> None:
         """Silence for a stranger; a record for the owner, as long as it is no flood."""
@@ -140,8 +143,13 @@ class Gate:
         await self._desk.record_command(update.update_id, user_id, name, said, False)
 
     async def _calm(self, actor: Actor, update: Update, context: ChatContext) -> bool:
+        """Whether a person asks no more than can be answered.
+
+        Answers that Telegram makes wait hold a place each, of which there are few: nobody may hold them all.
+        """
         bucket = self._floods.setdefault(actor.user_id, Bucket(self._burst, 1.0, self._monotonic))
-        if bucket.take():
+        waiting = sum(user == actor.user_id for user in self._in_hand.values())
+        if waiting < self._burst + SPARE and bucket.take():
             self._warned.discard(actor.user_id)
             return True
         if actor.user_id not in self._warned and update.effective_chat:

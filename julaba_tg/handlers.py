@@ -34,7 +34,7 @@ from julaba_tg.access import ChatContext
 from julaba_tg.approval_handlers import Answers
 from julaba_tg.calls import Call, Place, at, beside, edited, place_of, post, say, voiced
 from julaba_tg.closing_handlers import Closings
-from julaba_tg.commands import find, may, menu, nearest
+from julaba_tg.commands import LONG_WORK, find, may, menu, nearest
 from julaba_tg.confirming import Confirming
 from julaba_tg.health_handlers import health
 from julaba_tg.incoming import CardReply, Number, StrayTap, Visitor, Words
@@ -233,7 +233,8 @@ class Chat:
         return replace(answer, keyboard=keyboards.with_next(answer.keyboard, call.command.name, call.actor.role))
 
     async def _done(self, call: Call) -> Outgoing | None:
-        if not call.command.changes:
+        """A long work is only begun here, which may have to wait for Telegram: no change of anybody's waits for it."""
+        if not call.command.changes or call.command.name in LONG_WORK:
             return await self.does[call.command.name](call)
         async with self._changes:
             return await self.does[call.command.name](call)

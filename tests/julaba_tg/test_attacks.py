@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 from telegram.error import BadRequest
 
+from julaba_tg.access import SPARE
 from julaba_tg.card import card
+from julaba_tg.intake import AT_ONCE
+from julaba_tg.pacing import Bucket
 from julaba_tg.phone.groups import Group
 from julaba_tg.ports import MessageRef
 from julaba_tg.sending import Outgoing, edit
@@ -57,6 +63,38 @@ async def test_a_long_work_can_still_be_ended_by_who_began_it(chat: World) -> No
     await chat.ask("/retrain")
     assert "still at work" not in (await chat.ask("/backtest cancel")).text
     chat.desk.training_gate.set()
+
+
+# Who waits for whom
+
+
+async def test_one_persons_answers_that_must_wait_leave_room_for_anothers(chat: World) -> None:
+    assert chat.bot is not None
+    gate, trades = asyncio.Event(), chat.desk.trades
+
+    async def stuck(count: int) -> Any:
+        await gate.wait()
+        return await trades(count)
+
+    chat.desk.trades = stuck  # type: ignore[method-assign]
+    chat.bot._gate._floods[VIEWER] = Bucket(100, 1, asyncio.get_running_loop().time)  # patience made them many
+    for _ in range(AT_ONCE + 8):
+        chat.phone.say(VIEWER, "/trades")
+    assert (await chat.ask("/pause")).text.startswith("⏸")
+    gate.set()
+    await chat.quiet()
+    answers = [m.text for m in chat.phone.messages(VIEWER) if m.from_bot]
+    assert sum("That was a lot at once" in text for text in answers) == 1
+    assert len(answers) == 20 + SPARE + 1
+
+
+@pytest.mark.parametrize("line", ["/retrain", "/fetch 90", "/opens"])
+async def test_no_change_waits_for_a_long_work_that_telegram_lets_wait(chat: World, line: str) -> None:
+    limited = chat.phone.faults.add("rate_limit", method="sendMessage", retry_after=30)
+    chat.phone.say(OWNER, line)
+    await chat.until(lambda: limited.hits == 1)
+    async with asyncio.timeout(5):
+        assert (await chat.ask("/pause")).text.startswith("⏸")
 
 
 # What a model offers
