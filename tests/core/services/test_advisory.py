@@ -156,7 +156,7 @@ async def test_a_plan_that_the_market_has_left_is_withdrawn(tmp_path: Path, leve
         signal = plan(card)
         pair, start = Pair.parse(signal.pair), to_ms(signal.time)
         at.price(pair, signal.stop if level == "stop" else signal.targets[0], start)
-        at.price(pair, signal.entry, start + 2 * M1.ms)  # it came back: the trade would have ended or begun without us
+        at.price(pair, signal.entry, start + M1.ms)  # it came back: the trade would have ended or begun without us
         await at.later(5)
         with pytest.raises(UsageError, match=f"reached the {word}"):
             await at.approvals.answer(card.approval_id, True, ANN)
