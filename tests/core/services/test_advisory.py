@@ -16,13 +16,14 @@ import pytest
 
 from core.config import Settings
 from core.domain.account import Position
-from core.domain.candles import Candles, Pair, to_ms
+from core.domain.candles import Candle, Candles, Pair, to_ms
 from core.domain.ledger import DecisionRecord
 from core.domain.messages import SignalDecided, TradeClosed
 from core.domain.trading import Direction, FollowKind
 from core.engine import answered
-from core.engine.advisory import Waiting
+from core.engine.advisory import Waiting, has_left
 from core.engine.answered import Yes
+from core.engine.strategy import levels
 from core.errors import MarketError, UsageError
 from core.ports import MarketData, StoredApproval
 from core.services.advisory import TradeQuestions
@@ -164,6 +165,22 @@ async def test_a_plan_that_the_market_has_left_is_withdrawn(tmp_path: Path, leve
         decision = await at.decision(card)
         assert decision.status == "refused"
         assert word in decision.reason
+
+
+@pytest.mark.parametrize(("direction", "sign"), [(Direction.LONG, 1), (Direction.SHORT, -1)])
+def test_a_touch_of_the_stop_or_the_first_target_ends_a_plan_on_either_side(direction: Direction, sign: int) -> None:
+    plan = levels(direction, 100.0, 1.0)  # the stop 2 against it, TP1 3 for it
+    at = 1_000 * M1.ms
+
+    def minute(touched: float, opened: int = at) -> Candle:
+        return Candle(opened, 100.0, max(100.0, touched), min(100.0, touched), 100.0, 1.0)
+
+    for reached, word in ((100.0 - 2 * sign, "stop"), (100.0 + 3 * sign, "first target")):
+        within = reached + (0.01 if reached < 100 else -0.01)
+        assert word in has_left(plan, at, [minute(reached)], 100.0)
+        assert word in has_left(plan, at, [], reached)
+        assert not has_left(plan, at, [minute(within)], within)
+        assert not has_left(plan, at, [minute(reached, at - M1.ms)], 100.0), "before the signal's close"
 
 
 async def test_a_no_and_silence_refuse_and_the_shadow_goes_on(tmp_path: Path) -> None:

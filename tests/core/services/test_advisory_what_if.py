@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
@@ -105,3 +106,15 @@ def test_a_no_stays_a_no_and_whoever_was_not_asked_is_left_out(asked: tuple[Live
     now = [after[n] for n in refused if n not in by_a_person and after[n].unknown == "person"]
     assert now
     assert {(e.taken, e.reason) for e in now} == {(False, "nobody was asked for a yes then")}
+
+
+def test_a_trade_of_a_time_when_nobody_was_asked_stays_one(asked: tuple[Lived, Settings]) -> None:
+    """The mode was another then: the trade was made at the plan's price, and needed no yes."""
+    lived, config = asked
+    first = next(p for p in lived.past if p.decision.status == "taken")
+    verdicts = tuple(v for v in first.decision.verdicts if v.layer != "approval")
+    then = replace(first, decision=replace(first.decision, verdicts=verdicts))
+    older = replace(lived, past=tuple(then if p is first else p for p in lived.past))
+    for run in both_ways(older, market(LAST), config, NOTHING):
+        entry = _entries(run)[first.decision.decision_id]
+        assert (entry.taken, entry.unknown) == (True, "")
