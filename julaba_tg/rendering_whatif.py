@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from core.services.what_if import FlipView, OneView, SingleView, WhatIfView
 from julaba_tg.card import Card, card, quote, section, table, text
 from julaba_tg.figures import UNKNOWN, coin, day_time, price, r_multiple, signed_money
+from julaba_tg.rendering import exit_words
 from julaba_tg.whatif_words import in_words
 
 HINDSIGHT = "This is hindsight: the same signals that gave the idea. It promises nothing."
@@ -118,7 +119,8 @@ def _short(way: OneView) -> str:
 
 
 def _way(way: OneView) -> str:
-    ended = f"{way.exit}, {r_multiple(way.r)} gross, {_net(way)}" if way.exit else "still open"
+    how = exit_words(way.exit_reason, way.last_target)
+    ended = f"{how}, {r_multiple(way.r)} gross, {_net(way)}" if way.exit_reason else "still open"
     money = f", {signed_money(way.pnl)}" if way.pnl is not None else ""
     taken = "taken" if way.taken else f"not taken ({way.reason})"
     return f"{taken}; stop {price(way.stop)}; {ended}{money}"

@@ -54,13 +54,14 @@ class FlipView:
 
 @dataclass(frozen=True, slots=True)
 class OneView:
-    """One way a single signal ends; ``exit`` empty while it is open, ``r`` gross and ``r_net`` net."""
+    """One way a single signal ends; ``exit_reason`` empty while it is open, ``r`` gross and ``r_net`` net."""
 
     taken: bool
     reason: str
     stop: float
     targets: tuple[float, ...]
-    exit: str
+    exit_reason: str
+    last_target: str
     r: float
     r_net: float | None
     pnl: float | None
@@ -256,26 +257,17 @@ def _single(before: Run, after: Run, wanted: int, candles: Mapping[Pair, Candles
 
 def _one(entry: Entry) -> OneView:
     follow = entry.follow
-    last = f" after TP{follow.targets_hit}" if follow.targets_hit else ""
     return OneView(
         taken=entry.taken,
         reason=entry.reason,
         stop=follow.levels.stop,
         targets=follow.levels.targets,
-        exit="" if follow.exit_reason is None else f"{_EXITS[follow.exit_reason.value]}{last}",
+        exit_reason=follow.exit_reason.value if follow.exit_reason else "",
+        last_target=f"TP{follow.targets_hit}" if follow.targets_hit else "",
         r=follow.realized_r,
         r_net=entry.r_net,
         pnl=entry.pnl,
     )
-
-
-_EXITS = {
-    "STOP_LOSS": "stop",
-    "TP3_FULL": "all targets",
-    "TIMEOUT": "time ran out",
-    "MANUAL": "closed by hand",
-    "GAP": "ended by a gap",
-}
 
 
 def _picture(was: Entry, now: Entry, candles: Candles | None, settings: Settings) -> bytes | None:

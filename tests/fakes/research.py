@@ -88,8 +88,8 @@ def a_what_if(change: Change, single: SingleView | None = None) -> WhatIfView:
 
 
 def a_single() -> SingleView:
-    was = OneView(True, "", 17.1, (18.05, 18.43, 19.0), "stop", -1.0, -1.05, -126.0)
-    now = OneView(True, "", 17.0, (18.2, 18.68, 19.4), "stop after TP1", 0.25, 0.2, 24.0)
+    was = OneView(True, "", 17.1, (18.05, 18.43, 19.0), "STOP_LOSS", "", -1.0, -1.05, -126.0)
+    now = OneView(True, "", 17.0, (18.2, 18.68, 19.4), "STOP_LOSS", "TP1", 0.25, 0.2, 24.0)
     return SingleView(12, 7, "LINK/USDT", "LONG", NOON, 17.48, was, now, PNG)
 
 
