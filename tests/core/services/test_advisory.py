@@ -21,7 +21,7 @@ from core.domain.ledger import DecisionRecord
 from core.domain.messages import SignalDecided, TradeClosed
 from core.domain.trading import Direction, FollowKind
 from core.engine import answered
-from core.engine.advisory import Waiting, has_left
+from core.engine.advisory import Waiting, has_left, refusal
 from core.engine.answered import Yes
 from core.engine.strategy import levels
 from core.errors import MarketError, UsageError
@@ -380,6 +380,20 @@ async def test_what_is_a_trade_by_now_is_not_taken_again(tmp_path: Path) -> None
         once, _ = answered.take(at.loop.memory.book, waiting, yes, at.config)
         with pytest.raises(ValueError, match="not followed any more"):
             answered.take(once, waiting, yes, at.config)
+
+
+async def test_pairs_that_move_with_it_count_at_the_yes_as_they_did_at_the_close(tmp_path: Path) -> None:
+    async with advised(tmp_path) as at:
+        _, card = await at.until_asked()
+        waiting, book = Waiting.from_json(card.body), at.loop.memory.book
+        own, follow = Pair.parse(waiting.signal.pair), book.follows[waiting.follow_id].follow
+        others = [p for p in at.config.traded if p != own]
+        held = tuple(Position(90 + n, p, waiting.signal.direction, 0.1, 1, 1, follow, 1) for n, p in enumerate(others))
+        account, limits = replace(book.account, positions=held), at.config.portfolio
+        narrow = at.config.model_copy(update={"portfolio": limits.model_copy(update={"max_correlated": 2})})
+        for share, said in ((0.9, f"moves with {', '.join(map(str, others))}"), (0.1, "")):
+            asked = replace(waiting, correlations=dict.fromkeys(others, share))
+            assert refusal(asked, account, "", True, to_ms(waiting.signal.time), narrow) == said
 
 
 async def test_two_cards_of_one_close_share_one_set_of_limits(tmp_path: Path) -> None:
