@@ -10,6 +10,7 @@ from typing import Literal
 
 from core.domain.ledger import DecisionRecord, FollowRecord
 from core.domain.trading import Ruling
+from core.engine.advisory import UNANSWERED
 from core.ml.forecast import Forecast
 from core.ports import Outcome
 
@@ -100,8 +101,17 @@ def refused_by(decision: DecisionRecord) -> str:
     verdict = next((v for v in decision.verdicts if v.ruling is Ruling.REFUSE), None)
     if verdict is None:
         return "nobody" if decision.status != "refused" else decision.reason or "no reason"
+    if verdict.layer == "approval":
+        return _no_yes(verdict.sentence)
     name = verdict.layer if verdict.layer in {"gemini", "combined", "model"} else verdict.rule
     return _WHO.get(name, name.replace("_", " "))
+
+
+def _no_yes(sentence: str) -> str:
+    """What became of a trade's card: a no, no answer, or a yes that could not count any more."""
+    if sentence.endswith("said no"):
+        return "a person"
+    return "silence" if sentence == UNANSWERED else "a late yes"
 
 
 def made_by(record: FollowRecord | None) -> float | None:
@@ -203,7 +213,7 @@ def _worth(refusal: Refusals) -> str:
 def _learned(facts: Facts) -> list[str]:
     """What came in for the model, how often it was right, and what a weight would have changed."""
     spoke = [o for o in facts.outcomes if o.probability is not None]
-    right = sum((o.probability or 0.0) >= 0.5 == (o.realized_r > 0) for o in spoke)
+    right = sum(((o.probability or 0.0) >= 0.5) == (o.realized_r > 0) for o in spoke)
     said = f"{_count(len(facts.outcomes), 'outcome')} to learn from, {facts.known} in all"
     said += f"; the model spoke on {len(spoke)} and was right on {right}." if spoke else "."
     found = [said]
@@ -218,13 +228,13 @@ def _learned(facts: Facts) -> list[str]:
 
 
 def _ahead(facts: Facts) -> list[str]:
-    """How far the next look of the gate is."""
+    """How far the first look at which the gate could say yes is; looks before it are taken, but cannot."""
     if facts.forecast is None:
         return []
     gate = facts.forecast.gate
     if gate.left == 0:
         return ["The gate looks with the next outcome."]
-    left = f"Next look of the gate in {_count(gate.left, 'outcome')}"
+    left = f"First look that could say yes: in {_count(gate.left, 'outcome')}"
     if gate.days is None:
         return [f"{left}; when that is cannot be told yet."]
     return [f"{left}, about {_count(round(gate.days), 'day')}: {gate.text}."]

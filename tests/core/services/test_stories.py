@@ -19,8 +19,9 @@ from core.config import Settings
 from core.domain.candles import Pair, to_ms
 from core.domain.ledger import DecisionRecord, FollowRecord
 from core.domain.messages import Digest
-from core.domain.trading import ExitReason, FollowKind, Ruling, Verdict
+from core.domain.trading import Direction, ExitReason, FollowKind, Ruling, Verdict
 from core.ml.forecast import Forecast, Seen, forecast
+from core.ports import Outcome
 from core.services.bus import Bell
 from core.services.changes import changed
 from core.services.people import People
@@ -264,6 +265,19 @@ async def test_a_lived_week_is_told_with_every_figure_from_the_ledger(tmp_path: 
     assert LAST == 900
 
 
+async def test_a_story_knows_no_more_than_was_known_at_its_end(tmp_path: Path) -> None:
+    """Told hours late, what has ended since then belongs to the next story."""
+    async with a_teller(tmp_path) as teller:
+        ledger, until = teller.at.kept.ledger, datetime(2024, 1, 8, 20, tzinfo=UTC)
+        facts = await teller.stories._facts("week", to_ms(until - timedelta(days=7)), to_ms(until))
+        rows = await ledger.trade_rows()
+    ended = {r.decision.decision_id: r.follow.follow.exit_time for r in rows if r.follow.follow.exit_time is not None}
+    decided = {d.decision_id for d in facts.decisions}
+    later = {n for n in decided if n in ended and ended[n] + 900_000 > to_ms(until)}
+    assert later
+    assert decided & set(facts.follows) == {n for n in decided if n in ended} - later
+
+
 BTC = Verdict("rules", "btc", Ruling.REFUSE, 0.9, "BTC 1h down")
 ADX = Verdict("signal", "adx", Ruling.REFUSE, 18.0, "ADX 18 below 25")
 SEEN = forecast(Seen(20, 5, 20, 10.0, 3), datetime(2026, 11, 21, tzinfo=UTC), Settings().gate)
@@ -298,7 +312,7 @@ def test_a_day_counts_what_the_filters_stopped_and_says_how_far_the_next_look_is
     told = lines(facts(refused(1, 1.0, BTC), refused(2, 1.0, ADX), refused(3, 1.0, ADX), span="day"))
     assert told[0] == "No trade closed, 1 open now."
     assert "The filters stopped 2 crossovers: ADX 2." in told
-    assert told[-1].startswith("Next look of the gate in 80 outcomes, about 39 days: 30 Dec 2026 (±")
+    assert told[-1].startswith("First look that could say yes: in 80 outcomes, about 39 days: 30 Dec 2026 (±")
     assert not any("would have made" in line for line in told)
 
 
@@ -335,6 +349,20 @@ def test_who_refused_is_named_by_the_first_no() -> None:
     assert refused_by(replace(decision, verdicts=(), reason="the pair is off")) == "the pair is off"
 
 
+@pytest.mark.parametrize(
+    ("sentence", "who"),
+    [
+        ("Ann said no", "a person"),
+        ("nobody answered in time", "silence"),
+        ("the price has reached the stop 17.2 since", "a late yes"),
+    ],
+)
+def test_a_trade_without_a_yes_was_refused_by_what_became_of_its_card(sentence: str, who: str) -> None:
+    no = Verdict("approval", "person", Ruling.REFUSE, None, sentence)
+    decision, _ = signal(1)
+    assert refused_by(replace(decision, verdicts=(*decision.verdicts, no))) == who
+
+
 def test_the_title_says_all_that_a_locked_phone_shows() -> None:
     assert title(facts(), "Sat 21 Nov") == "Sat 21 Nov: +$31.20 · equity $10,240 · no trades"
     assert title(replace(facts(), change=-0.4), "Sat 21 Nov").startswith("Sat 21 Nov: -$0.40 · ")
@@ -345,3 +373,10 @@ def test_a_pair_is_named_by_its_coin() -> None:
     trade = replace(follow, kind=FollowKind.TRADE, pair=Pair.parse("ETH/USDT"), pnl=20.0)
     told = lines(facts((decision, trade), (replace(decision, decision_id=2), replace(trade, follow_id=2, r_net=-1.0))))
     assert any(line == "Best ETH LONG +1.80R, worst ETH LONG -1.00R." for line in told)
+
+
+def test_the_model_is_right_where_its_chance_and_the_result_are_on_the_same_side() -> None:
+    cases = [(0.7, 1.2), (0.3, -1.0), (0.6, -1.0), (0.4, 0.5), (None, 1.0)]
+    made = tuple(Outcome(0, "15m", "LINK/USDT", Direction.LONG, p, None, False, 1, r, 0) for p, r in cases)
+    told = lines(replace(facts(), outcomes=made))
+    assert "5 outcomes to learn from, 20 in all; the model spoke on 4 and was right on 2." in told
