@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pytest
@@ -283,15 +283,11 @@ async def test_two_yeses_at_the_same_time_are_one_trade_and_the_second_is_told_w
     async with advised(tmp_path) as at:
         _, card = await at.until_asked()
         await at.later(3)
-        asked = at.there.candles
-
-        async def slowly(*args: Any) -> Candles:
-            await asyncio.sleep(0.05)  # both have their price before either is applied
-            return await asked(*args)
-
-        at.there.candles = slowly  # type: ignore[method-assign, assignment]
-        both = (at.approvals.answer(card.approval_id, True, who) for who in (ANN, Actor(2, "Bob", "approver")))
-        first, second = await asyncio.gather(*both, return_exceptions=True)
+        both = [at.approvals.answer(card.approval_id, True, who) for who in (ANN, Actor(2, "Bob", "approver"))]
+        answers = [asyncio.ensure_future(answer) for answer in both]
+        async with at.loop.changing:  # a candle is being handled: both have their price before either is applied
+            await asyncio.sleep(0.2)
+        first, second = await asyncio.gather(*answers, return_exceptions=True)
         told = next(one for one in (first, second) if isinstance(one, BaseException))
         assert isinstance(told, UsageError)
         assert "has approved this" in str(told)
