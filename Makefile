@@ -69,6 +69,7 @@ soak: $(VENV)/.dev
 	@$(BIN)/python -m tests.soak --kills $(or $(KILLS),200) --days $(or $(DAYS),30) --seed $(or $(SEED),7); killed=$$?; \
 	$(BIN)/python -m tests.soak --memory --days $(or $(DAYS),30) --seed $(or $(SEED),7) && exit $$killed
 
+# Needs Chromium and a font with emoji (Debian: chromium fonts-noto-color-emoji).
 screenshots: $(VENV)/.dev
 	$(BIN)/python -m tests.screenshots
 

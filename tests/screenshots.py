@@ -1,6 +1,7 @@
 """``make screenshots``: the README's pictures, taken in Chromium of the real demo and of a backtest's page.
 
-Needs an emoji font. ``python -m tests.screenshots report`` takes the page's alone; its candles are made up.
+Needs an emoji font (Debian: fonts-noto-color-emoji). ``python -m tests.screenshots report`` takes the page's alone; its
+candles are made up.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import io
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -25,56 +27,67 @@ from core.services.portfolio import run_portfolio
 from tests.core.reports.made import market
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
-TARGET = IMAGES / "phone.png"
 REPORT, REPORT_SIZE = IMAGES / "report.png", ViewportSize(width=1180, height=1500)
-SIZE: ViewportSize = {"width": 390, "height": 844}
-SCALE = 1.5
-GAP = 36  # pixels between and around the two screens
-BACK = (226, 232, 236)
-PATIENCE = 180_000  # milliseconds until a trade has been opened and a model trained
+SIZE: ViewportSize = {"width": 430, "height": 932}
+SCALE = 1.4
+PATIENCE = 300_000  # milliseconds until a trade has been opened, a model trained and a question asked
+MOST = 200 * 1024  # bytes of a picture
 
 
-async def take(url: str) -> list[bytes]:
-    """The two screens: the alert of an opened trade, and what /status and /ml answer."""
+async def take(url: str) -> dict[str, bytes]:
+    """The screens by name: an alert with its chart, /why it, an approval's card, /report and a training's end."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=_chromium(), args=["--no-sandbox"])
-        pages = [await browser.new_page(viewport=SIZE, device_scale_factor=SCALE) for _ in range(2)]
-        for page in pages:
-            await page.goto(url)
-        screens = [await _alert(pages[0]), await _answers(pages[1])]
+        context = await browser.new_context(viewport=SIZE, device_scale_factor=SCALE)
+        page = await context.new_page()
+        await page.goto(url)
+        alert = await _there(_bot(page, "risk $").first)
+        await page.wait_for_timeout(1000)
+        await alert.get_by_role("button", name="Why?").click()
+        screens = {
+            "alert": [await _id(alert)],
+            "why": [
+                await _id(await _there(found))
+                for found in (_bot(page, "🔍", ".text").first, _bot(page, "what moved").first)
+            ],
+            "retrain": await _asked(page, "/retrain", "shows the gate"),
+            "success": await _asked(page, "/report", "📋"),
+            "approval": [await _id(await _there(_bot(page, "🗳", has=".key:has-text('Approve')").first))],
+        }
+        shots = {name: await _shot(await context.new_page(), url, ids) for name, ids in screens.items()}
         await browser.close()
-    return screens
+    return shots
 
 
-async def _alert(page: Page) -> bytes:
-    alert = page.locator(".message.bot", has=page.locator(".photo img")).filter(has_text="risk $").first
-    await alert.wait_for(timeout=PATIENCE)
-    await page.wait_for_timeout(1000)
-    return await _shot(page, [await _id(alert)])
+def _bot(page: Page, words: str, has: str = ".photo img") -> Locator:
+    """Messages of the bot with a picture (or whatever else they should have) and these words."""
+    said = page.locator(".message.bot", has=page.locator(".text").filter(has_text=words))
+    return said.filter(has=page.locator(has))
 
 
-async def _answers(page: Page) -> bytes:
-    """Asked once a model has been trained."""
-    shown = []
-    await page.locator(".message.bot").filter(has_text="xgb-v").first.wait_for(timeout=PATIENCE)
-    for command, words in (("/status", "Signals today"), ("/ml", "ML gate")):
-        await page.get_by_label("Message", exact=True).fill(command)
-        await page.keyboard.press("Escape")
-        await page.keyboard.press("Enter")
-        asked = page.locator(".message.me").filter(has_text=command).last
-        answer = page.locator(f"#{await _id(asked)} ~ .message.bot").filter(has_text=words).first
-        await answer.wait_for()
-        shown += [await _id(asked), await _id(answer)]
-    await page.get_by_label("Message", exact=True).blur()
-    return await _shot(page, shown)
+async def _there(message: Locator) -> Locator:
+    await message.wait_for(timeout=PATIENCE)
+    return message
+
+
+async def _asked(page: Page, command: str, words: str) -> list[str]:
+    """A command and the first pictured answer behind it with these words."""
+    await page.get_by_label("Message", exact=True).fill(command)
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("Enter")
+    number = await _id(await _there(page.locator(".message.me").filter(has_text=command).last))
+    answers = page.locator(f"#{number} ~ .message.bot", has=page.locator(".text").filter(has_text=words))
+    return [number, await _id(await _there(answers.filter(has=page.locator(".photo img")).first))]
 
 
 async def _id(message: Locator) -> str:
     return await message.get_attribute("id") or ""
 
 
-async def _shot(page: Page, ids: list[str]) -> bytes:
+async def _shot(page: Page, url: str, ids: list[str]) -> bytes:
     """These messages from the first one's top on; what came between them, and the day, is left out."""
+    await page.goto(url)
+    await page.locator(f"#{ids[-1]}").wait_for()
     await page.evaluate(
         """ids => {
             for (const item of [...document.querySelectorAll("#messages > li")]) {
@@ -91,14 +104,15 @@ async def _shot(page: Page, ids: list[str]) -> bytes:
     return await page.screenshot()
 
 
-def together(screens: list[bytes]) -> Image.Image:
-    """Side by side, in 256 colours."""
-    images = [Image.open(io.BytesIO(screen)).convert("RGB") for screen in screens]
-    width, height = images[0].size
-    whole = Image.new("RGB", (len(images) * (width + GAP) + GAP, height + 2 * GAP), BACK)
-    for n, image in enumerate(images):
-        whole.paste(image, (GAP + n * (width + GAP), GAP))
-    return whole.quantize(256, dither=Image.Dither.NONE)
+def saved(name: str, shot: bytes) -> None:
+    """In as many colours as the size allows."""
+    image = Image.open(io.BytesIO(shot)).convert("RGB")
+    target = IMAGES / f"{name}.png"
+    for colours in (256, 128, 64):
+        image.quantize(colours, dither=Image.Dither.NONE).save(target, optimize=True)
+        if target.stat().st_size < MOST:
+            break
+    print(f"{target} {target.stat().st_size / 1024:.0f} KB")
 
 
 async def report() -> None:
@@ -130,8 +144,17 @@ def _chromium() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
+def has_emoji() -> bool:
+    """Whether the bot's marks would be more than boxes."""
+    fonts = subprocess.run(["fc-list", ":charset=1f7e2", "family"], capture_output=True, text=True, check=False)
+    return bool(fonts.stdout.strip())
+
+
 async def main() -> None:
-    await report()
+    if not has_emoji():
+        sys.exit("error: no font here has emoji; on Debian: apt-get install fonts-noto-color-emoji")
+    if sys.argv[1:] != ["phone"]:
+        await report()
     if sys.argv[1:] == ["report"]:
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -148,9 +171,8 @@ async def main() -> None:
         finally:
             demo.send_signal(signal.SIGINT)
             await demo.wait()
-    TARGET.parent.mkdir(parents=True, exist_ok=True)
-    together(screens).save(TARGET, optimize=True)
-    print(f"{TARGET} {TARGET.stat().st_size / 1024:.0f} KB")
+    for name, shot in screens.items():
+        saved(name, shot)
 
 
 if __name__ == "__main__":

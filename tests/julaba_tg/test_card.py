@@ -164,3 +164,9 @@ def test_a_card_is_never_empty(title: str) -> None:
 @pytest.mark.parametrize("title", ["", " \t", "\u200b" * 50, "\ufeff\u2066", "\n\n"])
 def test_a_first_line_that_nobody_could_see_is_a_dash(title: str) -> None:
     assert plain(card(title, "below")) == "–\nbelow"
+
+
+@pytest.mark.parametrize("length", range(980, 1030))
+def test_a_block_is_not_begun_for_an_ellipsis(length: int) -> None:
+    shown = html(card("title", quote(["&" * (length // 5)]), "", "behind it all"), CAPTION_LIMIT)
+    assert not shown.endswith("\n…")
