@@ -18,7 +18,7 @@ from julaba_tg import parsing, rendering_closing
 from julaba_tg.calls import Call, Place, post
 from julaba_tg.confirming import TOO_OLD, Confirming, Preview, unsealed
 from julaba_tg.figures import coin
-from julaba_tg.keyboards import way_to
+from julaba_tg.keyboards import way_to, which_pair
 from julaba_tg.ports import DeskLike, MessageRef, OutboxLike
 from julaba_tg.sending import Outgoing
 
@@ -54,10 +54,12 @@ class Closings:
         self._last: dict[int, MessageRef] = {}  # the newest preview of /panic in each chat
 
     async def close(self, call: Call) -> Outgoing | None:
-        """``/close LINK`` shows; its button closes."""
+        """``/close LINK`` shows; its button closes. Without a pair the open ones are buttons."""
         words, seal = unsealed(call.arguments)
+        if not words:
+            return await self._which()
         if len(words) != 1:
-            raise parsing.refusal("That needs a pair." if not words else "That is more than a pair.", call.command)
+            raise parsing.refusal("That is more than a pair.", call.command)
         pair = parsing.pair(words[0], call.command)
         plan = await self._desk.plan_close(pair)
 
@@ -67,6 +69,12 @@ class Closings:
         card = partial(rendering_closing.plan, plan)
         preview = Preview(f"close {pair}", plan.token, card, f"Close {coin(pair)}", changed=CHANGED)
         return await self._confirming.ask(call, preview, seal, close)
+
+    async def _which(self) -> Outgoing:
+        names = [p.pair for p in await self._desk.positions()]
+        if not names:
+            return Outgoing(rendering_closing.nothing_open())
+        return Outgoing(rendering_closing.which_trade(), which_pair(names, "✖️", "close"))
 
     async def panic(self, call: Call) -> None:
         """Shows what is open; only the number typed in answer closes it."""

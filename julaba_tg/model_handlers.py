@@ -34,7 +34,12 @@ async def models(call: Call, desk: DeskLike) -> Outgoing:
 
 
 async def promote(call: Call, desk: DeskLike) -> Outgoing:
-    """Asks the approvers; it never promotes by itself."""
+    """Asks the approvers; it never promotes by itself. Without an id the challengers are buttons."""
+    if not call.arguments:
+        view = await desk.models()
+        others = [m for m in listed(view) if m.model_id != view.champion and not m.damage]
+        keys = [b for b in (_button(f"🗳 {m.model_id}", f"new:promote {m.model_id}") for m in others) if b is not None]
+        return Outgoing(rendering_models.which_model(bool(keys)), Keyboard([*rows(keys, 2), [way_to("models")]]))
     asked = await desk.ask_promotion(parsing.one(call.arguments, call.command), call.actor)
     return Outgoing(rendering_models.promotion_asked(asked))
 

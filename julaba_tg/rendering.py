@@ -104,8 +104,8 @@ def _position(p: PositionView, zone: ZoneInfo) -> Block:
             f"{_position_line(p)} · {signed_money(p.open_pnl + p.realized_pnl)}",
             *filter(None, [_live_line(p)]),
             f"Stop {price(p.stop)} · targets {targets}",
-            f"#{p.trade_id} since {day_time(p.opened_at, zone)} · {p.bars} candles · {percent(p.remaining)} left · "
-            f"risk {money(p.risk_amount)}",
+            f"#{p.trade_id} since {day_time(p.opened_at, zone)} · {counted(p.bars, 'candle')} · "
+            f"{percent(p.remaining)} left · risk {money(p.risk_amount)}",
         ]
     )
 
@@ -288,7 +288,12 @@ def which_pair() -> Card:
 def refused(sentence: str) -> Card:
     """A JulabaError's sentence; its further lines (the usage) below."""
     first, *rest = sentence.splitlines() or [""]
-    return card(f"✋ {first}", text(rest))
+    return card(f"✋ {_begun(first)}", text(rest))
+
+
+def _begun(sentence: str) -> str:
+    """With a capital, unless it begins with a name: of a model, of a setting."""
+    return f"{sentence[:1].upper()}{sentence[1:]}" if sentence.partition(" ")[0].isalpha() else sentence
 
 
 def needs_role(what: str, needed: Role, role: Role) -> Card:

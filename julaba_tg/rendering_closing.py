@@ -58,6 +58,14 @@ def done(result: CloseResult) -> Card:
     return card(title, text([*lines, *more]), section([f"Equity {money(result.equity)}. {state}"]))
 
 
+def which_trade() -> Card:
+    return card("✖️ Close which trade?", "Its profit now is shown first; nothing is closed before you tap again.")
+
+
+def nothing_open() -> Card:
+    return card("📂 No open trade to close")
+
+
 def wrong_number(number: int, count: int) -> Card:
     """The number typed is not that of the trades shown: nothing is closed."""
     return card(

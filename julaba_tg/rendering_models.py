@@ -137,6 +137,13 @@ def rolled_back(plan: RollbackPlan) -> Card:
     return card(f"↩️ {plan.target.model_id} is the champion again", f"In the place of {plan.champion or 'none'}.{ended}")
 
 
+def which_model(any_other: bool) -> Card:
+    """For a /promote without an id."""
+    if not any_other:
+        return card("🗳 No other model to promote", "/retrain trains one.")
+    return card("🗳 Promote which model?", "A tap asks the approvers; nothing changes before a yes.")
+
+
 def promotion_asked(asked: Promotion) -> Card:
     return card(f"🗳 Approval {asked.approval_id}: may {asked.model_id} take over?", asked.sentence)
 

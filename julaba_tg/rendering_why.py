@@ -11,7 +11,7 @@ from core.ml.neighbours import DISTANCE_WORDS, summary
 from core.ml.words import rest_words, told
 from core.services.explain import Became, GeminiWhy, ModelWhy, WhyView
 from julaba_tg.card import Block, Card, card, quote, section, text
-from julaba_tg.figures import UNKNOWN, coin, day_time, figure, percent, price, r_multiple, score
+from julaba_tg.figures import UNKNOWN, coin, counted, day_time, figure, percent, price, r_multiple, score
 from julaba_tg.rendering import exit_words
 
 RULING_MARK = {
@@ -85,7 +85,8 @@ def _end(became: Became, zone: ZoneInfo) -> list[str]:
     reach = f"on the way between {r_multiple(became.worst)} and {r_multiple(became.best)}"
     if not became.closed:
         last = f", {became.last_target} reached" if became.last_target else ""
-        return [f"Open{followed}: {r_multiple(became.r)} before costs after {became.bars} candles{last}, {reach}"]
+        age = counted(became.bars, "candle")
+        return [f"Open{followed}: {r_multiple(became.r)} before costs after {age}{last}, {reach}"]
     net = f", {r_multiple(became.r_net)} after costs" if became.r_net is not None else ""
     how = exit_words(became.exit_reason, became.last_target)
     when = day_time(became.ended_at, zone)

@@ -65,7 +65,9 @@ async def _look(call: Call, desk: DeskLike, shown: MessageRef) -> None:
 
     found = await followed(call.place, shown, _looking, work, "whether the gate opens")
     if isinstance(found, OpeningAnswer):
-        found = Outgoing(rendering_rules.opening(found), Keyboard([[way_to("ml"), way_to("rules")]]))
+        number = found.approval_id
+        card = [[Button(f"🗳 Show {number}", callback_data=f"new:approvals {number}")]] if number is not None else []
+        found = Outgoing(rendering_rules.opening(found), Keyboard([*card, [way_to("ml"), way_to("rules")]]))
     await conclude(call.place, shown, found)
 
 

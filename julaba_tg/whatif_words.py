@@ -128,7 +128,7 @@ def _value(left: Iterator[str], word: str, low: float, high: float, command: Com
     if value is None or not low <= value <= high or (whole and value != int(value)):
         kind = "whole number" if whole else "number"
         raise parsing.refusal(
-            f"{word} wants a {kind} from {figure(low)} to {figure(high)}, not {parsing.short(said)!r}.", command
+            f"{word!r} wants a {kind} from {figure(low)} to {figure(high)}, not {parsing.short(said)!r}.", command
         )
     return value
 

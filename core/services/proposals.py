@@ -163,8 +163,7 @@ class Proposals:
                 return OpeningAnswer(outlook.opens, title, (_sentence(outlook.sentence), _sentence(outlook.told)))
             waiting = await self.rules.waiting()
             if waiting is not None:
-                said = f"Approval {waiting} already asks for a change of a rule."
-                return OpeningAnswer(False, "The gate will not open", (_sentence(outlook.sentence), said), waiting)
+                return OpeningAnswer(False, "The gate will not open", (_sentence(outlook.sentence),), waiting)
             return await self._propose(outlook, asked_by, progress)
 
     async def _propose(self, outlook: Forecast, asked_by: str, progress: Progress) -> OpeningAnswer:

@@ -130,7 +130,7 @@ async def test_a_viewer_sees_what_waits_and_cannot_answer_it_and_a_stranger_sees
 
 
 async def test_a_card_that_is_not_there_or_has_ended_is_said(chat: World) -> None:
-    assert (await chat.ask("/approvals 99")).text == "✋ there is no approval 99"
+    assert (await chat.ask("/approvals 99")).text == "✋ There is no approval 99"
     chat.desk.approvals[3] = replace(an_approval(), state="rejected", answered_by="Bob", answered_at=NOON)
     assert (await chat.ask("/approvals 3")).text.startswith("⛔ Rejected by Bob, 21 Nov 12:00: Let the model")
     assert (await chat.ask("/approvals")).text == "Nothing waits for an answer."

@@ -61,7 +61,7 @@ async def test_a_second_tap_closes_nothing_and_leaves_the_first_answer(chat: Wor
     shown = await chat.ask("/close LINK")
     tap(chat, shown, "Close LINK")
     tap(chat, shown, "Close LINK")
-    said = await told(chat, "nothing is open in LINK/USDT")
+    said = await told(chat, "Nothing is open in LINK/USDT")
 
     assert said.message_id != shown.message_id
     assert "closed +$41.05" in (await told(chat, "closed")).text
@@ -120,9 +120,20 @@ async def test_a_preview_outlives_a_restart(chat: World) -> None:
     assert len(chat.desk.closed_by) == 1
 
 
-async def test_close_wants_a_pair_and_says_where_nothing_is_open(chat: World) -> None:
-    assert "That needs a pair.\nUsage: /close PAIR, for example /close LINK" in (await chat.ask("/close")).text
-    assert (await chat.ask("/close AVAX")).text == "✋ nothing is open in AVAX/USDT"
+async def test_close_without_a_pair_has_a_button_for_each_open_trade(chat: World) -> None:
+    asked = await chat.ask("/close")
+    assert asked.text.startswith("✖️ Close which trade?")
+    labels = [b.text for row in asked.keyboard for b in row]
+    assert labels == [f"✖️ {p.pair.partition('/')[0]}" for p in chat.desk.position_views]
+    tap(chat, asked, labels[0])
+    await told(chat, "Nothing is closed before you tap.")
+    chat.desk.position_views = ()
+    assert (await chat.ask("/close")).text == "📂 No open trade to close"
+    assert chat.desk.closed_by == []
+
+
+async def test_close_wants_one_pair_and_says_where_nothing_is_open(chat: World) -> None:
+    assert (await chat.ask("/close AVAX")).text == "✋ Nothing is open in AVAX/USDT"
     assert "That is more than a pair." in (await chat.ask("/close LINK now")).text
 
 
@@ -255,7 +266,7 @@ async def test_one_trade_wants_a_typed_one(chat: World) -> None:
 async def test_with_nothing_open_panic_points_at_pause(chat: World) -> None:
     chat.desk.closings = ()
 
-    assert (await chat.ask("/panic")).text == "✋ nothing is open\n/pause stops new trades"
+    assert (await chat.ask("/panic")).text == "✋ Nothing is open\n/pause stops new trades"
 
 
 async def test_panic_with_a_number_behind_it_is_still_only_shown(chat: World) -> None:

@@ -111,7 +111,7 @@ async def test_a_damaged_model_and_one_that_is_not_there_are_sentences(chat: Wor
 
     assert "Damaged: xgb-v2-66666666.json cannot be read." in shown.text
     assert not any("Promote" in b.text for b in shown.buttons)
-    assert (await chat.ask("/models nothing")).text == "✋ there is no model nothing; /models lists them"
+    assert (await chat.ask("/models nothing")).text == "✋ There is no model nothing; /models lists them"
 
 
 async def test_the_promote_button_asks_and_a_viewer_may_not_press_it(chat: World) -> None:
@@ -147,7 +147,7 @@ async def test_a_promotion_card_is_answered_by_approvers_only_by_button_or_reply
     assert NEW in ended.text
     assert states(chat) == ["pending", "approved"]
     chat.phone.say(1001, "no", card.message_id)
-    await chat.phone.wait_for(lambda m: m.text.startswith("✋ approval 4 was approved by You before"))
+    await chat.phone.wait_for(lambda m: m.text.startswith("✋ Approval 4 was approved by You before"))
 
 
 async def test_a_rollback_says_what_it_would_do_and_is_done_by_its_button(chat: World) -> None:
@@ -162,7 +162,7 @@ async def test_a_rollback_says_what_it_would_do_and_is_done_by_its_button(chat: 
     chat.phone.tap(OPERATOR, asked.message_id, asked.button("Go back").callback_data)
     await chat.phone.wait_for(lambda m: m.text.startswith(f"↩️ {OLD} is the champion again"), chat_id=OPERATOR)
     assert chat.desk.model_list.champion == OLD
-    assert (await chat.ask("/rollback")).text == "✋ there is nothing to go back to"
+    assert (await chat.ask("/rollback")).text == "✋ There is nothing to go back to"
 
 
 async def test_a_viewer_may_not_ask_for_a_rollback(chat: World) -> None:
@@ -200,3 +200,14 @@ async def test_a_models_pictures_are_a_tap_away_and_lead_back(chat: World) -> No
     assert [b.text for b in picture.buttons] == ["🎯 Calibration", "🔎 Model"]
     wrong = await chat.ask(f"/models {NEW} weather")
     assert wrong.text.startswith("✋ 'weather' is neither calibration nor importance.\nUsage: /models")
+
+
+async def test_promote_without_an_id_has_a_button_for_each_challenger(chat: World) -> None:
+    chat.desk.model_list = ALL
+    asked = await chat.ask("/promote")
+    assert asked.text.startswith("🗳 Promote which model?")
+    labels = [b.text for row in asked.keyboard for b in row]
+    assert f"🗳 {NEW}" in labels
+    assert f"🗳 {ALL.champion}" not in labels
+    chat.desk.model_list = replace(ALL, models=(FIRST,), champion=FIRST.model_id)
+    assert (await chat.ask("/promote")).text.startswith("🗳 No other model to promote")

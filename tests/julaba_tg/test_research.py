@@ -67,10 +67,10 @@ async def test_a_second_backtest_is_told_that_one_runs_and_the_button_ends_the_f
         lambda m: m.message_id == second.message_id and "already running" in m.text, chat_id=OPERATOR
     )
     chat.phone.tap(OWNER, first.message_id, first.button("Cancel").callback_data)
-    ended = await chat.phone.wait_for(lambda m: m.text.startswith("✋ the backtest was cancelled by"))
+    ended = await chat.phone.wait_for(lambda m: m.text.startswith("✋ The backtest was cancelled by"))
     assert ended.message_id == first.message_id
     assert not ended.buttons
-    assert (await chat.ask("/backtest cancel")).text == "✋ no backtest is running"
+    assert (await chat.ask("/backtest cancel")).text == "✋ No backtest is running"
 
 
 async def test_a_backtest_without_signals_or_with_too_large_a_file_says_so(chat: World) -> None:
@@ -97,7 +97,7 @@ async def test_a_backtest_without_signals_or_with_too_large_a_file_says_so(chat:
         ("/export trades now", "more than one word"),
         ("/whatif tp 3", "targets stay at 1.5, 2.5 and 4 times the stop"),
         ("/whatif sl", "Something is missing behind sl"),
-        ("/whatif sl 99", "sl wants a number from 0.1 to 20"),
+        ("/whatif sl 99", "'sl' wants a number from 0.1 to 20"),
         ("/whatif skip stop", "none of ml, gemini, alignment and btc"),
         ("/whatif pair SOL", "Something is missing behind pair"),
         ("/whatif moon 3", "'moon' cannot be changed here"),

@@ -87,7 +87,7 @@ async def test_changed_rules_name_who_changed_them_and_only_an_approver_sees_the
     changed = await chat.phone.wait_for(lambda m: m.text.startswith("📏 Rules: as configured"))
     assert changed.message_id == asked.message_id
     assert chat.desk.rule_views == AS_CONFIGURED
-    assert (await chat.ask("/rules config")).text.startswith("✋ the rules are as configured")
+    assert (await chat.ask("/rules config")).text.startswith("✋ The rules are as configured")
     assert "Only config can follow." in (await chat.ask("/rules adx")).text
 
 
@@ -96,13 +96,14 @@ async def test_whether_the_gate_opens_is_answered_at_once_and_then_in_place(chat
     shown = await chat.phone.wait_for(lambda m: m.text.startswith("🔴 The gate will not open"), chat_id=OPERATOR)
     assert shown.message_id == first.message_id
     assert "Approval 4 asks for the best supported change of a rule" in shown.text
+    assert shown.button("Show 4").callback_data == "new:approvals 4"
 
     chat.desk.opening = an_opening(None, opens=True)
     await chat.ask("/opens", OPERATOR)
     await chat.phone.wait_for(lambda m: m.text.startswith("🟢 The gate may open"), chat_id=OPERATOR)
     chat.desk.fails = DataError("no candles are stored yet, so the filters cannot be audited")
     await chat.ask("/opens", OPERATOR)
-    await chat.phone.wait_for(lambda m: m.text.startswith("✋ no candles are stored yet"), chat_id=OPERATOR)
+    await chat.phone.wait_for(lambda m: m.text.startswith("✋ No candles are stored yet"), chat_id=OPERATOR)
 
 
 async def test_a_viewer_may_not_have_the_filters_audited(chat: World) -> None:

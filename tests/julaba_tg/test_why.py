@@ -70,7 +70,7 @@ async def test_without_a_number_it_is_the_newest_signal_and_a_hash_names_a_trade
     chat.desk.whys = [a_why(14, trade_id=None, status="refused", reason="1h down"), a_why(12, trade_id=7)]
     assert (await chat.ask("/why")).text.startswith("🔍 LINK LONG · refused: 1h down")
     assert "Trade 7, signal 12" in (await chat.ask("/why #7")).text
-    assert (await chat.ask("/why #14")).text == "✋ there is no signal or trade 14; the newest signal is 12"
+    assert (await chat.ask("/why #14")).text == "✋ There is no signal or trade 14; the newest signal is 12"
 
 
 @pytest.mark.parametrize("words", ["twelve", "-1", "12.5", "#", "9999999999", "١٢"])
