@@ -24,7 +24,7 @@ INSTEAD: dict[str, tuple[str, str]] = {
     "panic": ("all trades closed by hand", "they stay closed; /resume lets new ones in"),
     "retrain": ("a training", "/rollback goes back to the champion before"),
     "rollback": ("a rollback", "/promote asks for another champion"),
-    "answer_approval": ("an answer to an approval", "/close ends a trade, /ml 0 a weight, /rules config a changed rule"),
+    "answer_approval": ("an answer to an approval", "/close ends a trade, /ml 0 a weight, /rules config a rule"),
     "weight": ("the weight set to 0", "/ml 0.25 asks an approver for it again"),
     "add_pair": ("a pair added", "/pairs takes it away again"),
     "remove_pair": ("a pair taken away", "/pairs suggest adds it again"),
