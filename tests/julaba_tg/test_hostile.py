@@ -28,7 +28,7 @@ from tests.offices import office
 
 WAVES, WAVE = 10, 1000
 ASKED = {"updates", "kept_updates", "audit"}
-MARKS = ("told_until", "audit", "pinned")  # the first column of rows that go with what is asked and shown
+MARKS = ("told_until", "audit", "pinned", "work:")  # the first column of rows that go with what is asked and shown
 PATIENCE = 60.0  # seconds
 WARM = 4  # waves after which nothing grows any more
 MOST_KEPT = 30_000  # objects more after five thousand updates: one update alone is a dozen
