@@ -70,7 +70,7 @@ async def test_a_second_tap_undoes_nothing(chat: World) -> None:
     shown = await chat.ask("/undo")
     tap(chat, shown, "Undo it")
     tap(chat, shown, "Undo it")
-    await told(chat, "there is no change 12")
+    await told(chat, "There is no change 12")
     assert chat.desk.topics.safety.undo.undone == [(12, "You")]
 
 
