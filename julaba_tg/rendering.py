@@ -212,21 +212,27 @@ def _metrics(metrics: Mapping[str, float | None]) -> list[str]:
     known = {name: value for name, value in metrics.items() if value is not None}
     lines = []
     if "n" in known:
-        lines.append(f"unseen signals: {known['n']:.0f}")
+        lines.append(_row("unseen", f"{known['n']:.0f} signals"))
     if "accuracy" in known:
-        beside = f" (always the commoner: {known['majority']:.0%})" if "majority" in known else ""
-        lines.append(f"accuracy: {known['accuracy']:.0%}{beside}")
+        beside = f" (commoner {known['majority']:.0%})" if "majority" in known else ""
+        lines.append(_row("accuracy", f"{known['accuracy']:.0%}{beside}"))
     if "auc" in known:
         low, high = known.get("auc_low"), known.get("auc_high")
         interval = f" ({low:.2f} to {high:.2f})" if low is not None and high is not None else ""
-        lines.append(f"AUC: {known['auc']:.2f}{interval}, guessing has 0.50")
+        lines.append(_row("AUC", f"{known['auc']:.2f}{interval}"))
+        lines.append(_row("guessing", "0.50"))
     if "brier_skill" in known:
-        lines.append(f"Brier skill: {known['brier_skill']:+.1%}")
+        lines.append(_row("Brier skill", f"{known['brier_skill']:+.1%}"))
     if "permutation_p" in known:
-        lines.append(f"as good by chance: {known['permutation_p']:.0%}")
+        lines.append(_row("by chance", f"{known['permutation_p']:.0%} as good"))
     if "better_r" in known and "worse_r" in known:
-        lines.append(f"R: better half {known['better_r']:+.2f}, worse {known['worse_r']:+.2f}")
+        lines.append(_row("R by half", f"{known['better_r']:+.2f} and {known['worse_r']:+.2f}"))
     return lines
+
+
+def _row(name: str, value: str) -> str:
+    """A line of a fixed-width table that a phone shows without scrolling: at most 34 characters."""
+    return f"{name:<11} {value}"
 
 
 def weight_answer(answer: WeightAnswer) -> Card:

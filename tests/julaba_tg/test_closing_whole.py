@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from core.adapters.candle_files import CandleFiles
-from core.domain.audit_chain import broken_link
 from core.config import Settings
+from core.domain.audit_chain import broken_link
 from core.domain.candles import DAY_MS, to_ms
 from core.errors import MarketError
 from core.ports import MarketData

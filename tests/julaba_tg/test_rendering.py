@@ -194,11 +194,14 @@ def test_the_figures_of_a_model_are_said_in_words_and_the_rest_is_left_to_its_pa
         "over_majority_low": -0.2,
     }
 
-    assert rendering._metrics(figures) == [
-        "unseen signals: 218",
-        "accuracy: 61% (always the commoner: 62%)",
-        "AUC: 0.42 (0.34 to 0.50), guessing has 0.50",
-        "Brier skill: -1.8%",
-        "as good by chance: 97%",
-        "R: better half -0.04, worse +0.11",
+    rows = rendering._metrics(figures)
+    assert rows == [
+        "unseen      218 signals",
+        "accuracy    61% (commoner 62%)",
+        "AUC         0.42 (0.34 to 0.50)",
+        "guessing    0.50",
+        "Brier skill -1.8%",
+        "by chance   97% as good",
+        "R by half   -0.04 and +0.11",
     ]
+    assert max(map(len, rows)) <= 34, "wider does not fit a phone"
