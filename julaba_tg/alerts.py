@@ -199,7 +199,9 @@ def model_trained(event: ModelTrained) -> Card:
 
 
 def notice(event: Notice) -> Card:
-    return card(f"{_TOPIC_MARK.get(event.topic, '•')} {event.title}", text(event.detail.splitlines()))
+    # A day that differs from its backtest for causes that are known is no red flag.
+    mark = "🔎" if event.topic == "report" and event.key.startswith("parity:") else _TOPIC_MARK.get(event.topic, "•")
+    return card(f"{mark} {event.title}", text(event.detail.splitlines()))
 
 
 def fault_over(fault: Notice, end: Notice, zone: ZoneInfo) -> Card:

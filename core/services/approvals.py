@@ -289,7 +289,7 @@ class Approvals:
             return f"this has expired ({when}){again}"
         if stored.state == "withdrawn":
             return f"this was withdrawn on {when}: {stored.answer_note}{again}"
-        return f"{stored.answered_by} has {stored.state} this on {when}"
+        return f"{stored.answered_by} {stored.state} this on {when}"
 
 
 def _reminder_at(stored: StoredApproval) -> int:

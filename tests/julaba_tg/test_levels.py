@@ -108,3 +108,9 @@ def test_a_topic_nobody_has_heard_of_is_told_silently() -> None:
 
     assert level_of(unknown, Notify()) == "silent"
     assert alerts.other(unknown).title == "• Something"
+
+
+def test_a_day_that_differs_for_known_causes_is_no_red_flag() -> None:
+    assert alerts.notice(replace(notice("report"), key="parity:2026-11-21")).title.startswith("🔎")
+    assert alerts.notice(replace(notice("fault"), key="parity:2026-11-21")).title.startswith("⚠️")
+    assert alerts.notice(notice("report")).title.startswith("🚩")

@@ -138,7 +138,7 @@ async def test_the_rule_card_is_answered_by_an_approvers_button_and_by_nobody_el
     await chat.phone.wait_for(lambda m: m.text.startswith("✅ Approved by You") and m.message_id == card.message_id)
     assert await kept.changed() == {"strategy.adx_min": "5 by You"}
     chat.phone.tap(OWNER, card.message_id, card.button("Reject").callback_data)
-    await chat.phone.wait_for(lambda m: m.text.startswith("✋ You has approved this"))
+    await chat.phone.wait_for(lambda m: m.text.startswith("✋ You approved this"))
     assert kept.keeper.in_force.strategy.adx_min == 5
 
 

@@ -14,8 +14,8 @@ import pytest
 from core.adapters import sqlite_ledger
 from core.adapters.migrations import MIGRATIONS, migrate
 from core.adapters.sqlite_database import Database
-from core.domain.audit_chain import broken_link
 from core.domain.account import Account
+from core.domain.audit_chain import broken_link
 from core.domain.candles import Pair
 from core.domain.ledger import Controls, Effect, Switch
 from core.domain.messages import Event, Notice, event_from_json, event_to_json

@@ -227,7 +227,7 @@ async def test_one_answer_counts_and_a_restart_in_between_changes_nothing(tmp_pa
         await at.later(3)
         await at.loop.start()  # from the store, as after a kill
         await at.approvals.answer(card.approval_id, True, ANN)
-        with pytest.raises(UsageError, match="Ann has approved this"):
+        with pytest.raises(UsageError, match="Ann approved this"):
             await at.approvals.answer(card.approval_id, True, Actor(2, "Bob", "approver"))
         book = at.loop.memory.book
         await at.loop.start()
@@ -290,7 +290,7 @@ async def test_two_yeses_at_the_same_time_are_one_trade_and_the_second_is_told_w
         first, second = await asyncio.gather(*answers, return_exceptions=True)
         told = next(one for one in (first, second) if isinstance(one, BaseException))
         assert isinstance(told, UsageError)
-        assert "has approved this" in str(told)
+        assert " approved this" in str(told)
         assert len(at.loop.account.positions) == 1
         assert (await at.decision(card)).status == "taken"
 

@@ -227,7 +227,7 @@ async def test_only_an_approver_answers_and_only_once(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="only an approver"):
             await at.answer(number, True, OLE)
         await at.answer(number, False, ANN)
-        with pytest.raises(UsageError, match="Ann has rejected this on"):
+        with pytest.raises(UsageError, match="Ann rejected this on"):
             await at.answer(number, True, ANN)
 
         assert (await at.kept.ledger.controls()).approved_weight == 0

@@ -112,7 +112,9 @@ async def test_too_few_samples_are_an_answer_that_counts_them(tmp_path: Path) ->
         trainer = Trainer(config, stage.clock, exchange, few, stores_in(tmp_path), models, _nothing)
         view = await trainer.train(lambda text, done: None)
         strict = config.model_copy(update={"strategy": config.strategy.model_copy(update={"adx_min": 100.0})})
-        changed = Trainer(config, stage.clock, exchange, few, stores_in(tmp_path), models, _nothing, in_force=lambda: strict)
+        changed = Trainer(
+            config, stage.clock, exchange, few, stores_in(tmp_path), models, _nothing, in_force=lambda: strict
+        )
         under_a_changed_rule = await changed.train(lambda text, done: None)
         await exchange.close()
 

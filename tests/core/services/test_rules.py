@@ -74,7 +74,7 @@ async def test_a_no_changes_nothing_and_nobody_but_an_approver_answers(tmp_path:
             with pytest.raises(UsageError, match="only an approver"):
                 await at.approvals.answer(number, True, somebody)
         await at.approvals.answer(number, False, ANN)
-        with pytest.raises(UsageError, match="Ann has rejected this"):
+        with pytest.raises(UsageError, match="Ann rejected this"):
             await at.approvals.answer(number, True, ANN)
         assert await at.changed() == {}
 

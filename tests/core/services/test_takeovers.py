@@ -135,7 +135,7 @@ async def test_with_a_weight_only_an_approver_promotes_and_the_weight_goes_once(
         assert await at.weights() == (0, 0)
         assert [n.title for n in told if isinstance(n, Notice)] == ["The model's weight 0.25 is taken away"]
         assert await at.reigns() == ["first", "new"]
-        with pytest.raises(UsageError, match="Ann has approved this"):
+        with pytest.raises(UsageError, match="Ann approved this"):
             await at.approvals.answer(1, True, ANN)
 
 
