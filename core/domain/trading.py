@@ -53,7 +53,7 @@ class Levels:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Every indicator at one candle's close. NaN = not yet defined. Units as DESIGN 3: percents are 0..100."""
+    """Every indicator at one candle's close. NaN = not yet defined. Percents are 0..100."""
 
     open_time: int
     close: float

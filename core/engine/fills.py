@@ -1,4 +1,4 @@
-"""The bar-by-bar fill rules of DESIGN 3: one kernel for live trades, shadow trades and replay.
+"""The bar-by-bar fill rules of docs/strategy.md: one kernel for live trades, shadow trades and replay.
 
 Within a candle the order of prices is not known, and doubt means the worse fill: the stop comes first, with all that
 remains; then TP1, TP2 and TP3, each once, several in one candle allowed. A backtest may look at the other order, or

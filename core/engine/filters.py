@@ -1,4 +1,4 @@
-"""The layers between a signal and a decision: rules, Gemini, model, combined confidence (DESIGN 4, layers 1 to 4).
+"""The layers between a signal and a decision: rules, Gemini, model, combined confidence: docs/strategy.md.
 
 Each filter is a function from values to one ``Verdict``; gathering the values is the shell's work.
 """

@@ -1,4 +1,4 @@
-"""Indicators of DESIGN 3 as arrays, each stretch of candles computed by itself, each column when it is first asked for.
+"""The strategy's indicators as arrays: each stretch of candles by itself, each column when it is first asked for.
 
 Most of what a backtest looks at are the few rows where something crosses, so most columns are never needed whole.
 """
@@ -240,7 +240,7 @@ _COLUMNS: dict[str, Callable[[Candles], FloatArray]] = {
 
 
 def regime_of(hurst: float, adx: float) -> Regime:
-    """The regime of one candle: the first rule that holds (DESIGN 3)."""
+    """The regime of one candle: the first rule that holds."""
     if hurst != hurst or adx != adx:  # NaN is not itself
         return Regime.UNKNOWN
     if hurst > 0.55 and adx > 25:

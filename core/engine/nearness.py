@@ -132,7 +132,7 @@ def _further(verdict: Verdict, snapshot: Snapshot, bars: int | None, settings: S
 
 
 def choppy_words(snapshot: Snapshot) -> str:
-    """Which of the two limits of DESIGN 3 make a market choppy."""
+    """Which of the two limits make this market choppy."""
     reasons = []
     if not math.isnan(snapshot.hurst) and snapshot.hurst < 0.45:
         reasons.append(f"Hurst {snapshot.hurst:.2f} (below 0.45)")

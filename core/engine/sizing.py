@@ -1,4 +1,4 @@
-"""Portfolio limits and position size (DESIGN 4, layers 5 and 6). Money in USDT, fractions 0..1."""
+"""Portfolio limits and position size (the last two layers of docs/strategy.md). Money in USDT, fractions 0..1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Crossings, signal filters and levels of DESIGN 3: once for arrays (backtest), once for the last candle (live)."""
+"""Crossings, signal filters and levels of docs/strategy.md: for arrays (backtest) and for the last candle (live)."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def weights(dataset: Dataset, now_ms: int, half_life_days: float) -> FloatArray:
 def from_table(
     table: pd.DataFrame, timeframe: Timeframe | None = None, label: Label = "gross", features: str = "v2"
 ) -> Dataset:
-    """The samples of a training CSV (DESIGN 3's columns; ``timestamp`` is the signal candle's open time).
+    """The samples of a training CSV (the backtest's columns; ``timestamp`` is the signal candle's open time).
 
     ``timeframe`` (15m) is the candles' length; ``label`` says which profit decides a win. ``features``: the set that is
     wanted; a table that has none of the columns that ``v2`` adds gives ``v1``. Rows that ended at a gap are

@@ -29,7 +29,7 @@ BUCKETS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 WANTED = (0.30, 0.50)
 RED_FLAG = (0.20, 0.70)
-"""Shares of signals refused: what is wanted, and beyond what something is wrong (DESIGN 6)."""
+"""Shares of signals refused: what is wanted, and beyond what something is wrong."""
 
 FEW_ANSWERS = 20
 _MOST_REASONS = 5

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 History = Literal["all", "none"]
 
 SAMPLE_WEIGHT = 0.3
-"""What a backtest row counts in training before recency and scaling (DESIGN 5)."""
+"""What a backtest row counts in training before recency and scaling."""
 
 COLUMNS = (
     *("signal_id", "timestamp", "symbol", "direction", "entry_price", "entry_atr", "entry_atr_percent", "entry_rsi"),
@@ -41,7 +41,7 @@ COLUMNS = (
     *("entry_day_of_week", "stop_loss", "tp1", "tp2", "tp3", "exit_price", "exit_reason", "tp1_hit", "tp2_hit"),
     *("tp3_hit", "sl_hit", "realized_r", "duration_minutes", "outcome", "source", "sample_weight"),
 )
-"""The training CSV's columns as promised (DESIGN 3); ``MORE_COLUMNS`` stand behind them."""
+"""The training CSV's columns as promised in docs/learning.md; ``MORE_COLUMNS`` stand behind them."""
 
 MORE_COLUMNS = (
     *("kind", "exit_time", "bars", "mfe_r", "mae_r", "ambiguous", "realized_r_net", "outcome_net"),

@@ -28,7 +28,7 @@ TRADE_COLUMNS = (
     "combined_confidence", "exit_price", "exit_reason", "last_target", "pnl_dollars", "pnl_r_multiple",
     "duration_minutes", "max_drawdown_during_trade", "max_profit_during_trade", "outcome",
 )  # fmt: skip
-"""The trade record (DESIGN 7), in its order."""
+"""The trade record, in its order."""
 
 DECISION_COLUMNS = tuple(f.name for f in fields(DecisionRecord) if f.name not in ("snapshot", "verdicts"))
 """What a decision has of its own; behind it a column for each verdict."""

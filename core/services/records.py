@@ -1,4 +1,4 @@
-"""Decisions and follows as table rows: DESIGN 3's columns for learning, DESIGN 7's for the trade record."""
+"""Decisions and follows as table rows: the backtest's columns for learning, and those of the trade record."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LEDGER_COLUMNS = (
     "gemini_reasoning", "ml_win_probability", "model_id", "influence_weight", "combined_confidence", "last_target",
     "pnl_dollars", "pnl_r_multiple", "max_drawdown_during_trade", "max_profit_during_trade", *MORE_V2,
 )  # fmt: skip
-"""What ``ledger_row`` gives: DESIGN 3's columns, then DESIGN 7's, then the features as they were stored."""
+"""What ``ledger_row`` gives: the backtest's columns, then the trade record's, then the features as they were stored."""
 
 LIVE_SOURCES = ("trade", "shadow_signal")
 """Sources that count as live outcomes."""
@@ -51,7 +51,7 @@ def sample_row(
 
 
 def ledger_row(row: TradeRow, settings: Settings) -> dict[str, object]:
-    """A follow of the ledger in DESIGN 3's columns, then DESIGN 7's."""
+    """A follow of the ledger in the backtest's columns, then the trade record's."""
     decision, record = row.decision, row.follow
     follow = record.follow
     lived = decision.status in ("taken", "refused")

@@ -62,7 +62,7 @@ class TrainingReport:
     tuned: Mapping[str, float]
 
     def to_json(self) -> dict[str, object]:
-        """DESIGN 9's object: ``n`` counts the samples, the figures beside it are walk-forward on ``evaluated`` rows."""
+        """What ``julaba train --json`` prints: ``n`` counts the samples, the other figures are walk-forward."""
         figures = self.walk_forward.metrics
         return {
             "model_id": self.model_id,

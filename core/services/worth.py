@@ -22,7 +22,7 @@ from core.services.pictures import Draw
 from core.services.tokens import WordsCost, words_cost
 
 RULES_ASKED_AFTER = 50
-"""Closed trades after which the bot shows what the rules were worth (DESIGN 4.1)."""
+"""Closed trades after which the bot shows what the rules were worth."""
 
 _RULES_LOOK = "rules/worth"
 _RULES = ("alignment", "btc")

@@ -1,4 +1,4 @@
-"""DESIGN 3 the way a first version is written: a DataFrame, a loop over its rows, one thing after the other.
+"""The strategy the way a first version is written: a DataFrame, a loop over its rows, one thing after the other.
 
 It is the yardstick of ``make bench`` and shares no code with the engine. It is right, too: a test holds that it
 finds the same signals with the same outcomes, for being faster than something wrong would say nothing. Smoothed

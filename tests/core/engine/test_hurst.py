@@ -8,7 +8,7 @@ from core.engine.hurst import hurst_at, rolling_hurst
 
 
 def direct(window: FloatArray) -> float:
-    """DESIGN 3's formula as it is written, for one window."""
+    """The formula as docs/strategy.md has it, for one window."""
     lags = list(range(2, min(20, len(window) // 2)))
     deviations = [max(1e-10, float(np.std(window[lag:] - window[:-lag]))) for lag in lags]
     return float(np.polyfit(np.log(lags), np.log(deviations), 1)[0])

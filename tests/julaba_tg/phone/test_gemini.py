@@ -158,7 +158,7 @@ def test_no_numbers_no_approval() -> None:
 
 
 def test_about_a_third_of_the_signals_is_refused() -> None:
-    """DESIGN 6 calls 30 to 50% healthy; the demo should look like that."""
+    """30 to 50% is what the success metrics call healthy; the demo should look like that."""
     sim, start, verdicts = MarketSim(7), to_ms(datetime(2026, 1, 1, tzinfo=UTC)), []
     for pair in DEMO_PAIRS:
         candles = sim.candles(pair, Timeframe.parse("15m"), start, start + 90 * 86_400_000)
