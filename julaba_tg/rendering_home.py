@@ -43,7 +43,7 @@ class Now:
 
 def home(now: Now, zone: ZoneInfo) -> Card:
     """Two lines: where things stand, and the one step that helps now."""
-    return card("🪙 Julaba", standing(now, zone), f"➡️ {next_step(now).sentence}")
+    return card(f"🪙 Julaba · {standing(now, zone)}", f"➡️ {next_step(now).sentence}")
 
 
 def standing(now: Now, zone: ZoneInfo) -> str:
@@ -51,10 +51,10 @@ def standing(now: Now, zone: ZoneInfo) -> str:
     if not view.trades_total and not view.positions:
         on = sum(p.enabled for p in view.pairs)
         return (
-            f"{money(view.equity)} on paper, no trade yet. Next look {clock_time(view.next_close, zone)}"
+            f"{money(view.equity)} on paper, no trade yet. Next close {clock_time(view.next_close, zone)}"
             f"{_rhythm(now.ml, on)}."
         )
-    state = "paused" if view.paused else f"next look {clock_time(view.next_close, zone)}"
+    state = "paused" if view.paused else f"next close {clock_time(view.next_close, zone)}"
     day = f"{utc_day(zone, view.now)} {signed_money(view.day_pnl)}"
     return f"{money(view.equity)} · {day} · {len(view.positions)} open · {state}"
 

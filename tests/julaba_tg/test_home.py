@@ -128,14 +128,17 @@ async def test_what_needs_a_person_stands_before_what_could_be_done() -> None:
 
 async def test_a_first_start_says_when_to_expect_something() -> None:
     now = await now_of({"trades_total": 0, "positions": ()})
-    assert standing(now, ZONE).startswith("$10,240 on paper, no trade yet. Next look 12:15; signals come about every ")
+    assert standing(now, ZONE).startswith("$10,240 on paper, no trade yet. Next close 12:15; signals come about every ")
     assert standing(now, ZONE).endswith(" for 2 pairs.")
     unknown = replace(now, ml=replace(now.ml, forecast=None))
-    assert standing(unknown, ZONE) == "$10,240 on paper, no trade yet. Next look 12:15."
+    assert standing(unknown, ZONE) == "$10,240 on paper, no trade yet. Next close 12:15."
 
 
 async def test_home_is_two_lines() -> None:
-    assert plain(home(await now_of(), ZONE)).splitlines()[1] == "$10,240 · today +$31 · 1 open · next look 12:15"
+    assert (
+        plain(home(await now_of(), ZONE)).splitlines()[0]
+        == "🪙 Julaba · $10,240 · today +$31 · 1 open · next close 12:15"
+    )
     assert len(plain(home(await now_of(), ZONE)).splitlines()) == 3
 
 
