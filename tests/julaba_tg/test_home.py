@@ -139,7 +139,7 @@ async def test_home_is_two_lines() -> None:
         plain(home(await now_of(), ZONE)).splitlines()[0]
         == "🪙 Julaba · $10,240 · today +$31 · 1 open · next close 12:15"
     )
-    assert len(plain(home(await now_of(), ZONE)).splitlines()) == 3
+    assert len(plain(home(await now_of(), ZONE)).splitlines()) == 2
 
 
 # In the chat
