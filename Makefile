@@ -43,7 +43,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # Another engine with packages of its own; without it the comparison says so and goes on.
 $(VENV)-bench/.installed: requirements-bench.lock | $(BIN)/python
