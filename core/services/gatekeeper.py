@@ -287,7 +287,7 @@ class Gatekeeper:
         """The dial as it stands; a card is asked without it rather than not at all."""
         try:
             view = await dial_view(self._ledger, self._settings, self._loop, self.weight(), self._draw)
-        except Exception:
+        except Exception:  # a chart is decoration: whatever is wrong with it, the question is asked
             log.exception("a weight is asked for without its picture")
             return None
         return view.picture

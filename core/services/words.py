@@ -142,7 +142,7 @@ class Words:
         limit = self._settings.daily_tokens
         try:
             words, all_of_them = await self._tokens.by_words(), await self._tokens.spent()
-        except Exception:
+        except Exception:  # where the cost cannot be known nothing is spent; the chat goes on
             log.exception("it could not be read what today has cost")
             return "the books cannot be read"
         if words >= SHARE * limit:
@@ -178,7 +178,7 @@ class _Glance:
             result = shrunk(await kind.take(self.books, wanted), self.books.zone)
         except JulabaError as error:
             return {"error": str(error)}
-        except Exception:
+        except Exception:  # the model hears that a look failed, and no more of it
             log.exception("a look into %r failed", name[:40])
             return {"error": "that cannot be looked at now"}
         said = {
