@@ -17,7 +17,7 @@ from julaba_tg.numbers import numbered
 TEXT_LIMIT = 4096
 CAPTION_LIMIT = 1024
 _LOOK_AHEAD = 80  # characters behind a cut that say what the last word is: a number, or the beginning of an id
-LEAST_ROOM = 24  # units; a block begun in less would be little more than an ellipsis
+LEAST_ROOM = 24  # units; a block cut to less would be little more than an ellipsis
 MAX_BLOCKS = 40  # each is one entity, and Telegram reads only the first hundred of a message
 
 Style = Literal["text", "pre", "quote"]
@@ -148,10 +148,10 @@ def _compose(
     title = _fit([_seen(clean(content.title).strip()) or "–"], limit - units(opening + closing), numbers, write)
     message = opening + title + closing
     for block in content.blocks[:MAX_BLOCKS]:
-        if limit - units(message) < LEAST_ROOM:
-            break
         opening, closing = tags[block.style]
         body = _fit(block.lines, limit - units(message) - units(opening + closing) - 1, numbers, write)
+        if limit - units(message) < LEAST_ROOM and body != _fit(block.lines, TEXT_LIMIT, numbers, write):
+            break
         if body.strip():
             message += f"\n{opening}{body}{closing}"
     return message
